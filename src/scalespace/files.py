@@ -1,0 +1,91 @@
+"""Reading and writing files so that a reader never sees half of one.
+
+Every writer writes beside the target and renames; every failure of the file system (a full disk,
+a read-only folder) becomes an `InputError` that names the path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from scalespace.errors import InputError
+
+
+def os_reason(error: OSError) -> str:
+    """The system's own word for an error, e.g. 'No space left on device'."""
+    return error.strerror or str(error)
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Gives a path beside `path` to write to; on success it is renamed to `path`.
+
+    The temporary name keeps the suffix, because some writers choose a format by it.
+
+    Raises:
+        InputError: the file system refuses (disk full, folder read-only, a file in the way).
+    """
+    path = Path(path)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {os_reason(error)}") from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Writes `content` to `path`, whole or not at all."""
+    with atomic(path) as aside:
+        aside.write_bytes(content)
+
+
+def write_text(path: Path | str, content: str) -> None:
+    """Writes `content` to `path` in UTF-8, whole or not at all."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_bytes(path: Path | str, what: str = "file") -> bytes:
+    """The content of `path`.
+
+    Raises:
+        InputError: it is absent or cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{what} not found: {path}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {what} {path}: {os_reason(error)}") from error
+
+
+def read_text(path: Path | str, what: str = "file") -> str:
+    """The content of `path` as UTF-8 text; `InputError` if it cannot be read as such."""
+    try:
+        return read_bytes(path, what).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {path} is not UTF-8 text: {error.reason}") from error
+
+
+def read_json(path: Path | str, what: str = "JSON file") -> Any:
+    """The value in the JSON file `path`; `InputError` if it is absent or no valid JSON."""
+    try:
+        return json.loads(read_text(path, what))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{what} {path} is not valid JSON: {error}") from error
