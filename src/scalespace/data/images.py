@@ -1,0 +1,226 @@
+"""Images as one resident tensor, and the paper's split of a data set into three parts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scalespace.data.catalog import Part, source_of
+from scalespace.data.info import DataInfo
+from scalespace.data.sources import load_raw
+from scalespace.errors import InputError
+
+TRAIN_FRACTION = 5 / 6  # 50,000 of MNIST's 60,000
+
+Labels = np.ndarray | Tensor
+Indices = np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled grey images, all on one device.
+
+    Args:
+        images: uint8 [n, 1, h, w], 0 (background) to 255.
+        labels: int64 [n], each in 0..len(classes)-1.
+        classes: the names of the classes, in the order of their labels.
+        name: the data set they are of.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 1:
+            raise ValueError(
+                "images must be uint8 [n, 1, h, w], "
+                f"not {self.images.dtype} {list(self.images.shape)}"
+            )
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"labels must be int64 [{len(self.images)}], "
+                f"not {self.labels.dtype} {list(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        """The same images on `device`."""
+        images, labels = self.images.to(device), self.labels.to(device)
+        return ImageSet(images, labels, self.classes, self.name)
+
+    def subset(self, indices: Indices) -> ImageSet:
+        """The images at `indices`, int64 [k], in that order."""
+        at = torch.as_tensor(indices, dtype=torch.int64, device=self.labels.device)
+        return ImageSet(self.images[at], self.labels[at], self.classes, self.name)
+
+    def examples(self, rows: int) -> tuple[np.ndarray, int]:
+        """The first images of each class as a grid: float [rows * columns, h, w] and columns.
+
+        A column is a class; one with fewer images than rows ends in blank ones.
+        """
+        grid = torch.zeros((rows, len(self.classes), *self.shape))
+        for label in range(len(self.classes)):
+            found = self.images[self.labels == label][:rows, 0].cpu() / 255
+            grid[: len(found), label] = found
+        return grid.flatten(0, 1).numpy(), len(self.classes)
+
+    def unit(self) -> Tensor:
+        """The images as float32 [n, 1, h, w] in [0, 1]."""
+        return self.images.float() / 255
+
+
+@dataclass(frozen=True)
+class DataSplits:
+    """A data set as the experiments see it.
+
+    Args:
+        name: its name in the catalogue.
+        train: what networks are trained on.
+        val: what training is watched with.
+        mean: of the pixels of `train`, where 255 counts as 1.
+        std: their standard deviation, likewise.
+        data_dir: the root it was asked from, if one was named.
+    """
+
+    name: str
+    train: ImageSet
+    val: ImageSet
+    mean: float
+    std: float
+    data_dir: Path | None = None
+
+    @cached_property
+    def info(self) -> DataInfo:
+        """The facts that a model carries with it; the fingerprint is of the training part."""
+        content = hashlib.sha256(self.train.images.cpu().numpy().tobytes())
+        content.update(self.train.labels.cpu().numpy().tobytes())
+        return DataInfo(
+            self.name,
+            self.train.classes,
+            *self.train.shape,
+            mean=self.mean,
+            std=self.std,
+            fingerprint=content.hexdigest()[:12],
+        )
+
+    def test(self) -> ImageSet:
+        """Reads the test part: for final scoring only, so nothing reads it before that asks."""
+        return _load_part(self.name, "test", self.data_dir, self.train.classes)
+
+
+def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSplits:
+    """The data set `name`, fetched if need be, its training files split by `balanced_split`.
+
+    Args:
+        name: a name of `DATASETS`.
+        data_dir: the root folder; otherwise `$SCALESPACE_DATA`, otherwise the user's cache.
+        seed: fixes which images train and which validate.
+
+    Raises:
+        InputError: the name is unknown, the files cannot be had or are bad, or they hold too few
+            images, or images of one single grey, to train and validate with.
+    """
+    whole = _load_part(name, "train", data_dir)
+    train, val = map(whole.subset, balanced_split(whole.labels, seed))
+    if len(train) < 2 or len(val) < 1:
+        raise InputError(
+            f"{name} has too few images to train and to validate with: {len(whole)} "
+            f"in {len(torch.unique(whole.labels))} classes"
+        )
+    mean, std = _mean_std(train.images)
+    if std == 0:
+        raise InputError(f"every pixel of {name}'s training images is the same grey")
+    return DataSplits(name, train, val, mean, std, None if data_dir is None else Path(data_dir))
+
+
+def balanced_split(
+    labels: Labels, seed: int, fraction: float = TRAIN_FRACTION
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits into a part with equally many of each class, and the rest.
+
+    With n labels in c classes each class gives floor(n * fraction / c), of MNIST's 60,000 exactly
+    5,000. A class with too few gives 95 % of what it has, and at least one.
+
+    Returns:
+        the indices for training and for validation, int64, each in random order; together they
+        are 0..n-1. The same labels and seed give the same split.
+    """
+    by_class = _by_class(labels, np.random.default_rng(seed))
+    rng = np.random.default_rng([seed, 1])
+    n = sum(map(len, by_class))
+    # The small addition keeps a product such as 49999.999999 from losing one.
+    quota = math.floor(n * fraction / max(len(by_class), 1) + 1e-9)
+    counts = [max(1, min(quota, len(indices) * 19 // 20)) for indices in by_class]
+    train = [indices[:count] for indices, count in zip(by_class, counts, strict=True)]
+    val = [indices[count:] for indices, count in zip(by_class, counts, strict=True)]
+    return _shuffled(train, rng), _shuffled(val, rng)
+
+
+def balanced_sample(labels: Labels, n: int, seed: int) -> np.ndarray:
+    """Draws `n` different indices with the classes as equal in number as they allow.
+
+    Two classes differ by more than one only where the smaller is used up.
+
+    Returns:
+        int64 [n] in random order. The same labels, n and seed give the same indices.
+
+    Raises:
+        InputError: `n` is less than 1 or more than there are labels.
+    """
+    rng = np.random.default_rng(seed)
+    by_class = _by_class(labels, rng)
+    sizes = np.array([len(indices) for indices in by_class], dtype=np.int64)
+    if not 1 <= n <= sizes.sum():
+        raise InputError(f"cannot draw {n} of {sizes.sum()} labelled images")
+    level = 0
+    while np.minimum(sizes, level + 1).sum() <= n and level < sizes.max():
+        level += 1
+    counts = np.minimum(sizes, level)
+    larger = rng.permutation(np.flatnonzero(sizes > level))
+    counts[larger[: n - counts.sum()]] += 1
+    chosen = [indices[:count] for indices, count in zip(by_class, counts, strict=True)]
+    return _shuffled(chosen, rng)
+
+
+def _load_part(
+    name: str, part: Part, data_dir: Path | str | None, classes: tuple[str, ...] = ()
+) -> ImageSet:
+    images, labels = load_raw(name, part, data_dir)
+    # A subset with fewer classes than the official set has that many fewer names.
+    classes = classes or source_of(name).classes[: labels.max() + 1]
+    return ImageSet(torch.from_numpy(images)[:, None], torch.from_numpy(labels), classes, name)
+
+
+def _by_class(labels: Labels, rng: np.random.Generator) -> list[np.ndarray]:
+    """The indices of each class that has any, in the order of the labels, shuffled."""
+    labels = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    return [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+
+
+def _shuffled(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(np.concatenate([np.empty(0, np.int64), *groups]))
+
+
+def _mean_std(images: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of uint8 pixels, 255 counting as 1, from exact counts."""
+    counts = torch.bincount(images.flatten(), minlength=256).cpu().numpy()
+    shares = counts / counts.sum()
+    values = np.arange(256) / 255
+    mean = float(shares @ values)
+    return mean, math.sqrt(float(shares @ (values - mean) ** 2))

@@ -1,0 +1,48 @@
+"""What a model must know of its data, and carries with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scalespace.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """The facts of a data set that decide how its images become a network's numbers, and back.
+
+    Args:
+        name: of the data set.
+        classes: the classes' names; a label is an index into them.
+        height, width: of the images in pixels.
+        mean, std: of the training part's pixels in [0, 1]: the unit of the networks.
+        fingerprint: hash of the training part, so that a result names its data.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    mean: float
+    std: float
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if not self.std > 0:
+            raise InputError(f"the images of '{self.name}' are all alike (std 0): nothing to learn")
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """Black and white in standardised units: the ends of the images' domain."""
+        return (0 - self.mean) / self.std, (1 - self.mean) / self.std
+
+    def standardize(self, unit: Tensor) -> Tensor:
+        """Images in [0, 1] to mean 0 and deviation 1 over the training part."""
+        return (unit - self.mean) / self.std
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        """Standardised images back to pixels, clipped to [0, 1]."""
+        return (x * self.std + self.mean).clamp(0, 1)

@@ -1,0 +1,221 @@
+"""The samples file: images, labels and where they came from, in one `.npz` that anyone can write.
+
+It holds `images` (float32 [n, h, w] in [0, 1]), `labels` (int64 [n]) and `meta` (a JSON object
+as text). Whatever another program put there is checked before it is used, and nothing in it is
+ever executed: no pickles.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from scalespace.data.idx import DEFLATE_LIMIT
+from scalespace.errors import InputError
+from scalespace.files import atomic, read_bytes
+
+TOLERANCE = 1e-6  # how far rounding may carry a value out of [0, 1]
+
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled images on their way from a method to a score.
+
+    Args:
+        images: float32 [n, h, w] in [0, 1].
+        labels: int64 [n], from 0.
+        meta: what made them, such as method, model hash, seed, sampler, network calls.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def check(
+    images: np.ndarray,
+    labels: np.ndarray,
+    meta: dict[str, Any] | None = None,
+    *,
+    shape: tuple[int, int] | None = None,
+    classes: int | None = None,
+    where: Path | str = "samples",
+) -> Samples:
+    """Makes `Samples` of arrays that may have come from anywhere.
+
+    Args:
+        images: floats [n, h, w] or [n, 1, h, w] in [0, 1]; values out of it by no more than
+            rounding are clipped.
+        labels: integers [n], at least 0.
+        meta: a JSON object.
+        shape: the height and width that the images must have, if they must.
+        classes: the number that labels must be less than, if they must.
+        where: what to call the arrays in a message, such as the path of their file.
+
+    Raises:
+        InputError: anything else.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    return Samples(
+        _checked_images(images, shape, where),
+        _checked_labels(labels, len(images) if images.ndim else 0, classes, where),
+        dict(meta or {}),
+    )
+
+
+def write_samples(path: Path | str, samples: Samples) -> None:
+    """Writes `samples` to `path`, whole or not at all; equal samples give equal bytes.
+
+    Raises:
+        InputError: the samples are not what a reader would accept, or the file system refuses.
+    """
+    good = check(samples.images, samples.labels, samples.meta, where="samples to write")
+    # Written through an open file because savez would add .npz to any other name.
+    with atomic(path) as aside, open(aside, "wb") as file:
+        np.savez(file, images=good.images, labels=good.labels, meta=np.array(json.dumps(good.meta)))
+
+
+def read_samples(
+    path: Path | str, shape: tuple[int, int] | None = None, classes: int | None = None
+) -> Samples:
+    """Reads and checks a samples file, whoever wrote it; without `meta` that is `{}`.
+
+    Args:
+        path: the `.npz` file.
+        shape: the height and width that the images must have, if they must.
+        classes: the number that labels must be less than, if they must.
+
+    Raises:
+        InputError: the file is absent, damaged, or holds anything but good samples.
+    """
+    arrays = _read_arrays(path)
+    for name in ("images", "labels"):
+        if name not in arrays:
+            raise InputError(f"{path} has no array '{name}': is it a samples file?")
+    meta = _meta(arrays["meta"], path) if "meta" in arrays else {}
+    return check(arrays["images"], arrays["labels"], meta, shape=shape, classes=classes, where=path)
+
+
+def _checked_images(
+    images: np.ndarray, shape: tuple[int, int] | None, where: Path | str
+) -> np.ndarray:
+    if images.dtype.kind != "f":
+        hint = ": divide by 255 and store float32" if images.dtype == np.uint8 else ""
+        raise InputError(f"{where}: images must be float32 in [0, 1], not {images.dtype}{hint}")
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if images.ndim != 3:
+        raise InputError(f"{where}: images must be [n, h, w], not {list(images.shape)}")
+    if images.size == 0:
+        raise InputError(f"{where}: there are no images (shape {list(images.shape)})")
+    if shape is not None and images.shape[1:] != tuple(shape):
+        found, wanted = (" x ".join(map(str, size)) for size in (images.shape[1:], shape))
+        raise InputError(f"{where}: images are {found} pixels, {wanted} are needed")
+    low, high = float(images.min()), float(images.max())
+    # min and max are NaN if any value is.
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = np.count_nonzero(~np.isfinite(images).all(axis=(1, 2)))
+        raise InputError(f"{where}: {bad} of {len(images)} images have values that are not finite")
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        raise InputError(f"{where}: images must lie in [0, 1], but go from {low:.7g} to {high:.7g}")
+    return np.ascontiguousarray(np.clip(images, 0, 1), dtype=np.float32)
+
+
+def _checked_labels(
+    labels: np.ndarray, n: int, classes: int | None, where: Path | str
+) -> np.ndarray:
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"{where}: labels must be int64, not {labels.dtype}")
+    if labels.ndim != 1:
+        raise InputError(f"{where}: labels must be [n], not {list(labels.shape)}")
+    if len(labels) != n:
+        raise InputError(f"{where}: there are {n} images but {len(labels)} labels")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0:
+        raise InputError(f"{where}: labels must be at least 0, but one is {low}")
+    if classes is not None and high >= classes:
+        raise InputError(f"{where}: labels must be less than {classes}, but one is {high}")
+    if high > np.iinfo(np.int64).max:
+        raise InputError(f"{where}: label {high} is too large")
+    return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def _meta(array: np.ndarray, path: Path | str) -> dict[str, Any]:
+    """The JSON object in the text `array`."""
+    if array.dtype.kind != "U" or array.ndim != 0:
+        raise InputError(f"{path}: meta must be one JSON text, not {array.dtype} {array.shape}")
+    try:
+        meta = json.loads(str(array))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: meta is not valid JSON: {error}") from error
+    if not isinstance(meta, dict):
+        raise InputError(f"{path}: meta must be a JSON object, not {type(meta).__name__}")
+    return meta
+
+
+def _read_arrays(path: Path | str) -> dict[str, np.ndarray]:
+    """The arrays of a samples file that are in the zip at `path`."""
+    content = read_bytes(path, "samples file")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            present = set(archive.namelist())
+            return {
+                name: _read_array(archive, f"{name}.npy", len(content))
+                for name in ("images", "labels", "meta")
+                if f"{name}.npy" in present
+            }
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path} is not a whole .npz file: {error}") from error
+    # What the parsers of zip, deflate and npy raise on damaged bytes is an open list.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read as .npz: {reason}") from error
+
+
+def _read_array(archive: zipfile.ZipFile, member: str, archive_size: int) -> np.ndarray:
+    """The array in one member of the zip; its declared size must fit what is really there.
+
+    Raises:
+        ValueError: it does not, or it holds Python objects; and whatever the parsers raise.
+    """
+    info = archive.getinfo(member)
+    if info.compress_size > archive_size or info.file_size > info.compress_size * DEFLATE_LIMIT:
+        raise ValueError(f"{member} is larger than the file can hold")
+    with archive.open(info) as stream:
+        shape, dtype, header_size = _npy_header(stream, member)
+        if math.prod(shape) * dtype.itemsize + header_size != info.file_size:
+            raise ValueError(
+                f"{member} declares the shape {list(shape)}, "
+                f"which does not fit its {info.file_size} bytes"
+            )
+    with archive.open(info) as stream:
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+        # Reading past the end makes the zip compare its checksum.
+        stream.read(1)
+    return array
+
+
+def _npy_header(stream: IO[bytes], member: str) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape, type and size in bytes of the header that `stream` starts with."""
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADER_READERS:
+        raise ValueError(f"{member} is in the npy version {version}, which samples never need")
+    shape, _, dtype = _HEADER_READERS[version](stream)
+    if dtype.hasobject:
+        raise ValueError(f"{member} holds Python objects, which are never read: store numbers")
+    return shape, dtype, stream.tell()
