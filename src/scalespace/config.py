@@ -1,0 +1,225 @@
+"""Every choice a user can make, as frozen dataclasses: their docstrings are the help texts.
+
+A preset is a YAML file of these fields; `--a.b=value` on the command line overrides one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def _at_least(low: float, **values: float) -> None:
+    for name, value in values.items():
+        if not value >= low:
+            raise ValueError(f"{name} must be at least {low}, got {value}")
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The shape of a U-Net.
+
+    Args:
+        channels: features of each encoder, from the finest scale to the coarsest.
+        activation: the non-linearity after each convolution.
+        norm: batch (the paper's; it leaks the noise level) or group.
+        groups: number of groups of a group norm.
+        norm_first: normalise before the activation; the paper's list has it after.
+        film: where the context enters: at the input of each encoder, through a two-layer network
+            of its own (encoders, the paper's), or after the first normalisation of every block,
+            from one shared embedding (blocks).
+        embedding: width of that shared embedding.
+        residual: add each block's input to its output.
+        patch: side of the pixel blocks that become channels at the door (1: none).
+    """
+
+    channels: tuple[int, ...] = (16, 32, 64)
+    activation: Literal["gelu", "silu", "relu"] = "gelu"
+    norm: Literal["batch", "group"] = "batch"
+    groups: int = 4
+    norm_first: bool = False
+    film: Literal["encoders", "blocks"] = "encoders"
+    embedding: int = 64
+    residual: bool = False
+    patch: int = 1
+
+    def __post_init__(self) -> None:
+        # a config read from JSON brings a list
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(f"net.channels must be positive numbers, got {self.channels}")
+        if self.patch < 1 or self.groups < 1 or self.embedding < 1:
+            raise ValueError("net.patch, net.groups and net.embedding must be at least 1")
+        if self.norm == "group" and any(c % self.groups for c in self.channels):
+            raise ValueError(
+                f"net.channels {self.channels} must be multiples of net.groups {self.groups}"
+            )
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """The diffusion process and its sampler.
+
+    Args:
+        states: S, the data included; S-1 network calls a sample. None: the stage's own, as in the
+            paper (30, 20 and 10).
+        power: exponent of the cosine schedule; the paper's is 1.5.
+        stop_short: end the schedule one state early, as the published code does.
+        predict: what the network predicts: the noise, the image (x0) or the velocity (v).
+        x0: what to do with an estimate of x0 outside the images' range: none, clip, or dynamic
+            thresholding.
+        sampler: ancestral (Algorithm 2 of Ho et al.) or ddim (deterministic).
+    """
+
+    states: int | None = None
+    power: float = 1.5
+    stop_short: bool = False
+    predict: Literal["noise", "x0", "v"] = "noise"
+    x0: Literal["none", "clip", "dynamic"] = "none"
+    sampler: Literal["ancestral", "ddim"] = "ancestral"
+
+    def __post_init__(self) -> None:
+        if self.states is not None:
+            _at_least(2, **{"process.states": self.states})
+        if not self.power > 0:
+            raise ValueError(f"process.power must be positive, got {self.power}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a stage is trained.
+
+    Args:
+        epochs: passes over the training part.
+        batch_size: images a step (over all devices together).
+        lr: Adam's learning rate.
+        warmup: steps over which the learning rate rises to lr.
+        decay: the learning rate's way down to 0 afterwards: none, linear or cosine.
+        ema: decay of the weights' moving average, which sampling uses; it warms up, and 0 turns
+            it off.
+        validate_every: epochs between validations (the last epoch always is one).
+        validate_images: images of the validation part that they look at.
+        grid_every: epochs between sample grids, 0 for none.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float = 1e-3
+    warmup: int = 0
+    decay: Literal["none", "linear", "cosine"] = "none"
+    ema: float = 0.0
+    validate_every: int = 1
+    validate_images: int = 256
+    grid_every: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(1, **{"train.epochs": self.epochs, "train.batch_size": self.batch_size})
+        _at_least(1, **{"train.validate_every": self.validate_every})
+        _at_least(1, **{"train.validate_images": self.validate_images})
+        _at_least(0, **{"train.warmup": self.warmup, "train.grid_every": self.grid_every})
+        if not self.lr > 0:
+            raise ValueError(f"train.lr must be positive, got {self.lr}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"train.ema must lie in [0, 1), got {self.ema}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides how one stage comes out, but for its data and seed."""
+
+    net: UNetConfig = field(default_factory=UNetConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
+class CASConfig:
+    """The protocol of the Classification Accuracy Score, the same for real and generated images.
+
+    Args:
+        classifiers: m, trainings of the classifier a set of images.
+        epochs: passes over the images.
+        batch_size: images a step.
+        lr: AdamW's learning rate.
+        standardize: standardise the pixels with the real training part's mean and deviation.
+        shuffle: draw a new order every epoch.
+    """
+
+    classifiers: int = 5
+    epochs: int = 5
+    batch_size: int = 128
+    lr: float = 1e-3
+    standardize: bool = True
+    shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least(1, **{"cas.classifiers": self.classifiers, "cas.epochs": self.epochs})
+        _at_least(1, **{"cas.batch_size": self.batch_size})
+        if not self.lr > 0:
+            raise ValueError(f"cas.lr must be positive, got {self.lr}")
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """How sampling cost is measured.
+
+    Args:
+        productions: images made one at a time for the latency; the paper's number is 1,000.
+        warmup: productions before the clock starts.
+        batch_sizes: batch sizes tried for the throughput.
+        batches: batches timed at each size.
+    """
+
+    productions: int = 1000
+    warmup: int = 20
+    batch_sizes: tuple[int, ...] = (16, 64, 256)
+    batches: int = 3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
+        _at_least(1, **{"bench.productions": self.productions, "bench.batches": self.batches})
+        _at_least(0, **{"bench.warmup": self.warmup})
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            raise ValueError(f"bench.batch_sizes must be positive, got {self.batch_sizes}")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What a study compares.
+
+    Args:
+        methods: their names; empty for all that are registered.
+        seeds: one training of every stage for each.
+        images: images a method that are scored, over all seeds together and balanced by class.
+    """
+
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    images: int = 10_000
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "methods", tuple(self.methods))
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"study.seeds must be different numbers >= 0, got {self.seeds}")
+        _at_least(1, **{"study.images": self.images})
+
+
+@dataclass(frozen=True)
+class Config:
+    """All choices of a study.
+
+    Args:
+        data: name of the data set.
+        stages: what differs for one stage, as in {small: {train: {epochs: 20}}}; on the command
+            line --stages.small.train.epochs=20.
+    """
+
+    data: str = "mnist"
+    net: UNetConfig = field(default_factory=UNetConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    stages: dict[str, Any] = field(default_factory=dict)
+    cas: CASConfig = field(default_factory=CASConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)

@@ -1,0 +1,1 @@
+"""The mathematics of the diffusion process: torch only, no files, no data."""

@@ -1,0 +1,115 @@
+"""The noise schedule: one validated table of alpha_bar over the states of a process."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+MAX_BETA = 0.999  # Nichol & Dhariwal 2021, section 3.2: beta is clipped there
+
+
+class Posterior(NamedTuple):
+    """q(x_s | x_t, x_0) = N(x0_weight x_0 + xt_weight x_t, std^2), all plain floats."""
+
+    x0_weight: float
+    xt_weight: float
+    std: float
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """`alpha_bar[t]` for the S states t = 0 .. S-1 of a process: float64 [S], on the CPU.
+
+    State 0 is the data (`alpha_bar[0] == 1`), so no formula needs a special case for the step into
+    it. S states have S-1 transitions, hence S-1 network calls a sample.
+
+    Raises:
+        ValueError: fewer than two states, `alpha_bar[0] != 1`, or a beta outside (0, 1).
+    """
+
+    alpha_bar: Tensor
+
+    def __post_init__(self) -> None:
+        table = torch.as_tensor(self.alpha_bar, dtype=torch.float64).cpu()
+        if table.ndim != 1 or len(table) < 2:
+            raise ValueError(f"a schedule needs at least 2 states, got shape {tuple(table.shape)}")
+        if table[0] != 1:
+            raise ValueError(f"alpha_bar[0] must be 1 (state 0 is the data), got {table[0]:g}")
+        beta = 1 - table[1:] / table[:-1]
+        if not bool(((beta > 0) & (beta < 1)).all()):
+            raise ValueError("every beta must lie in (0, 1): alpha_bar must fall and stay above 0")
+        object.__setattr__(self, "alpha_bar", table)
+
+    @property
+    def states(self) -> int:
+        """S, the number of states, the data included."""
+        return len(self.alpha_bar)
+
+    @property
+    def last(self) -> int:
+        """T = S-1: the index of the last state, and the number of network calls a sample."""
+        return self.states - 1
+
+    @property
+    def beta(self) -> Tensor:
+        """beta[t] = 1 - alpha_bar[t] / alpha_bar[t-1] for t = 1 .. S-1: float64 [S-1]."""
+        return 1 - self.alpha_bar[1:] / self.alpha_bar[:-1]
+
+    @property
+    def last_signal(self) -> float:
+        """sqrt(alpha_bar) at the last state: what is left of the image where sampling begins."""
+        return math.sqrt(float(self.alpha_bar[-1]))
+
+    def posterior(self, t: int, s: int) -> Posterior:
+        """The weights of q(x_s | x_t, x_0) for s < t (Ho et al. 2020, equations 6 and 7).
+
+        With s = t-1 it is the paper's posterior; s = 0 gives x_0 itself (weight 1, std 0).
+
+        Raises:
+            ValueError: not 0 <= s < t <= S-1.
+        """
+        if not 0 <= s < t <= self.last:
+            raise ValueError(f"need 0 <= s < t <= {self.last}, got s={s}, t={t}")
+        ab_t, ab_s = float(self.alpha_bar[t]), float(self.alpha_bar[s])
+        alpha = ab_t / ab_s
+        beta = 1 - alpha
+        return Posterior(
+            x0_weight=math.sqrt(ab_s) * beta / (1 - ab_t),
+            xt_weight=math.sqrt(alpha) * (1 - ab_s) / (1 - ab_t),
+            std=math.sqrt(beta * (1 - ab_s) / (1 - ab_t)),
+        )
+
+
+def cosine(
+    states: int, power: float = 1.5, offset: float = 0.008, stop_short: bool = False
+) -> Schedule:
+    """The cosine schedule of Nichol & Dhariwal 2021 (equation 17) with a free exponent.
+
+    alpha_bar(u) = f(u) / f(0), f(u) = cos((u + offset) / (1 + offset) pi/2) ** power, and
+    u = t / (S-1). They use power 2; the seed paper 1.5. Betas are clipped at 0.999 as there, which
+    keeps the last alpha_bar above 0.
+
+    Args:
+        states: S, at least 2.
+        power: the exponent of the cosine.
+        offset: their small s, which keeps the first betas from vanishing.
+        stop_short: u = t / S instead, as the code published with the seed paper does: its process
+            never visits the last state and begins where some of the image is left.
+
+    Raises:
+        ValueError: fewer than two states, or a power that is not positive.
+    """
+    if states < 2:
+        raise ValueError(f"a schedule needs at least 2 states, got {states}")
+    if not power > 0:
+        raise ValueError(f"the power of the cosine must be positive, got {power}")
+    u = torch.arange(states, dtype=torch.float64) / (states if stop_short else states - 1)
+    angle = (u + offset) / (1 + offset) * (math.pi / 2)
+    # cos(pi/2) may come out just below 0, and a negative number has no real 1.5th power
+    f = torch.cos(angle).clamp(min=0) ** power
+    beta = (1 - f[1:] / f[:-1]).clamp(max=MAX_BETA)
+    return Schedule(torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - beta, dim=0)]))

@@ -1,0 +1,38 @@
+"""`cascaded`: the small stage, then a second diffusion process that upscales its images.
+
+p(x_0) = integral of p_upscaler(x_0 | z_0) p_small(z_0) dz_0 (seed paper, section 0.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from scalespace.core.samplers import Step
+from scalespace.methods.base import Method, Models, register
+from scalespace.methods.diffusion import DiffusionStage
+from scalespace.methods.small import SMALL
+
+UPSCALER = DiffusionStage("upscaler", states=10, conditioned=True)
+
+
+@register
+class Cascaded(Method):
+    """The scale-space method of the seed paper, after Ho et al. 2021."""
+
+    name = "cascaded"
+    title = "Cascaded"
+    stages = (SMALL, UPSCALER)
+
+    def sample(
+        self,
+        models: Models,
+        labels: Tensor,
+        seed: int,
+        indices: Sequence[int],
+    ) -> Iterator[Step]:
+        """All states at half size, then all states at full size, given the finished small image."""
+        for step in models[SMALL.name].sample(labels, seed, indices):
+            yield step
+        yield from models[UPSCALER.name].sample(labels, seed, indices, low=step.x)

@@ -1,0 +1,142 @@
+"""The diffusion stage: a U-Net trained by Algorithm 1 at one scale, sampled by Algorithm 2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scalespace.config import Recipe
+from scalespace.core import process
+from scalespace.core.domain import X0_RULES
+from scalespace.core.noise import NoiseStreams
+from scalespace.core.parametrization import PARAMETRIZATIONS
+from scalespace.core.samplers import SAMPLERS, Step
+from scalespace.core.scale import down, up
+from scalespace.core.schedule import cosine
+from scalespace.methods.base import DataInfo, Stage, StageModel
+from scalespace.nets.unet import UNet
+
+
+@dataclass(frozen=True)
+class DiffusionStage(Stage):
+    """A class-conditional diffusion process over images at one scale.
+
+    Args:
+        name: of the stage.
+        states: S; sampling takes S-1 network calls. A recipe may override it.
+        scale: the images are taken down by this factor first.
+        conditioned: the network also sees the image at half this scale, taken up to this one.
+    """
+
+    states: int
+    scale: int = 1
+    conditioned: bool = False
+
+    def build(self, recipe: Recipe, data: DataInfo) -> Diffusion:
+        """An untrained `Diffusion` for this stage."""
+        return Diffusion(self, recipe, data)
+
+
+class Diffusion(StageModel):
+    """One stage's network, process and sampler. Images are standardised, [n, 1, h, w]."""
+
+    def __init__(self, stage: DiffusionStage, recipe: Recipe, data: DataInfo) -> None:
+        super().__init__()
+        p = recipe.process
+        self.stage = stage
+        self.classes = len(data.classes)
+        self.size = (data.height // stage.scale, data.width // stage.scale)
+        self.schedule = cosine(p.states or stage.states, power=p.power, stop_short=p.stop_short)
+        self.calls = self.schedule.last
+        self.parametrization = PARAMETRIZATIONS[p.predict]
+        low, high = data.domain
+        self.keep_in_domain = partial(X0_RULES[p.x0], low=low, high=high)
+        self.sampler = SAMPLERS[p.sampler]
+        self.net = UNet(recipe.net, 2 if stage.conditioned else 1, 1, context=1 + self.classes)
+
+    def predict(self, x: Tensor, t: Tensor, labels: Tensor, low: Tensor | None) -> Tensor:
+        """The network's prediction for images x_t.
+
+        Args:
+            x: images [n, 1, h, w] in states of their own.
+            t: those states over S-1: float [n] (paper, appendix 3.6.1).
+            labels: int64 [n].
+            low: for a conditioned stage, the images at half the scale [n, 1, h/2, w/2].
+        """
+        if low is not None:
+            x = torch.cat([x, up(low)], dim=1)
+        context = torch.cat([t[:, None], F.one_hot(labels, self.classes).to(t.dtype)], dim=1)
+        # convolutions on the CPU, and half-precision ones on a GPU, run faster channels-last
+        return self.net(x.contiguous(memory_format=torch.channels_last), context)
+
+    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+        """x0 at the stage's scale and, for a conditioned stage, the image at half of it."""
+        x0 = down(images, self.stage.scale)
+        return (x0, down(x0)) if self.stage.conditioned else (x0,)
+
+    def losses(self, batch: Sequence[Tensor], labels: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """Squared error of each image at given states t int64 [n] and noise: float [n]."""
+        x0, low = batch[0], batch[1] if self.stage.conditioned else None
+
+        def network(x: Tensor, u: Tensor) -> Tensor:
+            return self.predict(x, u, labels, low)
+
+        return process.loss(network, self.schedule, self.parametrization, x0, t, eps)
+
+    def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """Algorithm 1 of Ho et al. 2020: t uniform, one noise an image; float [n]."""
+        return self.losses(batch, labels, *process.draw(self.schedule, batch[0], rng))
+
+    def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """The loss at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].
+
+        A sampler's batch shares one t as well, so a network that reads the noise level off its
+        batch (batch norm does) shows it here and not in the training loss.
+        """
+        columns = []
+        for state in range(1, self.schedule.states):
+            t = torch.full_like(labels, state)
+            eps = torch.randn(batch[0].shape, generator=rng, device=batch[0].device)
+            columns.append(self.losses(batch, labels, t, eps))
+        return torch.stack(columns, dim=1)
+
+    def facts(self) -> dict[str, Any]:
+        """The states it has, and how much of the image is left in the last one."""
+        return {"states": self.schedule.states, "last_signal": self.schedule.last_signal}
+
+    def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:
+        """Samples of this stage alone; a conditioned one is given real images to upscale."""
+        low = batch[1] if self.stage.conditioned else None
+        for step in self.sample(labels, seed, range(len(labels)), low):
+            x = step.x
+        return x
+
+    @torch.inference_mode()
+    def sample(
+        self, labels: Tensor, seed: int, indices: Sequence[int], low: Tensor | None = None
+    ) -> Iterator[Step]:
+        """The reverse process at this stage's scale, a state at a time.
+
+        Args:
+            labels: int64 [n] on the model's device.
+            seed: with an index, fixes the noise of an image in this stage.
+            indices: int [n].
+            low: for a conditioned stage, the images at half the scale [n, 1, h/2, w/2].
+        """
+        streams = NoiseStreams(seed, indices, self.stage.name, labels.device)
+
+        def denoise(x: Tensor, t: int) -> Tensor:
+            u = torch.full((len(x),), t / self.schedule.last, device=x.device)
+            a = math.sqrt(float(self.schedule.alpha_bar[t]))
+            b = math.sqrt(1 - float(self.schedule.alpha_bar[t]))
+            prediction = self.predict(x, u, labels, low).to(x.dtype)
+            return self.keep_in_domain(self.parametrization.x0(prediction, x, a, b))
+
+        yield from self.sampler(denoise, self.schedule, lambda: streams.normal((1, *self.size)))

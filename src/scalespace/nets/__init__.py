@@ -1,0 +1,1 @@
+"""Networks: plain modules, each built from a small config."""

@@ -1,0 +1,151 @@
+"""The U-Net of the seed paper (appendix 3.2 to 3.5), and the choices that differ from it.
+
+`UNetConfig()` is the paper's network: 122,097 parameters for one input channel and ten classes.
+Every departure from it is a field, so that a preset is a few words and an ablation one.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalespace.config import UNetConfig
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU}
+
+
+class FiLM(nn.Module):
+    """Feature-wise affine map of the context (Perez et al. 2017): h * (1 + gamma) + beta.
+
+    Predicting gamma as a difference from 1 lets features through unchanged at the start.
+
+    Args:
+        context: width of the context vector.
+        features: channels to modulate.
+        hidden: width of a layer in between; None for a single linear map.
+    """
+
+    def __init__(self, context: int, features: int, hidden: int | None = None) -> None:
+        super().__init__()
+        if hidden is None:
+            self.net: nn.Module = nn.Linear(context, 2 * features)
+        else:
+            self.net = nn.Sequential(
+                nn.Linear(context, hidden), nn.GELU(), nn.Linear(hidden, 2 * features)
+            )
+
+    def forward(self, h: Tensor, context: Tensor) -> Tensor:
+        """Features [n, c, h, w] and context [n, k] to features."""
+        gamma, beta = self.net(context)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(beta, h, 1 + gamma)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions, each with its activation and normalisation; one scale of the U-Net."""
+
+    def __init__(self, c: UNetConfig, inputs: int, outputs: int, film: FiLM | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm1, self.norm2 = _norm(c, outputs), _norm(c, outputs)
+        self.activation = ACTIVATIONS[c.activation]()
+        self.film = film
+        self.film_at_input = c.film == "encoders"
+        self.norm_first = c.norm_first
+        self.skip: nn.Module | None = None
+        if c.residual:
+            self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Features [n, inputs, h, w] and context [n, k] to features [n, outputs, h, w]."""
+        h = x
+        if self.film is not None and self.film_at_input:
+            h = self.film(h, context)
+        h = self.conv1(h)
+        if self.norm_first:
+            h = self.norm1(h)
+            if self.film is not None and not self.film_at_input:
+                h = self.film(h, context)
+            h = self.activation(h)
+            h = self.activation(self.norm2(self.conv2(h)))
+        else:
+            h = self.norm1(self.activation(h))
+            if self.film is not None and not self.film_at_input:
+                h = self.film(h, context)
+            h = self.norm2(self.activation(self.conv2(h)))
+        return h if self.skip is None else h + self.skip(x)
+
+
+class UNet(nn.Module):
+    """Encoders with max-pooling between them, decoders with bilinear upsampling, and skips.
+
+    The upsampling goes to the size of the skip it meets, so any size of at least
+    `patch * 2 ** (len(channels) - 1)` works, odd scales included (14 -> 7 -> 3 -> 7 -> 14).
+
+    Args:
+        c: the shape.
+        inputs: image channels that go in.
+        outputs: image channels that come out.
+        context: width of the context vector.
+    """
+
+    def __init__(self, c: UNetConfig, inputs: int, outputs: int, context: int) -> None:
+        super().__init__()
+        self.patch = c.patch
+        shared = c.film == "blocks"
+        self.embed: nn.Module = nn.Identity()
+        if shared:
+            self.embed = nn.Sequential(
+                nn.Linear(context, c.embedding),
+                nn.SiLU(),
+                nn.Linear(c.embedding, c.embedding),
+                nn.SiLU(),
+            )
+
+        def film(inputs: int, outputs: int, encoder: bool) -> FiLM | None:
+            if shared:
+                return FiLM(c.embedding, outputs)
+            return FiLM(context, inputs, hidden=inputs) if encoder else None
+
+        ins = [inputs * c.patch**2, *c.channels[:-1]]
+        self.encoders = nn.ModuleList(
+            Block(c, i, o, film(i, o, True)) for i, o in zip(ins, c.channels, strict=True)
+        )
+        # Paper, appendix 3.3: all decoders but the first also take the skip of their scale, as
+        # wide as what comes from below; the last keeps the width of the first encoder.
+        widths = [*reversed(c.channels[:-1]), c.channels[0]]
+        ins = [c.channels[-1], *(2 * w for w in widths[:-1])]
+        self.decoders = nn.ModuleList(
+            Block(c, i, o, film(i, o, False)) for i, o in zip(ins, widths, strict=True)
+        )
+        self.final = nn.Conv2d(c.channels[0], outputs * c.patch**2, 3, padding=1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Images [n, inputs, h, w] and context [n, k] to images [n, outputs, h, w]."""
+        context = self.embed(context)
+        if self.patch > 1:
+            x = F.pixel_unshuffle(x, self.patch)
+        skips: list[Tensor] = []
+        for depth, encoder in enumerate(self.encoders):
+            if depth:
+                skips.append(x)
+                x = F.max_pool2d(x, 2)
+            x = encoder(x, context)
+        for depth, decoder in enumerate(self.decoders):
+            if depth:
+                skip = skips.pop()
+                x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
+                x = torch.cat([x, skip], dim=1)
+            x = decoder(x, context)
+        x = self.final(x)
+        return F.pixel_shuffle(x, self.patch) if self.patch > 1 else x
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of trained numbers in a module."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _norm(c: UNetConfig, features: int) -> nn.Module:
+    return nn.BatchNorm2d(features) if c.norm == "batch" else nn.GroupNorm(c.groups, features)

@@ -1,0 +1,109 @@
+"""Presets: YAML files of `scalespace.config` fields, and how fields become typed configs."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from scalespace.errors import InputError, unknown
+from scalespace.files import read_text
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The presets that ship with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def read_preset(preset: str) -> dict[str, Any]:
+    """The fields that a preset sets: one of `names()`, or the path of a YAML file.
+
+    Raises:
+        InputError: no such preset, or the file is no YAML mapping.
+    """
+    is_file = preset.endswith((".yaml", ".yml"))
+    if not is_file and preset not in names():
+        raise unknown("preset", preset, names())
+    path = Path(preset) if is_file else FOLDER / f"{preset}.yaml"
+    try:
+        value = yaml.safe_load(read_text(path, "preset"))
+    except yaml.YAMLError as error:
+        raise InputError(f"preset {path} is not valid YAML: {one_line(error)}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"preset {path} must be a mapping of fields, e.g. 'train: {{epochs: 3}}'")
+    return value
+
+
+def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
+    """A config dataclass from nested fields, each checked against its type.
+
+    Raises:
+        InputError: an unknown field or a bad value.
+    """
+    _known_fields(kind, value, where)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind)
+    try:
+        made = parser.instantiate(parser.parse_object(copy.deepcopy(dict(value))))
+        return kind(**{f.name: made[f.name] for f in fields(kind)})
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise InputError(f"{where}{one_line(error)}") from error
+
+
+def digest(value: Any) -> str:
+    """A short hash (12 hex digits) of a JSON value or dataclass, the same on every machine."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the leaves of `over` put over it; neither is changed."""
+    out = dict(base)
+    for key, value in over.items():
+        below = out.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        out[key] = merge(below or {}, value) if both else copy.deepcopy(value)
+    return out
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} as {"a": {"b": 1}}, at any depth."""
+    out: dict[str, Any] = {}
+    for key, value in dotted.items():
+        if isinstance(value, Mapping):
+            value = nested(value)
+        for part in reversed(str(key).split(".")):
+            value = {part: value}
+        out = merge(out, value)
+    return out
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message without line breaks or Python's own names for types."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+    return text.replace("typing.", "").replace("Parser key ", "")
+
+
+def _known_fields(kind: type, value: Mapping[str, Any], where: str) -> None:
+    known = {f.name: f for f in fields(kind)}
+    for key, inner in value.items():
+        if key not in known:
+            raise unknown(f"field of {where or 'the config'}".rstrip(".: "), key, known)
+        part = known[key].default_factory
+        if is_dataclass(part):
+            if not isinstance(inner, Mapping):
+                raise InputError(f"{where}{key} must be a mapping of fields, got {inner!r}")
+            _known_fields(part, inner, f"{where}{key}.")
