@@ -1,0 +1,152 @@
+"""Classification Accuracy Score (Ravuri & Vinyals 2019): train on samples, test on real images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from scalespace.config import CASConfig
+from scalespace.core.noise import derive_seed
+from scalespace.data.images import ImageSet
+from scalespace.errors import InputError
+from scalespace.nets.classifier import CASClassifier
+
+
+@dataclass(frozen=True)
+class CASResult:
+    """The outcome for one set of images.
+
+    Args:
+        confusion: counts, int [m, classes, classes]: classifier, true class, predicted class.
+        n: number of images that the classifiers were trained on.
+    """
+
+    confusion: NDArray[np.int64]
+    n: int
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """Share of the test set that each classifier gets right: [m]."""
+        hits = np.trace(self.confusion, axis1=1, axis2=2)
+        return hits / self.confusion.sum(axis=(1, 2))
+
+    @property
+    def per_class(self) -> NDArray[np.float64]:
+        """The same within each true class: [m, classes]; NaN for a class without test images."""
+        totals = self.confusion.sum(axis=2).astype(np.float64)
+        hits = np.diagonal(self.confusion, axis1=1, axis2=2)
+        return hits / np.where(totals > 0, totals, np.nan)
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy over the classifiers: the score."""
+        return float(self.accuracy.mean())
+
+    @property
+    def sd(self) -> float:
+        """Sample standard deviation over the classifiers (0 for a single one)."""
+        return float(self.accuracy.std(ddof=1)) if len(self.accuracy) > 1 else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "cas": self.mean,
+            "sd": self.sd,
+            "accuracy": self.accuracy.tolist(),
+            "per_class": np.nanmean(self.per_class, axis=0).tolist(),
+            "per_class_sd": _sd(self.per_class).tolist(),
+            "confusion": self.confusion.sum(axis=0).tolist(),
+            "n": self.n,
+        }
+
+
+def cas(
+    images: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    test: ImageSet,
+    mean: float,
+    std: float,
+    config: CASConfig,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> CASResult:
+    """Trains m classifiers on labelled images and counts their answers on real test images.
+
+    Args:
+        images: float [n, h, w] in [0, 1].
+        labels: int [n].
+        test: the real images to classify, of the same size.
+        mean, std: of the real training pixels; both sets are standardised with them if the config
+            says so, real and generated alike.
+        config: the protocol.
+        seed: classifier k draws its weights and orders from (seed, k), whatever the images are, so
+            that two sets are compared with the same m starts.
+        device: where to train.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the images' size is not the test set's, or a label is none of its classes.
+    """
+    if images.shape[1:] != test.shape:
+        raise InputError(
+            f"the images are {images.shape[1]}x{images.shape[2]} pixels, those of {test.name} "
+            f"{test.shape[0]}x{test.shape[1]}"
+        )
+    if len(labels) and int(labels.max()) >= len(test.classes):
+        raise InputError(
+            f"label {int(labels.max())} is none of the {len(test.classes)} classes of {test.name}"
+        )
+
+    def ready(unit: Tensor) -> Tensor:
+        x = (unit - mean) / std if config.standardize else unit
+        return x.to(device).contiguous(memory_format=torch.channels_last)
+
+    x = ready(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None])
+    y = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
+    real, truth = ready(test.unit()), test.labels.cpu().numpy()
+    classes = len(test.classes)
+    steps = config.classifiers * config.epochs * -(-len(x) // config.batch_size)
+    confusion = np.zeros((config.classifiers, classes, classes), dtype=np.int64)
+    with tqdm(total=steps, desc="classifiers", unit="step", disable=not progress) as bar:
+        for k in range(config.classifiers):
+            answers = _train(x, y, test, config, derive_seed(seed, "cas", k), bar)(real)
+            np.add.at(confusion[k], (truth, answers), 1)
+    return CASResult(confusion, len(x))
+
+
+def _train(x: Tensor, y: Tensor, test: ImageSet, config: CASConfig, seed: int, bar: tqdm) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = CASClassifier(*test.shape, len(test.classes))
+    net = net.to(x.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), config.lr, fused=True)
+    rng = torch.Generator().manual_seed(seed)
+    order = torch.arange(len(x))
+    for _ in range(config.epochs):
+        if config.shuffle:
+            order = torch.randperm(len(x), generator=rng)
+        for batch in order.to(x.device).split(config.batch_size):
+            loss = F.cross_entropy(net(x[batch]), y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            bar.update()
+    net.eval()
+
+    @torch.inference_mode()
+    def classify(images: Tensor) -> NDArray[np.int64]:
+        return torch.cat([net(part).argmax(dim=1) for part in images.split(1000)]).cpu().numpy()
+
+    return classify
+
+
+def _sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])

@@ -1,0 +1,114 @@
+"""What a sample costs: wall-clock time one at a time, throughput, network calls, multiply-adds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from scalespace.config import BenchConfig
+
+# Makes the images with the given indices and leaves them on the device.
+Producer = Callable[[range], None]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds to make one image, one at a time.
+
+    Args:
+        mean, median, q1, q3: over the productions, in seconds.
+        productions: their number.
+        images_per_s: throughput at the best of the batch sizes tried.
+        best_batch_size: that batch size.
+        throughput: images a second by batch size.
+        macs: multiply-adds of a sample's matrix products and convolutions.
+    """
+
+    mean: float
+    median: float
+    q1: float
+    q3: float
+    productions: int
+    images_per_s: float
+    best_batch_size: int
+    throughput: dict[str, float]
+    macs: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def measure(
+    producers: Mapping[str, Producer],
+    device: torch.device,
+    config: BenchConfig,
+    progress: bool = False,
+) -> dict[str, Latency]:
+    """Times producers of images (seed paper, section 0.3); loading is not part of it.
+
+    They take turns, an image each, so that whatever else the machine does meets all of them alike.
+
+    Args:
+        producers: by name; the work that one starts on a GPU is waited for here.
+        device: where they work.
+        config: how many productions, and which batch sizes.
+        progress: show a progress bar.
+    """
+    for produce in producers.values():
+        for k in range(config.warmup):
+            produce(range(k, k + 1))
+    seconds: dict[str, list[float]] = {name: [] for name in producers}
+    for k in tqdm(range(config.productions), desc="time one image", disable=not progress):
+        for name, produce in producers.items():
+            seconds[name].append(_seconds(produce, range(k, k + 1), device))
+    rates: dict[str, dict[int, float]] = {name: {} for name in producers}
+    for size in tqdm(config.batch_sizes, desc="time batches", disable=not progress):
+        for name, produce in producers.items():
+            produce(range(size))
+            times = [_seconds(produce, range(size), device) for _ in range(config.batches)]
+            rates[name][size] = size / float(np.median(times))
+    return {
+        name: _summary(seconds[name], rates[name], macs(produce))
+        for name, produce in producers.items()
+    }
+
+
+def macs(produce: Producer) -> int:
+    """Multiply-adds of one sample, counted by torch as it runs (half of its "flops")."""
+    with FlopCounterMode(display=False) as counter:
+        produce(range(1))
+    return counter.get_total_flops() // 2
+
+
+def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latency:
+    best = max(rates, key=lambda size: rates[size])
+    q1, median, q3 = (float(q) for q in np.percentile(seconds, [25, 50, 75]))
+    return Latency(
+        mean=float(np.mean(seconds)),
+        median=median,
+        q1=q1,
+        q3=q3,
+        productions=len(seconds),
+        images_per_s=rates[best],
+        best_batch_size=best,
+        throughput={str(size): rate for size, rate in rates.items()},
+        macs=macs,
+    )
+
+
+def _seconds(produce: Producer, indices: range, device: torch.device) -> float:
+    began = time.perf_counter()
+    produce(indices)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter() - began

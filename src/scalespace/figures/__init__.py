@@ -1,0 +1,1 @@
+"""Pictures: grids and animations of images (Pillow), charts (matplotlib)."""

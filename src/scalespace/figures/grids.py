@@ -1,0 +1,62 @@
+"""Images side by side in one picture, and reverse processes as animations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scalespace.files import atomic
+
+GAP = 2
+BACKGROUND = 40
+
+
+def tile(images: NDArray[np.floating], columns: int, zoom: int = 2) -> Image.Image:
+    """Images in [0, 1] row by row, `columns` in each, enlarged by whole pixels.
+
+    They are grey [n, h, w] or coloured [n, h, w, 3].
+    """
+    n, height, width = images.shape[:3]
+    rows = -(-n // columns)
+    pixels = np.clip(np.rint(images * 255), 0, 255).astype(np.uint8)
+    pixels = pixels.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    cell_h, cell_w = height * zoom + GAP, width * zoom + GAP
+    size = (rows * cell_h + GAP, columns * cell_w + GAP, *images.shape[3:])
+    sheet = np.full(size, BACKGROUND, dtype=np.uint8)
+    for k, image in enumerate(pixels):
+        top, left = GAP + k // columns * cell_h, GAP + k % columns * cell_w
+        sheet[top : top + height * zoom, left : left + width * zoom] = image
+    return Image.fromarray(sheet)
+
+
+def save_grid(path: Path | str, images: NDArray[np.floating], columns: int, zoom: int = 2) -> None:
+    """Writes `tile(...)` as a picture; the format is that of the path's suffix."""
+    with atomic(path) as aside:
+        tile(images, columns, zoom).save(aside)
+
+
+def save_gif(
+    path: Path | str,
+    frames: Sequence[NDArray[np.floating]],
+    columns: int,
+    side: int = 56,
+    milliseconds: int = 90,
+) -> None:
+    """Writes an animation: one grid a frame, the last one held for two seconds.
+
+    Args:
+        path: where to.
+        frames: images [n, h, w] in [0, 1], a set a frame; sets may differ in size.
+        columns: images a row.
+        side: pixels that each image's height is brought near to, whatever its scale.
+        milliseconds: a frame's time.
+    """
+    tiles = [tile(images, columns, max(1, round(side / images.shape[1]))) for images in frames]
+    tiles = [picture.resize(tiles[-1].size, Image.Resampling.NEAREST) for picture in tiles]
+    times = [milliseconds] * (len(tiles) - 1) + [2000]
+    with atomic(path) as aside:
+        tiles[0].save(aside, save_all=True, append_images=tiles[1:], duration=times, loop=0)

@@ -1,0 +1,298 @@
+"""A trained method: what `scalespace train` writes and every other command reads.
+
+One folder: `config.json` (method, data, recipes, how training went) and `model.safetensors` (for
+each stage the averaged weights, which sampling uses, and the last ones).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from scalespace.config import BenchConfig, Recipe
+from scalespace.core.samplers import Step
+from scalespace.data import DataSplits, Samples
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.evaluation.latency import Producer, measure
+from scalespace.files import read_json, write_json
+from scalespace.methods import Method, StageModel, get_method
+from scalespace.nets.unet import parameters
+from scalespace.presets import build, digest
+from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix, with_prefix
+from scalespace.training.fit import TrainedStage, Training, fit
+from scalespace.training.runtime import Runtime
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class Model:
+    """A method with its trained stages, on one device.
+
+    Args:
+        method: what is sampled.
+        stages: its trained stages, by name.
+        device: where to sample.
+    """
+
+    def __init__(
+        self, method: Method, stages: Mapping[str, TrainedStage], device: torch.device | str = "cpu"
+    ) -> None:
+        self.method = method
+        self.stages = dict(stages)
+        self.device = torch.device(device)
+        self.models: dict[str, StageModel] = {
+            name: stage.model(self.device) for name, stage in self.stages.items()
+        }
+
+    @classmethod
+    def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> Model:
+        """Reads a model folder.
+
+        Raises:
+            InputError: a file is absent, damaged, or does not fit the other.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError(f"model folder not found: {folder}")
+        path = folder / CONFIG
+        config = read_json(path, "model config")
+        try:
+            if config["format"] != FORMAT:
+                raise InputError(
+                    f"{path} has format {config['format']}, this version reads format {FORMAT}"
+                )
+            method = get_method(config["method"])
+            data = _data_info(config["data"])
+            parts = {
+                name: (build(Recipe, part["recipe"]), int(part["seed"]), dict(part["record"]))
+                for name, part in config["stages"].items()
+            }
+            trained = {stage.name: (stage, *parts[stage.name]) for stage in method.stages}
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise InputError(f"{path}: {error}") from error
+            raise InputError(
+                f"{path} is no model config: {type(error).__name__} {error}"
+            ) from error
+        tensors, _ = load_tensors(folder / WEIGHTS, "model weights")
+        stages = {}
+        for name, (stage, recipe, seed, record) in trained.items():
+            own = under_prefix(name, tensors)
+            training = Training(stage, recipe, seed, data)
+            stages[name] = TrainedStage(
+                training, under_prefix("ema", own), under_prefix("raw", own), record
+            )
+        return cls(method, stages, device)
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes the model folder; an existing model there is replaced."""
+        folder = Path(folder)
+        tensors: dict[str, Tensor] = {}
+        for name, stage in self.stages.items():
+            both = {**with_prefix("ema", stage.ema), **with_prefix("raw", stage.raw)}
+            tensors |= with_prefix(name, both)
+        save_tensors(folder / WEIGHTS, tensors, {"hash": self.hash})
+        write_json(folder / CONFIG, self.config)
+        return folder
+
+    @property
+    def data(self) -> DataInfo:
+        """The facts of the data that it was trained on."""
+        return next(iter(self.stages.values())).training.data
+
+    @property
+    def calls(self) -> int:
+        """Network calls a sample."""
+        return self.method.calls(self.models)
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers of all its stages."""
+        return sum(parameters(model) for model in self.models.values())
+
+    @cached_property
+    def hash(self) -> str:
+        """Names the model: method and the identities of its stages' trainings."""
+        return digest([self.method.name, [s.training.identity for s in self.stages.values()]])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `config.json` holds."""
+        return {
+            "format": FORMAT,
+            "method": self.method.name,
+            "hash": self.hash,
+            "calls": self.calls,
+            "data": asdict(self.data),
+            "stages": {
+                name: {
+                    "recipe": asdict(stage.training.recipe),
+                    "seed": stage.training.seed,
+                    "identity": stage.training.identity,
+                    "record": stage.record,
+                }
+                for name, stage in self.stages.items()
+            },
+        }
+
+    def check_labels(self, labels: Sequence[int]) -> None:
+        """Raises `InputError` unless every label is one of the model's classes."""
+        top = len(self.data.classes) - 1
+        for label in labels:
+            if not 0 <= label <= top:
+                raise InputError(
+                    f"label {label} is none of this model's classes 0 to {top} "
+                    f"({', '.join(self.data.classes)})"
+                )
+
+    def trajectory(
+        self, labels: Sequence[int], seed: int = 0, indices: Sequence[int] | None = None
+    ) -> Iterator[Step]:
+        """The reverse process for `labels`, a `Step` at a time, in standardised units.
+
+        Args:
+            labels: classes, int [n].
+            seed: with an index, fixes an image.
+            indices: int [n]; 0 .. n-1 unless given.
+
+        Raises:
+            InputError: a label that the model does not know.
+        """
+        self.check_labels(labels)
+        y = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=self.device)
+        chosen = range(len(labels)) if indices is None else indices
+        yield from self.method.sample(self.models, y, seed, chosen)
+
+    def sample(
+        self,
+        labels: Sequence[int],
+        seed: int = 0,
+        batch_size: int = 250,
+        first: int = 0,
+        progress: bool = False,
+    ) -> Samples:
+        """Images for `labels`: the same ones for any batch size.
+
+        Args:
+            labels: classes, int [n].
+            seed: with an index, fixes an image.
+            batch_size: images made at a time.
+            first: index of the first image; the others follow.
+            progress: show a progress bar.
+
+        Raises:
+            InputError: no labels, or one that the model does not know.
+        """
+        labels = [int(label) for label in labels]
+        if not labels:
+            raise InputError("nothing to sample: no labels given")
+        if batch_size < 1:
+            raise InputError(f"--batch-size must be at least 1, got {batch_size}")
+        self.check_labels(labels)
+        images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
+        name = f"sample {self.method.name} (seed {seed})"
+        with tqdm(total=len(labels), desc=name, unit="image", disable=not progress) as bar:
+            for start in range(0, len(labels), batch_size):
+                part = labels[start : start + batch_size]
+                indices = range(first + start, first + start + len(part))
+                for step in self.trajectory(part, seed, indices):
+                    x = step.x
+                images[start : start + len(part)] = self.data.to_unit(x)[:, 0].cpu().numpy()
+                bar.update(len(part))
+        meta = {
+            "method": self.method.name,
+            "model": self.hash,
+            "data": self.data.name,
+            "classes": list(self.data.classes),
+            "seed": seed,
+            "first": first,
+            "calls": self.calls,
+        }
+        return Samples(images, np.asarray(labels, dtype=np.int64), meta)
+
+
+def benchmark(
+    models: Sequence[Model], config: BenchConfig, progress: bool = False
+) -> dict[str, dict[str, Any]]:
+    """What a sample of each model costs, measured side by side on their device.
+
+    Args:
+        models: of different methods.
+        config: how many productions, and which batch sizes.
+        progress: show progress bars.
+
+    Returns:
+        by method: the fields of `Latency` (seconds, images a second, multiply-adds), `calls`
+        (network calls a sample) and `parameters`.
+    """
+
+    def producer(model: Model) -> Producer:
+        def produce(indices: range) -> None:
+            labels = [index % len(model.data.classes) for index in indices]
+            for _ in model.trajectory(labels, seed=0, indices=indices):
+                pass
+
+        return produce
+
+    latencies = measure(
+        {model.method.name: producer(model) for model in models}, models[0].device, config, progress
+    )
+    return {
+        model.method.name: {
+            **latencies[model.method.name].as_dict(),
+            "calls": model.calls,
+            "parameters": model.parameters,
+        }
+        for model in models
+    }
+
+
+def train(
+    method: str,
+    splits: DataSplits,
+    recipes: Mapping[str, Recipe],
+    seed: int,
+    trainings: Path,
+    runtime: Runtime,
+) -> Model:
+    """Trains the stages of a method, in order; those that `trainings` holds are loaded instead.
+
+    Args:
+        method: its name.
+        splits: the data.
+        recipes: one for each of the method's stages, by name.
+        seed: of weights, order and noise.
+        trainings: folder of trainings, which methods may share.
+        runtime: device, precision and number of devices.
+
+    Raises:
+        InputError: see `fit`.
+    """
+    chosen = get_method(method)
+    stages = {
+        stage.name: fit(
+            Training(stage, recipes[stage.name], seed, splits.info), splits, trainings, runtime
+        )
+        for stage in chosen.stages
+    }
+    return Model(chosen, stages, runtime.torch_device)
+
+
+def _data_info(value: Any) -> DataInfo:
+    info = DataInfo(**value)
+    numbers = (info.height, info.width, info.mean, info.std)
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise TypeError(f"height, width, mean and std must be numbers, got {numbers}")
+    if not (np.isfinite(info.mean) and np.isfinite(info.std)):
+        raise ValueError("mean and std must be finite")
+    return info

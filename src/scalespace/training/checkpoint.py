@@ -1,0 +1,76 @@
+"""Safetensors files with a JSON record inside: checkpoints and trained models. No pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from scalespace.errors import InputError
+from scalespace.files import atomic
+
+RECORD = "record"
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+    """Writes tensors with a JSON record, whole or not at all."""
+    plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with atomic(path) as aside:
+        try:
+            save_file(plain, aside, metadata={RECORD: json.dumps(record)})
+        except SafetensorError as error:  # how it reports a full disk
+            raise OSError(str(error)) from error
+
+
+def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the record of a file.
+
+    Raises:
+        InputError: it is absent, cut short, damaged, or no safetensors file.
+    """
+    if not path.is_file():
+        raise InputError(f"{what} not found: {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            record = json.loads((file.metadata() or {}).get(RECORD, "{}"))
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{what} {path} is damaged or no safetensors file: {reason}") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{what} {path} is damaged: its record is no JSON object")
+    return tensors, record
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under names that begin with `prefix` and a dot."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def under_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix` and a dot, without it."""
+    start = prefix + "."
+    return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
+
+
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Puts tensors into a module.
+
+    Raises:
+        InputError: names or shapes differ, or a value is not finite.
+    """
+    try:
+        module.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        detail = lines[1] if len(lines) > 1 else lines[0]
+        raise InputError(f"{where} does not fit its config: {detail}") from error
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{where} is damaged: '{name}' holds numbers that are not finite")

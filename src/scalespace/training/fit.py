@@ -1,0 +1,347 @@
+"""The training loop of a stage.
+
+All randomness of a step comes from (seed, stage, step), so a run that was killed and goes on from
+its checkpoint takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from scalespace.config import Recipe, TrainConfig
+from scalespace.core.noise import derive_seed
+from scalespace.data import DataSplits, balanced_sample
+from scalespace.errors import InputError
+from scalespace.figures.grids import save_grid
+from scalespace.files import write_json, write_text
+from scalespace.methods.base import DataInfo, Stage, StageModel
+from scalespace.presets import digest
+from scalespace.training.checkpoint import (
+    load_tensors,
+    load_weights,
+    save_tensors,
+    under_prefix,
+    with_prefix,
+)
+from scalespace.training.ema import EMA
+from scalespace.training.runtime import Runtime, keep_freed_memory
+
+CHECKPOINT_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of one stage; `identity` addresses its outcome."""
+
+    stage: Stage
+    recipe: Recipe
+    seed: int
+    data: DataInfo
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that decides the outcome."""
+        return digest(self)
+
+    def folder(self, root: Path) -> Path:
+        """Where below `root` this training lives."""
+        return root / f"{self.stage.name}-{self.identity}"
+
+    def build(self) -> StageModel:
+        """The untrained model; its first weights depend on the seed and the stage alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self.seed, self.stage.name, "weights"))
+            model = self.stage.build(self.recipe, self.data)
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class TrainedStage:
+    """The outcome: `ema` is what sampling uses, `raw` the last weights, `record` how it went."""
+
+    training: Training
+    ema: dict[str, Tensor]
+    raw: dict[str, Tensor]
+    record: dict[str, Any]
+
+    def model(self, device: torch.device | str = "cpu") -> StageModel:
+        """The stage with its averaged weights, ready to sample."""
+        model = self.training.build()
+        load_weights(model, self.ema, f"stage '{self.training.stage.name}'")
+        return model.to(device).eval()
+
+
+def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) -> TrainedStage:
+    """Trains a stage, or goes on where an interrupted run stopped, or loads the finished one.
+
+    Below `root`, the training's folder holds `config.json`, `metrics.jsonl` (a row an epoch),
+    `grids/`, `checkpoint.safetensors` while under way and `stage.safetensors` at the end.
+
+    Args:
+        training: what to train.
+        splits: its data.
+        root: folder of trainings, shared by all methods of a study.
+        runtime: device, precision and number of devices.
+
+    Raises:
+        InputError: a damaged checkpoint, or a folder that cannot be written.
+    """
+    folder = training.folder(root)
+    finished = folder / "stage.safetensors"
+    if finished.exists():
+        return load_stage(training, root)
+    write_json(folder / "config.json", {"identity": training.identity, **asdict(training)})
+    loop = _Loop(training, splits, folder, runtime)
+    loop.run()
+    if loop.fabric.is_global_zero:
+        ema, raw = loop.ema.model.state_dict(), loop.model.state_dict()
+        tensors = {**with_prefix("ema", ema), **with_prefix("raw", raw)}
+        save_tensors(finished, tensors, {"identity": training.identity, **loop.summary()})
+        loop.checkpoint.unlink(missing_ok=True)
+    loop.fabric.barrier()
+    return load_stage(training, root)
+
+
+def load_stage(training: Training, root: Path) -> TrainedStage:
+    """The finished outcome of a training below `root`; `InputError` if absent or damaged."""
+    path = training.folder(root) / "stage.safetensors"
+    tensors, record = load_tensors(path, "trained stage")
+    if record.get("identity") != training.identity:
+        raise InputError(f"{path} holds another training than its folder says: delete the folder")
+    return TrainedStage(
+        training, under_prefix("ema", tensors), under_prefix("raw", tensors), record
+    )
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.jsonl`; a last line cut short is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """The rate of step 0 .. steps-1: a linear rise over the warm-up, then the chosen decay."""
+    rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    done = step / steps
+    fall = {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return config.lr * rise * fall[config.decay]
+
+
+class _Loop:
+    """The state of one run of the loop."""
+
+    def __init__(
+        self, training: Training, splits: DataSplits, folder: Path, runtime: Runtime
+    ) -> None:
+        self.training, self.folder, self.runtime = training, folder, runtime
+        self.config = training.recipe.train
+        self.checkpoint = folder / "checkpoint.safetensors"
+        keep_freed_memory()
+        self.fabric = runtime.fabric()
+        self.fabric.launch()
+        device = self.fabric.device
+
+        self.model = training.build().to(device)
+        self.ema = EMA(self.model, self.config.ema)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), self.config.lr, fused=True)
+        self.data, self.labels = self._resident(splits.train, device)
+        self.held_out, self.held_out_labels = self._resident(
+            splits.val.subset(
+                balanced_sample(splits.val.labels, self.config.validate_images, seed=0)
+            ),
+            device,
+        )
+        self.batch_size = min(self.config.batch_size, len(self.labels))
+        self.steps_per_epoch = len(self.labels) // self.batch_size
+        self.steps = self.config.epochs * self.steps_per_epoch
+        self.step = 0
+        self.seconds = 0.0
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.rows: list[dict[str, Any]] = []
+        if self.checkpoint.exists():
+            self._resume()
+        self.wrapped, self.stepper = self.fabric.setup(self.model, self.optimizer)
+        self.wrapped.train()
+
+    def _resident(self, images: Any, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
+        x = self.training.data.standardize(images.unit())
+        return tuple(part.to(device) for part in self.model.prepare(x)), images.labels.to(device)
+
+    def run(self) -> None:
+        """All steps that are left."""
+        saved = time.monotonic()
+        with self._bar() as bar:
+            while self.step < self.steps:
+                for batch in self._rest_of_epoch():
+                    began = time.monotonic()
+                    self._take_step(batch)
+                    bar.update()
+                    self.seconds += time.monotonic() - began
+                    if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        self._save()
+                        bar.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
+                        saved = time.monotonic()
+                self._end_epoch()
+                bar.set_postfix(loss=f"{self.rows[-1]['loss']:.4f}", refresh=False)
+                saved = time.monotonic()
+
+    def summary(self) -> dict[str, Any]:
+        """How the run went, for the record of the finished stage."""
+        last = self.rows[-1]
+        return {
+            "steps": self.steps,
+            "images": self.steps * self.batch_size,
+            "seconds": round(self.seconds, 3),
+            "device": str(self.fabric.device),
+            "precision": self.runtime.precision,
+            "devices": self.runtime.devices,
+            "loss": last["loss"],
+            "val_loss": last["val_loss"],
+            "val_loss_per_t": last["val_loss_per_t"],
+        }
+
+    def _rest_of_epoch(self) -> Iterator[Tensor]:
+        """The indices of each batch of this process that this epoch still has."""
+        epoch, first = divmod(self.step, self.steps_per_epoch)
+        rng = torch.Generator().manual_seed(self._seed("epoch", epoch))
+        order = torch.randperm(len(self.labels), generator=rng).to(self.labels.device)
+        for k in range(first, self.steps_per_epoch):
+            batch = order[k * self.batch_size : (k + 1) * self.batch_size]
+            yield batch[self.fabric.global_rank :: self.fabric.world_size]
+
+    def _take_step(self, batch: Tensor) -> None:
+        rng = torch.Generator(self.labels.device)
+        rng.manual_seed(self._seed("step", self.step, self.fabric.global_rank))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step, self.steps)
+        losses = self.wrapped([part[batch] for part in self.data], self.labels[batch], rng)
+        loss = losses.mean()
+        self.fabric.backward(loss)
+        self.stepper.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.ema.update(self.step)
+        self.loss_sum += loss.detach()
+
+    def _mean_loss(self) -> float:
+        done = self.step % self.steps_per_epoch or self.steps_per_epoch
+        return float(self.loss_sum) / done
+
+    def _end_epoch(self) -> None:
+        epoch = self.step // self.steps_per_epoch
+        last = self.step == self.steps
+        loss = self._mean_loss()
+        if not math.isfinite(loss):
+            raise InputError(
+                f"training of '{self.training.stage.name}' diverged in epoch {epoch} "
+                f"(loss {loss}): try a smaller --train.lr"
+            )
+        row: dict[str, Any] = {
+            "epoch": epoch,
+            "step": self.step,
+            "loss": loss,
+            "lr": learning_rate(self.config, self.step - 1, self.steps),
+            "seconds": round(self.seconds, 3),
+        }
+        if last or epoch % self.config.validate_every == 0:
+            per_t = self._validate()
+            row |= {"val_loss": sum(per_t) / len(per_t), "val_loss_per_t": per_t}
+        if self.fabric.is_global_zero:
+            if self.config.grid_every and (last or epoch % self.config.grid_every == 0):
+                self._save_grid(epoch)
+            self.rows.append(row)
+            text = "".join(json.dumps(row) + "\n" for row in self.rows)
+            write_text(self.folder / "metrics.jsonl", text)
+        else:
+            self.rows.append(row)
+        self.loss_sum.zero_()
+        if not last:
+            self._save()
+
+    @torch.inference_mode()
+    def _validate(self) -> list[float]:
+        """The averaged network's loss at each level, on the same images and noise every time."""
+        rng = torch.Generator(self.labels.device).manual_seed(0)
+        losses = self.ema.model.validate(self.held_out, self.held_out_labels, rng)  # type: ignore[operator]
+        return [round(value, 6) for value in losses.mean(dim=0).tolist()]
+
+    @torch.inference_mode()
+    def _save_grid(self, epoch: int) -> None:
+        columns = min(10, len(self.training.data.classes))
+        first = [int((self.held_out_labels == c).nonzero()[0]) for c in self._grid_classes(columns)]
+        rows = torch.tensor(first, device=self.labels.device).repeat(4)
+        batch = [part[rows] for part in self.held_out]
+        x = self.ema.model.preview(batch, self.held_out_labels[rows], seed=0)  # type: ignore[operator]
+        images = self.training.data.to_unit(x)[:, 0].cpu().numpy()
+        save_grid(self.folder / "grids" / f"epoch-{epoch:04d}.png", images, columns)
+
+    def _grid_classes(self, most: int) -> list[int]:
+        return sorted(set(self.held_out_labels.tolist()))[:most]
+
+    def _seed(self, *purpose: object) -> int:
+        return derive_seed(self.training.seed, self.training.stage.name, *purpose)
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        moments = {
+            f"{i}.{key}": value
+            for i, state in self.optimizer.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+        tensors = {
+            **with_prefix("raw", self.model.state_dict()),
+            **with_prefix("ema", self.ema.model.state_dict()),
+            **with_prefix("adam", moments),
+        }
+        record = {
+            "identity": self.training.identity,
+            "step": self.step,
+            "loss_sum": float(self.loss_sum),
+            "seconds": self.seconds,
+        }
+        save_tensors(self.checkpoint, tensors, record)
+
+    def _resume(self) -> None:
+        tensors, record = load_tensors(self.checkpoint, "checkpoint")
+        where = f"checkpoint {self.checkpoint}"
+        if record.get("identity") != self.training.identity:
+            raise InputError(f"{where} is of another training: delete it to start afresh")
+        load_weights(self.model, under_prefix("raw", tensors), where)
+        load_weights(self.ema.model, under_prefix("ema", tensors), where)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in under_prefix("adam", tensors).items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.step, self.seconds = int(record["step"]), float(record["seconds"])
+        self.loss_sum.fill_(float(record["loss_sum"]))
+        epochs_done = self.step // self.steps_per_epoch
+        self.rows = read_metrics(self.folder / "metrics.jsonl")[:epochs_done]
+
+    def _bar(self) -> tqdm:
+        return tqdm(
+            total=self.steps,
+            initial=self.step,
+            desc=f"train {self.training.stage.name} (seed {self.training.seed})",
+            unit="step",
+            disable=not (self.runtime.progress and self.fabric.is_global_zero),
+            dynamic_ncols=True,
+            mininterval=0.5,
+        )

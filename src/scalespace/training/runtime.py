@@ -1,0 +1,80 @@
+"""Where and how training runs; none of it is part of a result's identity."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from scalespace.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The machine's side of a run.
+
+    Args:
+        device: auto takes a GPU if there is one.
+        precision: arithmetic of the networks' forward pass in training.
+        devices: how many devices, or processes on a CPU, train together.
+        progress: show progress bars.
+    """
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    devices: int = 1
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.devices < 1:
+            raise InputError(f"--devices must be at least 1, got {self.devices}")
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device itself; `InputError` if this machine has none of that kind."""
+        available = {
+            "cpu": True,
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+        }
+        if self.device == "auto":
+            return torch.device(next(d for d in ("cuda", "mps", "cpu") if available[d]))
+        if not available[self.device]:
+            raise InputError(f"--device {self.device}: this machine has none that torch can use")
+        return torch.device(self.device)
+
+    def fabric(self) -> Any:
+        """A `lightning_fabric.Fabric` for these choices, not yet launched."""
+        from lightning_fabric import Fabric  # slow to import, and only training needs it
+
+        return Fabric(
+            accelerator=self.torch_device.type,
+            devices=self.devices,
+            strategy="ddp" if self.devices > 1 else "auto",
+            precision=self.precision,
+        )
+
+
+def keep_freed_memory() -> bool:
+    """Asks glibc to keep freed memory instead of handing it back to the system.
+
+    A training step frees and allocates the same megabytes of activations over and over. By default
+    each such block is mapped anew, and the system zeroes every page of it: 5 to 30 % of a step on
+    a CPU. Does nothing, and returns False, on other systems.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    trim_threshold, mmap_threshold = -1, -3  # malloc.h
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return bool(
+            libc.mallopt(mmap_threshold, 1 << 30) and libc.mallopt(trim_threshold, 2**31 - 1)
+        )
+    except (OSError, AttributeError):
+        return False
