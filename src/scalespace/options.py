@@ -1,0 +1,108 @@
+"""Reading a command's options with jsonargparse: typed fields, one-line errors, near names."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from scalespace.config import Config
+from scalespace.errors import InputError
+from scalespace.presets import one_line
+
+
+def parser(verb: str, description: str) -> ArgumentParser:
+    """An empty parser for one verb."""
+    return ArgumentParser(
+        prog=f"scalespace {verb}", description=description, exit_on_error=False, default_env=False
+    )
+
+
+def add_config(to: ArgumentParser, only: Sequence[str] = ()) -> None:
+    """Adds `--part.field` for the fields of `Config`, or for some of its parts alone."""
+    if only:
+        hints = get_type_hints(Config)
+        for part in only:
+            to.add_class_arguments(hints[part], part)
+    else:
+        to.add_class_arguments(Config)
+
+
+def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
+    """All options with their defaults, and as nested fields the ones that were given.
+
+    Raises:
+        InputError: an unknown option or a bad value, in one line.
+    """
+    words = _bracketed(arguments)
+    try:
+        options = using.parse_args(words)
+        given = using.parse_args(words, defaults=False).as_dict()
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise InputError(_hint(using, one_line(error))) from error
+    return options, given
+
+
+def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options given, those that are fields of `Config`."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    out = {name: value for name, value in given.items() if name in names}
+    if isinstance(out.get("stages"), Mapping):
+        # --stages.small.train.epochs=20 comes as {"small": {"train.epochs": "20"}}
+        out["stages"] = {stage: _typed(own) for stage, own in out["stages"].items()}
+    return out
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """'3,1,4' as [3, 1, 4]; `InputError` for anything else."""
+    try:
+        return [int(word) for word in text.replace(" ", "").split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} takes whole numbers, as in 3,1,4: got '{text}'") from error
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _typed(inner) for key, inner in value.items()}
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def _tuple_options() -> set[str]:
+    options = set()
+    for name, part in get_type_hints(Config).items():
+        if dataclasses.is_dataclass(part):
+            hints = get_type_hints(part)
+            options |= {
+                f"--{name}.{field}" for field, kind in hints.items() if "tuple" in str(kind)
+            }
+    return options
+
+
+def _bracketed(arguments: Sequence[str]) -> list[str]:
+    """`--study.seeds=0,1` and `--study.seeds 0,1` with the brackets that a list needs."""
+    lists, out, expects = _tuple_options(), [], False
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        if expects and not word.startswith("["):
+            word = f"[{word}]"
+        elif name in lists and equals and not value.startswith("["):
+            word = f"{name}=[{value}]"
+        expects = word in lists
+        out.append(word)
+    return out
+
+
+def _hint(using: ArgumentParser, message: str) -> str:
+    """Adds the nearest option to a message about an unknown one."""
+    if "nrecognized arguments" not in message:
+        return message
+    known = [word for action in using._actions for word in action.option_strings]
+    for word in message.split():
+        if word.startswith("--"):
+            near = difflib.get_close_matches(word.split("=")[0], known, n=1)
+            return f"unknown option {word}" + (f"; did you mean {near[0]}?" if near else "")
+    return message

@@ -1,0 +1,203 @@
+"""Running a study's units: in order or side by side, each cached, resumed after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalespace.config import Config
+from scalespace.data import DataSplits, load
+from scalespace.errors import InputError
+from scalespace.files import read_json, write_json, write_text
+from scalespace.machine import machine, versions
+from scalespace.methods import METHODS, get_method
+from scalespace.nets.unet import parameters
+from scalespace.presets import build
+from scalespace.settings import stage_recipe
+from scalespace.study.plan import Unit, make_plan
+from scalespace.study.units import KINDS, Context
+from scalespace.training.runtime import Runtime
+
+DONE = "result.json"  # written last and whole: its presence says that the unit is done
+SETTINGS = "settings.json"
+RESULTS = "results.jsonl"
+
+Say = Callable[[str], None]
+
+
+def run_study(
+    folder: Path,
+    config: Config,
+    splits: DataSplits,
+    runtime: Runtime,
+    jobs: int = 1,
+    about: dict[str, Any] | None = None,
+    say: Say = print,
+) -> Path:
+    """Carries out a study and collects its rows; what is done already is not done again.
+
+    Args:
+        folder: the study's; the same one goes on where it stopped.
+        config: what to compare, and how.
+        splits: the data.
+        runtime: device, precision and number of devices.
+        jobs: units at a time; more than one run as processes of their own.
+        about: what `study.json` should say besides: preset and command.
+        say: told of progress, a line at a time.
+
+    Returns:
+        the path of `results.jsonl`.
+
+    Raises:
+        InputError: a unit failed, or the folder cannot be written.
+    """
+    plan = make_plan(config, splits.info)
+    context = Context(folder, config, splits, plan, runtime)
+    write_json(folder / "study.json", describe(context, about or {}))
+    settings = {
+        "config": asdict(config),
+        "data": splits.name,
+        "data_dir": None if splits.data_dir is None else str(splits.data_dir),
+        "runtime": asdict(runtime),
+    }
+    write_json(folder / SETTINGS, settings)
+
+    left = [unit for unit in plan.units if not is_done(context, unit)]
+    if len(left) < len(plan.units):
+        say(f"{len(plan.units) - len(left)} of {len(plan.units)} units are done already")
+    if jobs == 1:
+        for k, unit in enumerate(left, 1):
+            began = time.monotonic()
+            say(f"[{k}/{len(left)}] {unit.kind} {unit.name}")
+            run_unit(context, unit)
+            say(f"[{k}/{len(left)}] {unit.kind} {unit.name}: {time.monotonic() - began:.0f} s")
+    else:
+        _run_side_by_side(context, left, jobs, say)
+    return collect(context)
+
+
+def run_unit(context: Context, unit: Unit) -> None:
+    """Carries out one unit and writes its result last, so that it is there whole or not at all."""
+    place = context.place(unit)
+    if place.exists():
+        shutil.rmtree(place, ignore_errors=True)  # what a killed run left
+    rows = KINDS[unit.kind](unit, context)
+    about = {"device": context.runtime.torch_device.type, "versions": versions()}
+    write_json(place / DONE, {"unit": unit.id, "rows": [{**row, **about} for row in rows]})
+
+
+def is_done(context: Context, unit: Unit) -> bool:
+    """Whether the unit's result is there."""
+    return (context.place(unit) / DONE).exists()
+
+
+def collect(context: Context) -> Path:
+    """Writes the rows of all done units, in the plan's order, to `results.jsonl`."""
+    rows = []
+    for unit in context.plan.units:
+        if is_done(context, unit):
+            rows += read_json(context.place(unit) / DONE, "unit result")["rows"]
+    path = context.folder / RESULTS
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
+    """What `study.json` holds: all that the report says besides the measurements."""
+    config, data = context.config, context.splits.info
+    methods = [get_method(name) for name in config.study.methods or METHODS]
+    stages = {stage.name: stage for method in methods for stage in method.stages}
+    recipes = {name: stage_recipe(config, name) for name in stages}
+    models = {name: stage.build(recipes[name], data) for name, stage in stages.items()}
+    return {
+        "format": 1,
+        "data": asdict(data),
+        "config": asdict(config),
+        "recipes": {name: asdict(recipe) for name, recipe in recipes.items()},
+        "methods": [
+            {
+                "name": method.name,
+                "title": method.title,
+                "doc": " ".join((method.__doc__ or "").split()),
+                "calls": method.calls(models),
+                "stages": [stage.name for stage in method.stages],
+            }
+            for method in methods
+        ],
+        "stages": [
+            {
+                **asdict(stage),
+                **models[name].facts(),
+                "parameters": parameters(models[name]),
+            }
+            for name, stage in stages.items()
+        ],
+        "seeds": list(config.study.seeds),
+        "machine": machine(context.runtime.torch_device),
+        "versions": versions(),
+        **about,
+    }
+
+
+def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -> None:
+    """At most `jobs` units at a time, each a process that reads the study's settings."""
+    waiting = {unit.id: unit for unit in left}
+    running: dict[Future[None], Unit] = {}
+    total, done = len(left), 0
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            while waiting or running:
+                for unit in list(waiting.values()):
+                    blocked = any(n.id in waiting or n in running.values() for n in unit.needs)
+                    alone = unit.alone or any(other.alone for other in running.values())
+                    if blocked or len(running) >= jobs or (alone and running):
+                        continue
+                    del waiting[unit.id]
+                    say(f"start {unit.kind} {unit.name}")
+                    running[pool.submit(_run_as_process, context, unit, jobs)] = unit
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    unit = running.pop(future)
+                    future.result()
+                    done += 1
+                    say(f"[{done}/{total}] {unit.kind} {unit.name}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_as_process(context: Context, unit: Unit, jobs: int) -> None:
+    command = [sys.executable, "-m", "scalespace.study.grid", str(context.folder), unit.id]
+    found = subprocess.run([*command, str(jobs)], capture_output=True, text=True, check=False)
+    if found.returncode:
+        lines = found.stderr.strip().splitlines() or ["no message"]
+        raise InputError(f"{unit.kind} {unit.name} failed: {lines[-1]}")
+
+
+def _main(folder: str, unit_id: str, jobs: str) -> None:
+    """One unit of a study, in a process of its own."""
+    settings = read_json(Path(folder) / SETTINGS, "study settings")
+    config = build(Config, settings["config"])
+    runtime = Runtime(**{**settings["runtime"], "progress": False})
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(jobs)))
+    splits = load(settings["data"], settings["data_dir"])
+    plan = make_plan(config, splits.info)
+    run_unit(Context(Path(folder), config, splits, plan, runtime), plan.unit(unit_id))
+
+
+if __name__ == "__main__":
+    try:
+        _main(*sys.argv[1:])
+    except InputError as error:
+        sys.exit(str(error))

@@ -1,0 +1,342 @@
+"""What each verb of the command line does: options in, one call, a few lines out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace import options as opt
+from scalespace.config import BenchConfig, CASConfig
+from scalespace.data import load, read_samples, write_samples
+from scalespace.errors import InputError
+from scalespace.methods import get_method
+from scalespace.model import Model, benchmark, train
+from scalespace.presets import build
+from scalespace.settings import load_config, stage_recipe
+from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
+
+Build = Callable[[ArgumentParser], None]
+Act = Callable[[Namespace, dict[str, Any]], None]
+
+
+def run(verb: str, arguments: Sequence[str]) -> None:
+    """Reads the options of a verb and acts.
+
+    Raises:
+        InputError: see the functions that the verbs call.
+    """
+    from scalespace.cli import VERBS
+
+    build, act = _VERBS[verb]
+    parser = opt.parser(verb, VERBS[verb].capitalize() + ".")
+    build(parser)
+    act(*opt.parse(parser, arguments))
+
+
+def _runtime_options(parser: ArgumentParser, training: bool = True) -> None:
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    if training:
+        parser.add_argument(
+            "--precision", default="32-true", choices=PRECISIONS, help="of the arithmetic"
+        )
+        parser.add_argument("--devices", type=int, default=1, help="how many train together")
+
+
+def _data_dir_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", help="root folder of the data (else $SCALESPACE_DATA, else the user's cache)"
+    )
+
+
+def _runtime(options: Namespace) -> Runtime:
+    chosen = {name: options[name] for name in ("precision", "devices") if name in options}
+    return Runtime(device=options.device, progress=not options.quiet, **chosen)
+
+
+def _study_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--preset", default="default", help="quick, default, paper or a YAML file")
+    parser.add_argument("--out", help="the study's folder (default: runs/PRESET-DATA)")
+    parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
+    _data_dir_option(parser)
+    _runtime_options(parser)
+    opt.add_config(parser)
+
+
+def _study(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.study import study
+
+    config = load_config(options.preset, opt.config_fields(given))
+    name = Path(options.preset).stem
+    out = Path(options.out or Path("runs") / f"{name}-{config.data}")
+    report = study(
+        out,
+        config,
+        preset=name,
+        data_dir=options.data_dir,
+        runtime=_runtime(options),
+        jobs=options.jobs,
+        command=shlex.join(["scalespace", *_without_paths(sys.argv[1:])]),
+        say=_note,
+    )
+    print((report.parent / "table.md").read_text())
+    print(f"report: {report}")
+
+
+def _train_options(parser: ArgumentParser) -> None:
+    parser.add_argument("method", help="what to train: scalespace models lists the methods")
+    parser.add_argument("--preset", default="default", help="quick, default, paper or a YAML file")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
+    parser.add_argument("--out", required=True, help="the model folder to write")
+    parser.add_argument(
+        "--trainings", help="folder of stage trainings, shared by methods (default: OUT/trainings)"
+    )
+    _data_dir_option(parser)
+    _runtime_options(parser)
+    opt.add_config(parser)
+
+
+def _train(options: Namespace, given: dict[str, Any]) -> None:
+    method = get_method(options.method)
+    config = load_config(options.preset, opt.config_fields(given))
+    if options.seed < 0:
+        raise InputError(f"--seed must be at least 0, got {options.seed}")
+    recipes = {stage.name: stage_recipe(config, stage.name) for stage in method.stages}
+    runtime = _runtime(options)
+    out = Path(options.out)
+    trainings = Path(options.trainings or out / "trainings")
+    splits = load(config.data, options.data_dir)
+    model = train(method.name, splits, recipes, options.seed, trainings, runtime)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several processes that train together; the first one writes
+    model.save(out)
+    for name, stage in model.stages.items():
+        seconds, loss = stage.record["seconds"], stage.record["val_loss"]
+        _note(f"{name}: {seconds:.0f} s of training, validation loss {loss:.4f}")
+    print(f"model: {out}")
+
+
+def _sample_options(parser: ArgumentParser) -> None:
+    parser.add_argument("model", help="a model folder")
+    parser.add_argument("--per-class", type=int, help="images of every class")
+    parser.add_argument("--labels", type=str, help="classes, as in 3,1,4")
+    parser.add_argument("--seed", type=int, default=0, help="with an image's index, fixes it")
+    parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
+    parser.add_argument("--out", required=True, help="the samples file to write (.npz)")
+    parser.add_argument("--grid", help="also a picture of the images (at most 400 of them)")
+    parser.add_argument("--gif", help="also an animation of the reverse process (at most 100)")
+    _runtime_options(parser, training=False)
+
+
+def _sample(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.figures.grids import save_gif, save_grid
+
+    if (options.per_class is None) == (options.labels is None):
+        raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
+    if options.seed < 0:
+        raise InputError(f"--seed must be at least 0, got {options.seed}")
+    _suffix("--out", options.out, ".npz")
+    _suffix("--grid", options.grid, ".png", ".jpg", ".webp")
+    _suffix("--gif", options.gif, ".gif")
+    runtime = _runtime(options)
+    model = Model.load(options.model, runtime.torch_device)
+    classes = len(model.data.classes)
+    if options.labels is not None:
+        labels = opt.numbers(options.labels, "--labels")
+    elif options.per_class < 1:
+        raise InputError(f"--per-class must be at least 1, got {options.per_class}")
+    else:
+        labels = [label for _ in range(options.per_class) for label in range(classes)]
+    samples = model.sample(labels, options.seed, options.batch_size, progress=runtime.progress)
+    write_samples(options.out, samples)
+    columns = classes if options.labels is None else min(len(labels), 10)
+    if options.grid:
+        save_grid(options.grid, samples.images[:400], columns)
+    if options.gif:
+        steps = model.trajectory(labels[:100], options.seed)
+        frames = [model.data.to_unit(step.x)[:, 0].cpu().numpy() for step in steps]
+        save_gif(options.gif, frames, columns)
+    print(f"{len(labels)} images: {options.out}")
+
+
+def _evaluate_options(parser: ArgumentParser) -> None:
+    parser.add_argument("samples", help="a samples file (.npz)")
+    parser.add_argument("--data", help="the real data set (default: the one the file names)")
+    parser.add_argument("--metrics", default="cas", help="which, as in cas")
+    parser.add_argument("--classifiers", type=int, help="short for --cas.classifiers")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _data_dir_option(parser)
+    _runtime_options(parser, training=False)
+    opt.add_config(parser, only=["cas"])
+
+
+def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.evaluation.evaluate import evaluate
+
+    samples = read_samples(options.samples)
+    data = options.data or samples.meta.get("data")
+    if not isinstance(data, str):
+        raise InputError("say which real data to score against: --data NAME")
+    fields = dict(given.get("cas", {}))
+    if options.classifiers is not None:
+        fields["classifiers"] = options.classifiers
+    config: CASConfig = build(CASConfig, fields)
+    runtime = _runtime(options)
+    metrics = options.metrics.split(",")
+    found = evaluate(
+        samples,
+        load(data, options.data_dir),
+        metrics,
+        config,
+        device=runtime.torch_device,
+        progress=runtime.progress and not options.json,
+    )
+    if options.json:
+        print(json.dumps({"samples": options.samples, "data": data, **found}, indent=2))
+        return
+    for metric, value in found.items():
+        print(f"{metric} {value[metric]:.4f} ± {value['sd']:.4f} (n {value['n']}, data {data})")
+        for label, share in enumerate(value.get("per_class", [])):
+            print(f"  class {label}: {share:.4f}")
+
+
+def _bench_options(parser: ArgumentParser) -> None:
+    parser.add_argument("models", nargs="+", help="model folders, measured in turns")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _runtime_options(parser, training=False)
+    opt.add_config(parser, only=["bench"])
+
+
+def _bench(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.machine import machine, versions
+
+    runtime = _runtime(options)
+    config: BenchConfig = build(BenchConfig, given.get("bench", {}))
+    models = [Model.load(folder, runtime.torch_device) for folder in options.models]
+    found = benchmark(models, config, progress=runtime.progress and not options.json)
+    if options.json:
+        about = {"machine": machine(runtime.torch_device), "versions": versions()}
+        print(json.dumps({"models": found, **about}, indent=2))
+        return
+    for name, cost in found.items():
+        ms = {key: 1000 * cost[key] for key in ("mean", "median", "q1", "q3")}
+        print(
+            f"{name}: {ms['mean']:.1f} ms a sample (median {ms['median']:.1f}, quartiles "
+            f"{ms['q1']:.1f} to {ms['q3']:.1f}, n {cost['productions']}), {cost['calls']} calls, "
+            f"{cost['macs'] / 1e6:.0f} M multiply-adds, {cost['images_per_s']:.0f} images/s at "
+            f"batch {cost['best_batch_size']}"
+        )
+
+
+def _plot_options(parser: ArgumentParser) -> None:
+    parser.add_argument("figure", help="its name; a wrong one lists them")
+    parser.add_argument("study", help="a study's folder")
+    parser.add_argument("--out", required=True, help="the picture to write (.png, .svg or .pdf)")
+
+
+def _plot(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.study.figures import render
+
+    render(Path(options.study), options.figure, Path(options.out))
+    print(f"figure: {options.out}")
+
+
+def _models_options(parser: ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", help="a model folder")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _models(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.methods import METHODS
+
+    if options.model is None:
+        about = [
+            {
+                "method": method.name,
+                "title": method.title,
+                "stages": [stage.name for stage in method.stages],
+                "about": (method.__doc__ or "").strip().splitlines()[0],
+            }
+            for method in METHODS.values()
+        ]
+        if options.json:
+            print(json.dumps(about, indent=2))
+            return
+        for one in about:
+            print(f"{one['method']:<10} stages: {', '.join(one['stages']):<16} {one['about']}")
+        return
+    model = Model.load(options.model)
+    config = {**model.config, "parameters": model.parameters}
+    if options.json:
+        print(json.dumps(config, indent=2))
+        return
+    print(f"{config['method']} ({config['hash']}), trained on {model.data.name}")
+    print(f"{config['calls']} network calls a sample, {config['parameters']} parameters")
+    for name, stage in config["stages"].items():
+        record = stage["record"]
+        print(
+            f"  {name}: seed {stage['seed']}, {record['images']} images in "
+            f"{record['seconds']:.0f} s, validation loss {record['val_loss']:.4f}"
+        )
+
+
+def _data_options(parser: ArgumentParser) -> None:
+    parser.add_argument("name", help="of the data set; a wrong one lists them")
+    parser.add_argument("--grid", help="write a picture of some images of each class")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _data_dir_option(parser)
+
+
+def _data(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.data.summary import summary
+    from scalespace.figures.grids import save_grid
+
+    _suffix("--grid", options.grid, ".png", ".jpg", ".webp")
+    splits = load(options.name, options.data_dir)
+    about = summary(splits)
+    if options.grid:
+        images, columns = splits.train.examples(10)
+        save_grid(options.grid, images, columns)
+    if options.json:
+        print(json.dumps(about, indent=2))
+        return
+    for key, value in about.items():
+        print(f"{key}: {value}")
+
+
+def _suffix(option: str, path: str | None, *suffixes: str) -> None:
+    if path is not None and Path(path).suffix.lower() not in suffixes:
+        raise InputError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
+
+
+def _without_paths(arguments: Sequence[str]) -> list[str]:
+    """The command as a reader can repeat it: without where this machine keeps its data."""
+    out, skip = [], False
+    for word in arguments:
+        if not skip and word != "--data-dir" and not word.startswith("--data-dir="):
+            out.append(word)
+        skip = word == "--data-dir"
+    return out
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+_VERBS: dict[str, tuple[Build, Act]] = {
+    "study": (_study_options, _study),
+    "train": (_train_options, _train),
+    "sample": (_sample_options, _sample),
+    "evaluate": (_evaluate_options, _evaluate),
+    "bench": (_bench_options, _bench),
+    "plot": (_plot_options, _plot),
+    "models": (_models_options, _models),
+    "data": (_data_options, _data),
+}
