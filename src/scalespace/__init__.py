@@ -1,3 +1,64 @@
 """scalespace: class-conditional image diffusion across scales, measured."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_PLACES = {
+    "Config": "scalespace.config",
+    "DataSplits": "scalespace.data",
+    "METHODS": "scalespace.methods",
+    "Model": "scalespace.model",
+    "Runtime": "scalespace.training.runtime",
+    "Samples": "scalespace.data",
+    "benchmark": "scalespace.model",
+    "evaluate": "scalespace.evaluation.evaluate",
+    "load_config": "scalespace.settings",
+    "load_data": "scalespace.data",
+    "read_samples": "scalespace.data",
+    "save_gif": "scalespace.figures.grids",
+    "save_grid": "scalespace.figures.grids",
+    "train": "scalespace.model",
+    "write_samples": "scalespace.data",
+}
+
+__all__ = [
+    "__version__",
+    "Config",
+    "DataSplits",
+    "METHODS",
+    "Model",
+    "Runtime",
+    "Samples",
+    "benchmark",
+    "evaluate",
+    "load_config",
+    "load_data",
+    "read_samples",
+    "save_gif",
+    "save_grid",
+    "train",
+    "write_samples",
+]
+
+if TYPE_CHECKING:
+    from scalespace.config import Config
+    from scalespace.data import DataSplits, Samples, read_samples, write_samples
+    from scalespace.data import load as load_data
+    from scalespace.evaluation.evaluate import evaluate
+    from scalespace.figures.grids import save_gif, save_grid
+    from scalespace.methods import METHODS
+    from scalespace.model import Model, benchmark, train
+    from scalespace.settings import load_config
+    from scalespace.training.runtime import Runtime
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used: `import scalespace` alone costs nothing."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'scalespace' has no attribute '{name}'")
+    module = importlib.import_module(_PLACES[name])
+    return getattr(module, "load" if name == "load_data" else name)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from scalespace.config import BenchConfig, Recipe
+from scalespace.config import BenchConfig, Config, Recipe
 from scalespace.core.samplers import Step
 from scalespace.data import DataSplits, Samples
 from scalespace.data.info import DataInfo
@@ -27,6 +27,7 @@ from scalespace.files import read_json, write_json
 from scalespace.methods import Method, StageModel, get_method
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest
+from scalespace.settings import stage_recipe
 from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix, with_prefix
 from scalespace.training.fit import TrainedStage, Training, fit
 from scalespace.training.runtime import Runtime
@@ -260,31 +261,31 @@ def benchmark(
 def train(
     method: str,
     splits: DataSplits,
-    recipes: Mapping[str, Recipe],
-    seed: int,
-    trainings: Path,
-    runtime: Runtime,
+    config: Config,
+    trainings: Path | str,
+    seed: int = 0,
+    runtime: Runtime | None = None,
 ) -> Model:
     """Trains the stages of a method, in order; those that `trainings` holds are loaded instead.
 
     Args:
         method: its name.
         splits: the data.
-        recipes: one for each of the method's stages, by name.
-        seed: of weights, order and noise.
-        trainings: folder of trainings, which methods may share.
+        config: gives each stage its recipe.
+        trainings: folder of trainings, which methods may share; an interrupted one goes on.
+        seed: of weights, order and noise, >= 0.
         runtime: device, precision and number of devices.
 
     Raises:
-        InputError: see `fit`.
+        InputError: an unknown method, a bad field of the config, or what `fit` raises.
     """
-    chosen = get_method(method)
-    stages = {
-        stage.name: fit(
-            Training(stage, recipes[stage.name], seed, splits.info), splits, trainings, runtime
-        )
-        for stage in chosen.stages
-    }
+    chosen, runtime = get_method(method), runtime or Runtime()
+    if seed < 0:
+        raise InputError(f"--seed must be at least 0, got {seed}")
+    stages = {}
+    for stage in chosen.stages:
+        training = Training(stage, stage_recipe(config, stage.name), seed, splits.info)
+        stages[stage.name] = fit(training, splits, Path(trainings), runtime)
     return Model(chosen, stages, runtime.torch_device)
 
 

@@ -19,7 +19,7 @@ from scalespace.errors import InputError
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark, train
 from scalespace.presets import build
-from scalespace.settings import load_config, stage_recipe
+from scalespace.settings import load_config
 from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
 
 Build = Callable[[ArgumentParser], None]
@@ -106,14 +106,10 @@ def _train_options(parser: ArgumentParser) -> None:
 def _train(options: Namespace, given: dict[str, Any]) -> None:
     method = get_method(options.method)
     config = load_config(options.preset, opt.config_fields(given))
-    if options.seed < 0:
-        raise InputError(f"--seed must be at least 0, got {options.seed}")
-    recipes = {stage.name: stage_recipe(config, stage.name) for stage in method.stages}
-    runtime = _runtime(options)
     out = Path(options.out)
     trainings = Path(options.trainings or out / "trainings")
     splits = load(config.data, options.data_dir)
-    model = train(method.name, splits, recipes, options.seed, trainings, runtime)
+    model = train(method.name, splits, config, trainings, options.seed, _runtime(options))
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # one of several processes that train together; the first one writes
     model.save(out)

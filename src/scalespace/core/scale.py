@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from scalespace.errors import InputError
+
 
 def down(images: Tensor, factor: int = 2) -> Tensor:
     """Images [n, c, h, w] to [n, c, h/factor, w/factor]: the mean of each factor x factor block.
@@ -12,11 +14,11 @@ def down(images: Tensor, factor: int = 2) -> Tensor:
     For factor 2 it is bilinear interpolation at half size.
 
     Raises:
-        ValueError: h or w is no multiple of `factor`.
+        InputError: h or w is no multiple of `factor`.
     """
     height, width = images.shape[-2:]
     if height % factor or width % factor:
-        raise ValueError(f"{height}x{width} images cannot be taken down by a factor of {factor}")
+        raise InputError(f"{height}x{width} images cannot be taken down by a factor of {factor}")
     return images if factor == 1 else F.avg_pool2d(images, factor)
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scalespace.errors import InputError
+
 MAX_BETA = 0.999  # Nichol & Dhariwal 2021, section 3.2: beta is clipped there
 
 
@@ -28,7 +30,7 @@ class Schedule:
     it. S states have S-1 transitions, hence S-1 network calls a sample.
 
     Raises:
-        ValueError: fewer than two states, `alpha_bar[0] != 1`, or a beta outside (0, 1).
+        InputError: fewer than two states, `alpha_bar[0] != 1`, or a beta outside (0, 1).
     """
 
     alpha_bar: Tensor
@@ -36,12 +38,12 @@ class Schedule:
     def __post_init__(self) -> None:
         table = torch.as_tensor(self.alpha_bar, dtype=torch.float64).cpu()
         if table.ndim != 1 or len(table) < 2:
-            raise ValueError(f"a schedule needs at least 2 states, got shape {tuple(table.shape)}")
+            raise InputError(f"a schedule needs at least 2 states, got shape {tuple(table.shape)}")
         if table[0] != 1:
-            raise ValueError(f"alpha_bar[0] must be 1 (state 0 is the data), got {table[0]:g}")
+            raise InputError(f"alpha_bar[0] must be 1 (state 0 is the data), got {table[0]:g}")
         beta = 1 - table[1:] / table[:-1]
         if not bool(((beta > 0) & (beta < 1)).all()):
-            raise ValueError("every beta must lie in (0, 1): alpha_bar must fall and stay above 0")
+            raise InputError("every beta must lie in (0, 1): alpha_bar must fall and stay above 0")
         object.__setattr__(self, "alpha_bar", table)
 
     @property
@@ -101,12 +103,12 @@ def cosine(
             never visits the last state and begins where some of the image is left.
 
     Raises:
-        ValueError: fewer than two states, or a power that is not positive.
+        InputError: fewer than two states, or a power that is not positive.
     """
     if states < 2:
-        raise ValueError(f"a schedule needs at least 2 states, got {states}")
+        raise InputError(f"a schedule needs at least 2 states, got {states}")
     if not power > 0:
-        raise ValueError(f"the power of the cosine must be positive, got {power}")
+        raise InputError(f"the power of the cosine must be positive, got {power}")
     u = torch.arange(states, dtype=torch.float64) / (states if stop_short else states - 1)
     angle = (u + offset) / (1 + offset) * (math.pi / 2)
     # cos(pi/2) may come out just below 0, and a negative number has no real 1.5th power

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalespace.config import Recipe
+from scalespace.config import Recipe, UNetConfig
 from scalespace.core import process
 from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import NoiseStreams
@@ -20,6 +20,7 @@ from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.samplers import SAMPLERS, Step
 from scalespace.core.scale import down, up
 from scalespace.core.schedule import cosine
+from scalespace.errors import InputError
 from scalespace.methods.base import DataInfo, Stage, StageModel
 from scalespace.nets.unet import UNet
 
@@ -40,7 +41,11 @@ class DiffusionStage(Stage):
     conditioned: bool = False
 
     def build(self, recipe: Recipe, data: DataInfo) -> Diffusion:
-        """An untrained `Diffusion` for this stage."""
+        """An untrained `Diffusion` for this stage.
+
+        Raises:
+            InputError: the images cannot be halved, or the network is too deep for them.
+        """
         return Diffusion(self, recipe, data)
 
 
@@ -52,7 +57,7 @@ class Diffusion(StageModel):
         p = recipe.process
         self.stage = stage
         self.classes = len(data.classes)
-        self.size = (data.height // stage.scale, data.width // stage.scale)
+        self.size = _size(stage, recipe.net, data)
         self.schedule = cosine(p.states or stage.states, power=p.power, stop_short=p.stop_short)
         self.calls = self.schedule.last
         self.parametrization = PARAMETRIZATIONS[p.predict]
@@ -140,3 +145,22 @@ class Diffusion(StageModel):
             return self.keep_in_domain(self.parametrization.x0(prediction, x, a, b))
 
         yield from self.sampler(denoise, self.schedule, lambda: streams.normal((1, *self.size)))
+
+
+def _size(stage: DiffusionStage, net: UNetConfig, data: DataInfo) -> tuple[int, int]:
+    """Height and width of the stage's images; `InputError` unless they suit it and its network."""
+    factor = stage.scale * (2 if stage.conditioned else 1)
+    if data.height % factor or data.width % factor:
+        raise InputError(
+            f"stage '{stage.name}' takes images down by a factor of {factor}, "
+            f"which {data.height}x{data.width} images of {data.name} do not allow"
+        )
+    height, width = data.height // stage.scale, data.width // stage.scale
+    least = net.patch * 2 ** (len(net.channels) - 1)
+    if height % net.patch or width % net.patch or min(height, width) < least:
+        raise InputError(
+            f"stage '{stage.name}': net.channels {list(net.channels)} with net.patch {net.patch} "
+            f"need images of at least {least}x{least} pixels, in multiples of {net.patch}, "
+            f"and its are {height}x{width}"
+        )
+    return height, width
