@@ -26,7 +26,7 @@ from scalespace.core import process
 from scalespace.core.scale import up
 from scalespace.data import DataSplits, ImageSet
 from scalespace.methods import METHODS
-from scalespace.methods.diffusion import DiffusionStage
+from scalespace.methods.diffusion import Diffusion, DiffusionStage
 from scalespace.settings import load_config, stage_recipe
 from scalespace.training.fit import Training, _Loop
 from scalespace.training.runtime import Runtime
@@ -50,6 +50,7 @@ def synthetic(n: int = 4096) -> DataSplits:
 def plain(training: Training, splits: DataSplits) -> Callable[[int], None]:
     """A step of the plain loop."""
     model = training.stage.build(training.recipe, training.data)
+    assert isinstance(model, Diffusion)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
     optimizer = torch.optim.Adam(model.parameters(), training.recipe.train.lr)
     data = model.prepare(training.data.standardize(splits.train.unit()))
@@ -121,7 +122,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("LOOP", "STAGE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(measure(*options.one, options.preset, options.steps))
+        loop, stage = options.one
+        print(measure(loop, stage, options.preset, options.steps))
         return
     print(f"preset {options.preset}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print("| stage | plain, images/s | scalespace, images/s | ratio of medians |")

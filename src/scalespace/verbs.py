@@ -166,6 +166,9 @@ def _evaluate_options(parser: ArgumentParser) -> None:
     parser.add_argument("samples", help="a samples file (.npz)")
     parser.add_argument("--data", help="the real data set (default: the one the file names)")
     parser.add_argument("--metrics", default="cas", help="which, as in cas")
+    parser.add_argument(
+        "--controls", action="store_true", help="also score real images, as many, and down and up"
+    )
     parser.add_argument("--classifiers", type=int, help="short for --cas.classifiers")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _data_dir_option(parser)
@@ -174,6 +177,7 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 
 def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.evaluation.controls import CONTROLS, control
     from scalespace.evaluation.evaluate import evaluate
 
     samples = read_samples(options.samples)
@@ -185,22 +189,33 @@ def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
         fields["classifiers"] = options.classifiers
     config: CASConfig = build(CASConfig, fields)
     runtime = _runtime(options)
-    metrics = options.metrics.split(",")
-    found = evaluate(
-        samples,
-        load(data, options.data_dir),
-        metrics,
-        config,
-        device=runtime.torch_device,
-        progress=runtime.progress and not options.json,
-    )
+    splits = load(data, options.data_dir)
+    sets = {"samples": samples}
+    if options.controls:
+        sets |= {name: control(name, splits, len(samples)) for name in CONTROLS}
+    found = {
+        name: evaluate(
+            one,
+            splits,
+            options.metrics.split(","),
+            config,
+            device=runtime.torch_device,
+            progress=runtime.progress and not options.json,
+        )
+        for name, one in sets.items()
+    }
     if options.json:
-        print(json.dumps({"samples": options.samples, "data": data, **found}, indent=2))
+        out = {"file": options.samples, "data": data, **found.pop("samples"), **found}
+        print(json.dumps(out, indent=2))
         return
-    for metric, value in found.items():
-        print(f"{metric} {value[metric]:.4f} ± {value['sd']:.4f} (n {value['n']}, data {data})")
-        for label, share in enumerate(value.get("per_class", [])):
-            print(f"  class {label}: {share:.4f}")
+    for name, measures in found.items():
+        for metric, value in measures.items():
+            score = f"{metric} {value[metric]:.4f} ± {value['sd']:.4f}"
+            print(f"{name}: {score} (n {value['n']}, tested on {data})")
+    for label, share in zip(
+        splits.train.classes, found["samples"]["cas"]["per_class"], strict=True
+    ):
+        print(f"  class {label}: {'no test images' if share is None else f'{share:.4f}'}")
 
 
 def _bench_options(parser: ArgumentParser) -> None:

@@ -55,13 +55,13 @@ class CASResult:
         return float(self.accuracy.std(ddof=1)) if len(self.accuracy) > 1 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON; None for a class without test images."""
         return {
             "cas": self.mean,
             "sd": self.sd,
             "accuracy": self.accuracy.tolist(),
-            "per_class": np.nanmean(self.per_class, axis=0).tolist(),
-            "per_class_sd": _sd(self.per_class).tolist(),
+            "per_class": plain(self.per_class.mean(axis=0)),
+            "per_class_sd": plain(_sd(self.per_class)),
             "confusion": self.confusion.sum(axis=0).tolist(),
             "n": self.n,
         }
@@ -146,6 +146,11 @@ def _train(x: Tensor, y: Tensor, test: ImageSet, config: CASConfig, seed: int, b
         return torch.cat([net(part).argmax(dim=1) for part in images.split(1000)]).cpu().numpy()
 
     return classify
+
+
+def plain(values: NDArray[np.float64]) -> list[float | None]:
+    """Numbers for JSON, which has no NaN: None instead."""
+    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def _sd(values: NDArray[np.float64]) -> NDArray[np.float64]:

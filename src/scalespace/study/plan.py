@@ -7,12 +7,12 @@ from typing import Any
 
 from scalespace.config import Config
 from scalespace.data.info import DataInfo
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.methods import METHODS, get_method
 from scalespace.presets import digest
 from scalespace.settings import stage_recipe
 from scalespace.training.fit import Training
 
-CONTROLS = {"real": "Real", "real-down-up": "Real, down and up"}
 TRAJECTORY_IMAGES = 12  # as many as the paper's Figure 2 shows
 
 

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from scalespace.config import Config
-from scalespace.core.scale import down, up
 from scalespace.data import (
     DataSplits,
     Samples,
-    balanced_sample,
     read_samples,
     write_samples,
 )
-from scalespace.evaluation.cas import cas
+from scalespace.evaluation.cas import cas, plain
+from scalespace.evaluation.controls import control
 from scalespace.files import atomic
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
@@ -115,16 +114,10 @@ def sample(unit: Unit, context: Context) -> list[Row]:
 
 def real(unit: Unit, context: Context) -> list[Row]:
     """Real training images, as they are or taken down and up again: what samples are held to."""
-    train = context.splits.train
-    n = min(unit.inputs["images"], len(train))
-    part = train.subset(balanced_sample(train.labels, n, seed=0))
-    x = part.unit()
-    if unit.name == "real-down-up":
-        x = up(down(x))
-    meta = {"method": unit.name, "data": train.name, "classes": list(train.classes)}
+    samples = control(unit.name, context.splits, unit.inputs["images"])
     path = context.place(unit) / "samples.npz"
-    write_samples(path, Samples(x[:, 0].numpy(), part.labels.numpy(), meta))
-    own = {"method": unit.name, "seed": None, "config": unit.id, "n": n}
+    write_samples(path, samples)
+    own = {"method": unit.name, "seed": None, "config": unit.id, "n": len(samples)}
     return [_artefact(own, "real_samples", context.relative(path))]
 
 
@@ -151,7 +144,7 @@ def score(unit: Unit, context: Context) -> list[Row]:
             "classifier": k,
             "value": float(result.accuracy[k]),
             "n": result.n,
-            "per_class": result.per_class[k].tolist(),
+            "per_class": plain(result.per_class[k]),
             "confusion": result.confusion[k].tolist(),
         }
         for k in range(len(result.accuracy))

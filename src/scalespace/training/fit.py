@@ -37,6 +37,7 @@ from scalespace.training.ema import EMA
 from scalespace.training.runtime import Runtime, keep_freed_memory
 
 CHECKPOINT_SECONDS = 15.0
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,9 @@ class _Loop:
         self.ema = EMA(self.model, self.config.ema)
         self.optimizer = torch.optim.Adam(self.model.parameters(), self.config.lr, fused=True)
         self.data, self.labels = self._resident(splits.train, device)
+        held_out = min(self.config.validate_images, len(splits.val))
         self.held_out, self.held_out_labels = self._resident(
-            splits.val.subset(
-                balanced_sample(splits.val.labels, self.config.validate_images, seed=0)
-            ),
-            device,
+            splits.val.subset(balanced_sample(splits.val.labels, held_out, seed=0)), device
         )
         self.batch_size = min(self.config.batch_size, len(self.labels))
         self.steps_per_epoch = len(self.labels) // self.batch_size
@@ -192,7 +191,8 @@ class _Loop:
                     self._take_step(batch)
                     bar.update()
                     self.seconds += time.monotonic() - began
-                    if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    ended = self.step % self.steps_per_epoch == 0  # _end_epoch saves, with its row
+                    if not ended and time.monotonic() - saved > CHECKPOINT_SECONDS:
                         self._save()
                         bar.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
                         saved = time.monotonic()
@@ -324,14 +324,26 @@ class _Loop:
             raise InputError(f"{where} is of another training: delete it to start afresh")
         load_weights(self.model, under_prefix("raw", tensors), where)
         load_weights(self.ema.model, under_prefix("ema", tensors), where)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in under_prefix("adam", tensors).items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
+        moments = under_prefix("adam", tensors)
         groups = self.optimizer.state_dict()["param_groups"]
+        try:
+            state = {
+                i: {
+                    "step": moments[f"{i}.step"],
+                    # fused Adam goes through both in the order of memory: it must be the same
+                    **{k: torch.empty_like(p).copy_(moments[f"{i}.{k}"]) for k in MOMENTS},
+                }
+                for i, p in enumerate(self.model.parameters())
+            }
+            self.step, self.seconds = int(record["step"]), float(record["seconds"])
+            self.loss_sum.fill_(float(record["loss_sum"]))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{where} is damaged ({' '.join(str(error).split())}): delete it to start afresh"
+            ) from error
+        if not 0 < self.step < self.steps:
+            raise InputError(f"{where} is damaged: it has step {self.step} of {self.steps}")
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.step, self.seconds = int(record["step"]), float(record["seconds"])
-        self.loss_sum.fill_(float(record["loss_sum"]))
         epochs_done = self.step // self.steps_per_epoch
         self.rows = read_metrics(self.folder / "metrics.jsonl")[:epochs_done]
 

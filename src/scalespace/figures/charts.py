@@ -1,0 +1,301 @@
+"""The charts of a report, each a `Drawing` made from plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
+from matplotlib.figure import FigureBase
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from scalespace.figures.picture import Color, Drawing, Theme
+
+Size = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Named values with an optional spread (a standard deviation), all of one length."""
+
+    label: str
+    color: Color
+    values: NDArray[np.floating]
+    spread: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve; one without a label stays out of the legend."""
+
+    x: ArrayLike
+    y: ArrayLike
+    color: Color = "ink"
+    label: str = ""
+    style: str = "-"
+    width: float = 1.5
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A labelled point with a vertical error bar."""
+
+    label: str
+    color: Color
+    x: float
+    y: float
+    spread: float
+
+
+def bars(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Size) -> Drawing:
+    """Grouped bars on an axis that starts at 0, with error bars."""
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        ax = _axes(figure, size, top=0.42)
+        width = 0.84 / len(series)
+        at = np.arange(len(groups), dtype=float)
+        for k, s in enumerate(series):
+            ax.bar(
+                at + (k - (len(series) - 1) / 2) * width,
+                s.values,
+                width * 0.92,
+                yerr=s.spread,
+                color=theme.color(s.color),
+                label=s.label,
+                error_kw={"ecolor": theme.ink, "elinewidth": 0.9, "capsize": min(2, 12 * width)},
+            )
+        _class_axis(ax, groups, ylabel)
+        ax.set_ylim(0, 1.04)
+        _legend_above(ax)
+
+    return Drawing(size, draw)
+
+
+def dots(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Size) -> Drawing:
+    """The same as points, on an axis as narrow as they allow: differences become visible."""
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        ax = _axes(figure, size, top=0.42)
+        at = np.arange(len(groups), dtype=float)
+        step = 0.7 / len(series)
+        for left in at[::2]:
+            ax.axvspan(left - 0.5, left + 0.5, color=theme.grid, alpha=0.45, lw=0)
+        for k, s in enumerate(series):
+            ax.errorbar(
+                at + (k - (len(series) - 1) / 2) * step,
+                s.values,
+                yerr=s.spread,
+                fmt="o",
+                ms=5,
+                elinewidth=1.4,
+                color=theme.color(s.color),
+                label=s.label,
+            )
+        _class_axis(ax, groups, ylabel)
+        ax.set_ylim(top=min(ax.get_ylim()[1], 1.004))  # no accuracy is above 1
+        _legend_above(ax)
+
+    return Drawing(size, draw)
+
+
+def curves(
+    lines: Sequence[Line],
+    xlabel: str,
+    ylabel: str,
+    size: Size,
+    *,
+    log: bool = False,
+    whole: bool = False,
+    band: tuple[float, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+) -> Drawing:
+    """Curves over a common axis.
+
+    Args:
+        lines: the curves.
+        xlabel, ylabel: what the axes show.
+        size: in inches.
+        log: a logarithmic vertical axis.
+        whole: the horizontal axis counts: no fractions on it.
+        band: a range of y to shade.
+        ylim: the vertical axis' ends.
+    """
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        labelled = any(line.label for line in lines)
+        ax = _axes(figure, size, left=0.68, bottom=0.52, top=0.36 if labelled else 0.14)
+        if band is not None:
+            ax.axhspan(*band, color=theme.grid, alpha=0.7, lw=0)
+        for line in lines:
+            # a single point has no extent as a line
+            marker = "o" if np.size(line.x) == 1 else None
+            ax.plot(
+                line.x,
+                line.y,
+                line.style,
+                color=theme.color(line.color),
+                label=line.label or "_",
+                lw=line.width,
+                alpha=line.alpha,
+                marker=marker,
+            )
+        if log:
+            ax.set_yscale("log")
+            _plain_log_ticks(ax)
+        if whole:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        if ylim:
+            ax.set_ylim(*ylim)
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+        ax.grid(axis="y", lw=0.8)
+        if labelled:
+            _legend_above(ax)
+
+    return Drawing(size, draw)
+
+
+def matrix(share: NDArray[np.floating], names: Sequence[str], color: Color, size: Size) -> Drawing:
+    """A confusion matrix [classes, classes] of shares of each row, written in as per cent.
+
+    Colours follow the root of the share, so that a confusion of one in a hundred can be seen.
+    """
+    classes = len(names)
+    font = min(7.5, 110 / classes)
+    # With many classes only what matters has room to be written.
+    written = 0.005 if classes <= 12 else 0.02
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        ax = _axes(figure, size, left=0.62, bottom=0.55, top=0.08, right=0.08)
+        colormap = LinearSegmentedColormap.from_list("share", [theme.paper, theme.color(color)])
+        norm = PowerNorm(0.5, 0, 1)
+        ax.imshow(share, cmap=colormap, norm=norm, aspect="auto")
+        for true, predicted in np.argwhere(np.nan_to_num(share) >= written):
+            value = 100 * share[true, predicted]
+            ax.text(
+                predicted,
+                true,
+                f"{value:.0f}" if value >= 9.95 or classes > 12 else f"{value:.1f}",
+                ha="center",
+                va="center",
+                fontsize=font,
+                weight="bold" if true == predicted else "normal",
+                color=_readable_on(colormap(float(norm(share[true, predicted]))), theme),
+            )
+        ticks = np.arange(classes)
+        size_of_ticks = min(8.5, 200 / classes)
+        turn = 90 if max(map(len, names)) > 2 else 0
+        ax.set_xticks(ticks, _short(names), fontsize=size_of_ticks, rotation=turn)
+        ax.set_yticks(ticks, _short(names), fontsize=size_of_ticks)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.set_xlabel("read as")
+        ax.set_ylabel("true class")
+
+    return Drawing(size, draw)
+
+
+def scatter(
+    points: Sequence[Point],
+    levels: Sequence[tuple[str, Color, float]],
+    xlabel: str,
+    ylabel: str,
+    size: Size,
+) -> Drawing:
+    """Labelled points, and horizontal lines (label, colour, y) to compare them with."""
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        ax = _axes(figure, size, left=0.72, bottom=0.55)
+        highest = max((y for _, _, y in levels), default=0)
+        for label, color, y in levels:
+            ax.axhline(y, color=theme.color(color), lw=1.2, ls="--")
+            # words go away from the other level
+            va, shift = ("bottom", 2) if y == highest else ("top", -3)
+            ax.annotate(
+                label,
+                (0, y),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, shift),
+                textcoords="offset points",
+                va=va,
+                fontsize=9,
+                color=theme.muted,
+            )
+        widest = max(p.x for p in points)
+        for p in points:
+            color = theme.color(p.color)
+            ax.errorbar(p.x, p.y, yerr=p.spread, fmt="o", ms=8, color=color, elinewidth=1.6)
+            left = p.x > 0.7 * widest
+            ax.annotate(
+                p.label,
+                (p.x, p.y),
+                xytext=(-9 if left else 9, 0),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                va="center",
+                color=color,
+                weight="bold",
+            )
+        ax.set_xlim(0, widest * 1.12)
+        ax.margins(y=0.2)
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+        ax.grid(axis="y", lw=0.8)
+
+    return Drawing(size, draw)
+
+
+def _axes(
+    figure: FigureBase,
+    size: Size,
+    *,
+    left: float = 0.62,
+    bottom: float = 0.5,
+    top: float = 0.14,
+    right: float = 0.14,
+) -> Any:
+    """Axes with margins given in inches: the same in every chart, and no layout to solve."""
+    width, height = size
+    return figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    )
+
+
+def _class_axis(ax: Any, groups: Sequence[str], ylabel: str) -> None:
+    ax.set_xticks(range(len(groups)), _short(groups))
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlim(-0.5, len(groups) - 0.5)
+    ax.set_xlabel("class")
+    ax.set_ylabel(ylabel)
+    ax.grid(axis="y", lw=0.8)
+
+
+def _legend_above(ax: Any) -> None:
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, handlelength=1.3, borderpad=0.2)
+
+
+def _plain_log_ticks(ax: Any) -> None:
+    """Ticks like 0.05 and 0.1 on a logarithmic axis, few enough whatever it spans."""
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _readable_on(background: tuple[float, ...], theme: Theme) -> str:
+    """The theme's ink or paper, whichever is further in brightness from a background."""
+
+    def brightness(color: Any) -> float:
+        return float(np.dot(to_rgb(color), (0.299, 0.587, 0.114)))
+
+    ground = brightness(background[:3])
+    return max(theme.ink, theme.paper, key=lambda color: abs(brightness(color) - ground))
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Class names that fit a tick."""
+    return [name if len(name) <= 10 else name[:9] + "…" for name in names]

@@ -1,0 +1,115 @@
+"""Sheets of images with words at their edges, each pixel of an image a whole number of dots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import FigureBase
+from numpy.typing import NDArray
+
+from scalespace.figures.grids import GAP, tile
+from scalespace.figures.picture import DPI, Drawing, Theme
+
+NEUTRAL = "#7b828d"  # contrast of 4 : 1 on the light and on the dark page
+BELOW, ABOVE = (0.16, 0.47, 1.0), (1.0, 0.16, 0.12)
+LINE = 26  # dots that a line of words takes
+
+Pixels = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One grid of images.
+
+    Args:
+        images: [n, h, w] or [n, h, w, 3] in [0, 1], row by row.
+        columns: images a row.
+        zoom: dots a pixel.
+        top: a word above each column, or none.
+        left: a word beside each row, or none.
+        groups: words above runs of columns: (word, first column, number of columns).
+        title: a line above all.
+    """
+
+    images: Pixels
+    columns: int
+    zoom: int
+    top: Sequence[str] = ()
+    left: Sequence[str] = ()
+    groups: Sequence[tuple[str, int, int]] = ()
+    title: str = ""
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Width and height in dots of an image with its gap."""
+        height, width = self.images.shape[1:3]
+        return width * self.zoom + GAP, height * self.zoom + GAP
+
+    @property
+    def rows(self) -> int:
+        """Rows of images."""
+        return -(-len(self.images) // self.columns)
+
+    @property
+    def head(self) -> int:
+        """Dots above the grid."""
+        return LINE * (bool(self.title) + bool(self.groups) + bool(self.top))
+
+
+def sheet(blocks: Sequence[Block], margin: int = 0) -> Drawing:
+    """Blocks one under the other; `margin` dots on the left are for the words beside the rows."""
+    width = margin + max(b.columns * b.cell[0] + GAP for b in blocks)
+    heights = [b.head + b.rows * b.cell[1] + GAP for b in blocks]
+    height = sum(heights) + 10 * (len(blocks) - 1)
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        y = 0
+        for block, taken in zip(blocks, heights, strict=True):
+            _draw(figure, block, (width, height), margin, y)
+            y += taken + 10
+
+    # the surplus keeps the number of dots from being rounded down
+    return Drawing(((width + 0.01) / DPI, (height + 0.01) / DPI), draw, themed=False)
+
+
+def in_domain_colors(x: Pixels, low: float, high: float) -> Pixels:
+    """Values of any size as colours [..., 3]: `low` is black, `high` white, and grey between.
+
+    What lies below turns blue and what lies above turns red, fully so where it is three quarters
+    of the domain's width away from it.
+    """
+    unit = ((x - low) / (high - low))[..., None]
+    below, above = np.clip(-unit / 0.75, 0, 1), np.clip((unit - 1) / 0.75, 0, 1)
+    grey = np.clip(unit, 0, 1) * np.ones(3)
+    return grey * (1 - below - above) + np.array(BELOW) * below + np.array(ABOVE) * above
+
+
+def _draw(figure: FigureBase, block: Block, size: tuple[int, int], left: int, top: int) -> None:
+    width, height = size
+    picture = np.asarray(tile(block.images, block.columns, block.zoom))
+    tall, wide = picture.shape[:2]
+    y = top + block.head
+    ax = figure.add_axes(
+        (left / width, 1 - (y + tall) / height, wide / width, tall / height), frameon=False
+    )
+    ax.set_axis_off()
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+
+    def write(x: float, y: float, text: str, ha: str = "center", weight: str = "normal") -> None:
+        where = (x / width, 1 - y / height)
+        figure.text(*where, text, ha=ha, va="center", weight=weight, color=NEUTRAL, fontsize=8.5)
+
+    cell_w, cell_h = block.cell
+    line = y - LINE / 2
+    for k, word in enumerate(block.top):
+        write(left + GAP / 2 + (k + 0.5) * cell_w, line, word)
+    line -= LINE if block.top else 0
+    for word, first, count in block.groups:
+        write(left + (first + count / 2) * cell_w, line, word, weight="bold")
+    line -= LINE if block.groups else 0
+    if block.title:
+        write(left, line, block.title, ha="left", weight="bold")
+    for k, word in enumerate(block.left):
+        write(left - 8, y + (k + 0.5) * cell_h, word, ha="right")

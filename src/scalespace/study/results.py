@@ -1,0 +1,308 @@
+"""A study folder as typed values; nothing outside the folder is read.
+
+`study.json` says what was asked, `results.jsonl` what was measured and which files belong to it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalespace.config import Config, Recipe
+from scalespace.data import read_samples
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.files import read_bytes, read_json, read_text
+from scalespace.presets import build
+from scalespace.study.plan import CONTROLS
+from scalespace.training.fit import read_metrics
+
+FORMAT = 1
+REAL, REAL_DOWN_UP = "real", "real-down-up"
+EXAMPLES = 4  # images of each class that a report shows of a samples file
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method of the study: its name, its title in tables, network calls a sample, stages."""
+
+    name: str
+    title: str
+    doc: str
+    calls: int
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """A stage of the study: its process (`last_signal` is sqrt(alpha_bar) at its end) and size."""
+
+    name: str
+    states: int
+    scale: int
+    conditioned: bool
+    parameters: int
+    last_signal: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """What `study.json` says; `details` is the file as it is."""
+
+    preset: str
+    data: DataInfo
+    config: Config
+    recipes: dict[str, Recipe]
+    methods: tuple[MethodInfo, ...]
+    stages: tuple[StageInfo, ...]
+    seeds: tuple[int, ...]
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    command: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """CAS of one set of images.
+
+    Args:
+        accuracy: of each classifier, [m].
+        per_class: the same within each true class, [m, classes]; NaN for a class without images.
+        confusion: counts, true class by predicted class, summed over the classifiers.
+        n: images that each classifier was trained on.
+    """
+
+    accuracy: NDArray[np.float64]
+    per_class: NDArray[np.float64]
+    confusion: NDArray[np.int64]
+    n: int
+
+    @property
+    def mean(self) -> float:
+        """The score: mean accuracy over the classifiers."""
+        return float(self.accuracy.mean())
+
+    @property
+    def sd(self) -> float:
+        """Sample standard deviation over the classifiers; NaN for a single one."""
+        return sample_sd(self.accuracy)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One reverse process: `x[k]` float32 [images, h_k, w_k], standardised, in state `t[k]`."""
+
+    t: tuple[int, ...]
+    x: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
+
+
+class Results:
+    """A study folder, read.
+
+    Raises:
+        InputError: the folder, `study.json` or `results.jsonl` is absent or damaged; later, when a
+            file that a row names is.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(f"study folder not found: {self.folder}")
+        self.study = _read_study(self.folder / "study.json")
+        self.rows = _read_rows(self.folder / "results.jsonl", len(self.study.data.classes))
+        self._examples: dict[tuple[str, int | None], NDArray[np.float32] | None] = {}
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The title of everything that is scored, by name: controls first, then methods."""
+        return CONTROLS | {method.name: method.title for method in self.study.methods}
+
+    @cached_property
+    def scores(self) -> dict[str, Score]:
+        """CAS over all seeds together, of all that was scored, in the order of `titles`."""
+        found = {name: self.score(name) for name in self.titles}
+        return {name: score for name, score in found.items() if score is not None}
+
+    def score(self, method: str, seed: int | None = None) -> Score | None:
+        """CAS of a control or method, pooled over seeds or of one seed alone, if it is there."""
+        rows = {
+            row["classifier"]: row
+            for row in self.rows
+            if (row["metric"], row.get("method"), row.get("seed")) == ("cas", method, seed)
+        }
+        if not rows:
+            return None
+        chosen = [rows[k] for k in sorted(rows)]
+        return Score(
+            np.array([row["value"] for row in chosen], dtype=np.float64),
+            np.array([row["per_class"] for row in chosen], dtype=np.float64),
+            np.array([row["confusion"] for row in chosen], dtype=np.int64).sum(axis=0),
+            int(chosen[0]["n"]),
+        )
+
+    def seed_scores(self, method: str) -> list[Score]:
+        """CAS of each training seed alone; a study of one seed has only the pooled score."""
+        found = [self.score(method, seed) for seed in self.study.seeds]
+        return [score for score in found if score is not None]
+
+    def control(self, method: MethodInfo) -> str:
+        """What a method is held to: one that never works at full size, to images without it."""
+        scales = [stage.scale for stage in self.study.stages if stage.name in method.stages]
+        return REAL_DOWN_UP if scales and min(scales) > 1 else REAL
+
+    def find(self, metric: str, **where: Any) -> list[Row]:
+        """The rows of a metric whose fields are as given; a field that is absent is None."""
+        return [
+            row
+            for row in self.rows
+            if row["metric"] == metric
+            and all(row.get(field) == value for field, value in where.items())
+        ]
+
+    def value(self, metric: str, **where: Any) -> float | None:
+        """The mean of a metric's values over the rows that fit; None if there are none."""
+        values = [row["value"] for row in self.find(metric, **where) if row["value"] is not None]
+        return float(np.mean(values)) if values else None
+
+    def examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
+        """The first images of each class of a control (seed None) or of a method's seed.
+
+        Float32 [classes, EXAMPLES, h, w] in [0, 1], black where a class has too few; None if the
+        study has no images of it. A samples file is read once and only these are kept.
+        """
+        if (method, seed) not in self._examples:
+            self._examples[method, seed] = self._read_examples(method, seed)
+        return self._examples[method, seed]
+
+    def metrics(self, stage: str, seed: int) -> list[Row]:
+        """A training's epochs: `epoch`, `loss` and, where validated, `val_loss(_per_t)`."""
+        path = self._artefact("metrics", stage=stage, seed=seed)
+        if path is None:
+            return []
+        # it may be cut short in the middle of a letter, but must be text and have rows
+        read_text(path, "training metrics")
+        rows = read_metrics(path)
+        try:
+            for row in rows:
+                numbers = (row["epoch"], row["loss"], row.get("val_loss") or 0)
+                np.array([*numbers, *(row.get("val_loss_per_t") or ())], dtype=np.float64)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"training metrics {path} are damaged: {error}") from error
+        if not rows:
+            raise InputError(f"training metrics {path} are damaged: there are no rows")
+        return rows
+
+    def trajectory(self, method: str, seed: int) -> Trajectory | None:
+        """A recorded reverse process of a method, if there is one."""
+        path = self._artefact("trajectory", method=method, seed=seed)
+        return None if path is None else _read_trajectory(path, len(self.study.data.classes))
+
+    def _read_examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
+        kind = "real_samples" if method in CONTROLS else "samples"
+        path = self._artefact(kind, method=method, seed=seed)
+        if path is None:
+            return None
+        data = self.study.data
+        classes, shape = len(data.classes), (data.height, data.width)
+        samples = read_samples(path, shape=shape, classes=classes)
+        out = np.zeros((classes, EXAMPLES, *shape), dtype=np.float32)
+        for label in range(classes):
+            chosen = samples.images[samples.labels == label][:EXAMPLES]
+            out[label, : len(chosen)] = chosen
+        return out
+
+    def _artefact(self, kind: str, **where: Any) -> Path | None:
+        rows = self.find("artefact", kind=kind, **where)
+        if not rows:
+            return None
+        inside = Path(str(rows[-1].get("path")))
+        if inside.is_absolute() or ".." in inside.parts:
+            raise InputError(f"{self.folder}: the {kind} file '{inside}' is not inside the study")
+        return self.folder / inside
+
+
+def sample_sd(values: NDArray[np.float64]) -> float:
+    """Sample standard deviation; NaN for fewer than two values."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _read_study(path: Path) -> Study:
+    value = read_json(path, "study")
+    try:
+        if value["format"] != FORMAT:
+            raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
+        return Study(
+            preset=str(value["preset"]),
+            data=build(DataInfo, value["data"]),
+            config=build(Config, value["config"]),
+            recipes={name: build(Recipe, recipe) for name, recipe in value["recipes"].items()},
+            methods=tuple(build(MethodInfo, method) for method in value["methods"]),
+            stages=tuple(build(StageInfo, stage) for stage in value["stages"]),
+            seeds=tuple(int(seed) for seed in value["seeds"]),
+            machine=dict(value.get("machine") or {}),
+            versions=dict(value.get("versions") or {}),
+            command=str(value.get("command", "")),
+            details=value,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__} {error}"
+        raise InputError(f"{path} cannot be used: {reason}") from error
+
+
+def _read_rows(path: Path, classes: int) -> list[Row]:
+    rows = []
+    for number, line in enumerate(read_text(path, "results").splitlines(), start=1):
+        try:
+            rows.append(_checked(json.loads(line), classes))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{path}, line {number} is damaged: {reason}") from error
+    return rows
+
+
+def _checked(row: Any, classes: int) -> Row:
+    """The row, if it has what every row must have, and a score's fields where it is one."""
+    if not isinstance(row, dict) or not isinstance(row.get("metric"), str):
+        raise ValueError("not a JSON object with a 'metric'")
+    if not isinstance(row.get("value"), int | float | None):
+        raise ValueError(f"the value of '{row['metric']}' is no number")
+    if row["metric"] == "cas":
+        for name in ("value", "n", "classifier"):
+            float(row[name])
+        if np.array(row["per_class"], dtype=np.float64).shape != (classes,):
+            raise ValueError(f"per_class must be {classes} numbers")
+        if np.array(row["confusion"], dtype=np.int64).shape != (classes, classes):
+            raise ValueError(f"confusion must be {classes} x {classes} numbers")
+    row.setdefault("value", None)
+    return row
+
+
+def _read_trajectory(path: Path, classes: int) -> Trajectory:
+    content = read_bytes(path, "trajectory")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            t = tuple(int(state) for state in file["t"])
+            x = tuple(np.asarray(file[f"x_{k:03d}"], dtype=np.float32) for k in range(len(t)))
+            labels = np.asarray(file["labels"], dtype=np.int64)
+        if not x or any(part.ndim != 3 or len(part) != len(labels) for part in x):
+            raise ValueError("its arrays do not fit together")
+        if not all(np.isfinite(part).all() for part in x):
+            raise ValueError("not all of its values are finite")
+        if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError("its labels are none of the study's classes")
+    # what the parsers of zip and npy raise on damaged bytes is an open list
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"trajectory {path} is damaged: {reason}") from error
+    return Trajectory(t, x, labels)

@@ -1,0 +1,77 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.hub
+from hypothesis import settings
+
+import tiny
+from scalespace.data import DataSplits, load
+from scalespace.model import Model, train
+
+torch.set_num_threads(1)
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reaches the network, or the data and the cache of whoever runs it."""
+
+    def refuse(url: str, *_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network in tests")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.delenv("SCALESPACE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root folder with a tiny data set named `mnist`: 12x12 pixels, 3 classes."""
+    return tiny.write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def splits(data_dir: Path) -> DataSplits:
+    """That data set."""
+    return load("mnist", data_dir)
+
+
+@pytest.fixture(scope="session")
+def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset file for it."""
+    path = tmp_path_factory.mktemp("preset") / "tiny.yaml"
+    path.write_text(tiny.PRESET)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the trainings that `trained` makes."""
+    return tmp_path_factory.mktemp("trainings")
+
+
+@pytest.fixture(scope="session")
+def trained(splits: DataSplits, trainings: Path) -> Callable[[str], Model]:
+    """Gives a trained model of any method; each stage is trained once."""
+    made: dict[str, Model] = {}
+
+    def model(name: str) -> Model:
+        if name not in made:
+            made[name] = train(name, splits, tiny.CONFIG, trainings, 0, tiny.CPU)
+        return made[name]
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def model_dir(trained: Callable[[str], Model], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of `cascaded`, to be read only."""
+    return trained("cascaded").save(tmp_path_factory.mktemp("models") / "cascaded")

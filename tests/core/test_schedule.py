@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scalespace.core.schedule import MAX_BETA, Schedule, cosine
+
+schedules = st.builds(
+    cosine,
+    states=st.integers(2, 300),
+    power=st.floats(0.3, 4),
+    stop_short=st.booleans(),
+)
+
+
+@st.composite
+def transitions(draw: st.DrawFn) -> tuple[Schedule, int, int]:
+    """A schedule and two of its states, t > s."""
+    schedule = draw(schedules)
+    t = draw(st.integers(1, schedule.last))
+    return schedule, t, draw(st.integers(0, t - 1))
+
+
+@given(schedules)
+def test_begins_at_the_data_and_falls(schedule: Schedule) -> None:
+    assert schedule.alpha_bar[0] == 1
+    assert bool((schedule.alpha_bar.diff() < 0).all())
+    assert float(schedule.alpha_bar[-1]) > 0
+    assert bool((schedule.beta > 0).all())
+    assert bool((schedule.beta <= MAX_BETA + 1e-12).all())
+    assert len(schedule.beta) == schedule.last == schedule.states - 1
+
+
+@given(schedules)
+def test_alpha_bar_is_the_product_of_its_betas(schedule: Schedule) -> None:
+    product = np.cumprod(1 - schedule.beta.numpy())
+    np.testing.assert_allclose(schedule.alpha_bar[1:].numpy(), product, rtol=1e-9)
+
+
+@pytest.mark.parametrize("states", [2, 10, 20, 30, 1000])
+@pytest.mark.parametrize("power", [1.5, 2.0])
+@pytest.mark.parametrize("stop_short", [False, True])
+def test_cosine_against_fifty_digits(states: int, power: float, stop_short: bool) -> None:
+    """Nichol & Dhariwal's equation 17, computed with another library in 50 digits."""
+    with mpmath.workdps(50):
+        offset, end = mpmath.mpf("0.008"), states if stop_short else states - 1
+
+        def f(t: int) -> mpmath.mpf:
+            u = mpmath.mpf(t) / end
+            value = mpmath.cos((u + offset) / (1 + offset) * mpmath.pi / 2)
+            return max(value, mpmath.mpf(0)) ** mpmath.mpf(power)
+
+        expected = [mpmath.mpf(1)]
+        for t in range(1, states):
+            beta = min(1 - f(t) / f(t - 1), mpmath.mpf("0.999"))
+            expected.append(expected[-1] * (1 - beta))
+    found = cosine(states, power, stop_short=stop_short).alpha_bar.numpy()
+    np.testing.assert_allclose(found, np.array(expected, dtype=np.float64), rtol=1e-9)
+
+
+def test_the_last_beta_is_clipped() -> None:
+    assert float(cosine(30).beta[-1]) == pytest.approx(0.999, abs=1e-12)
+    assert float(cosine(30, stop_short=True).beta[-1]) < 0.9
+
+
+@pytest.mark.parametrize(("states", "signal"), [(30, 0.11), (20, 0.15), (10, 0.25)])
+def test_the_published_code_starts_where_some_image_is_left(states: int, signal: float) -> None:
+    assert round(cosine(states, stop_short=True).last_signal, 2) == signal
+    assert cosine(states).last_signal < 0.01
+
+
+def test_calls_of_the_paper() -> None:
+    assert [cosine(states).last for states in (30, 20, 10)] == [29, 19, 9]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [],
+        [1.0],
+        [[1.0, 0.5]],
+        [0.9, 0.5],
+        [1.0, 1.0],
+        [1.0, 0.5, 0.6],
+        [1.0, 0.5, 0.0],
+        [1.0, -0.5],
+        [1.0, math.nan],
+    ],
+)
+def test_refuses_a_table_that_is_no_schedule(table: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"schedule|alpha_bar|beta"):
+        Schedule(torch.tensor(table, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("states", [-1, 0, 1])
+def test_refuses_too_few_states(states: int) -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        cosine(states)
+
+
+@pytest.mark.parametrize("power", [0.0, -1.0, math.nan])
+def test_refuses_a_power_that_is_not_positive(power: float) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        cosine(10, power)
+
+
+@pytest.mark.parametrize(("t", "s"), [(0, 0), (3, 3), (2, 3), (1, -1), (10, 4)])
+def test_posterior_refuses_states_out_of_order(t: int, s: int) -> None:
+    with pytest.raises(ValueError, match="need 0 <= s < t"):
+        cosine(10).posterior(t, s)
+
+
+@given(transitions(), st.floats(-2, 2), st.floats(-2, 2))
+@settings(max_examples=60)
+def test_posterior_against_bayes_on_a_grid(
+    transition: tuple[Schedule, int, int], x0: float, noise: float
+) -> None:
+    """q(x_s | x_t, x_0) is proportional to q(x_t | x_s) q(x_s | x_0): multiplied numerically."""
+    schedule, t, s = transition
+    if s == 0:
+        return
+    ab_t, ab_s = float(schedule.alpha_bar[t]), float(schedule.alpha_bar[s])
+    xt = math.sqrt(ab_t) * x0 + math.sqrt(1 - ab_t) * noise
+    q = schedule.posterior(t, s)
+    center = q.x0_weight * x0 + q.xt_weight * xt
+    # a grid far wider than the result's deviation, centred elsewhere, so a wrong answer shows
+    grid = np.linspace(center - 12.3 * q.std, center + 11.1 * q.std, 20_001)
+    step = ab_t / ab_s
+    log = -((xt - math.sqrt(step) * grid) ** 2) / (2 * (1 - step))
+    log -= (grid - math.sqrt(ab_s) * x0) ** 2 / (2 * (1 - ab_s))
+    weight = np.exp(log - log.max())
+    weight /= weight.sum()
+    mean = float((weight * grid).sum())
+    std = math.sqrt(float((weight * (grid - mean) ** 2).sum()))
+    assert std == pytest.approx(q.std, rel=1e-3)
+    assert abs(mean - center) < 1e-3 * q.std
+
+
+@given(schedules)
+def test_the_step_into_the_data_gives_the_estimate(schedule: Schedule) -> None:
+    for t in {1, schedule.last}:
+        q = schedule.posterior(t, 0)
+        assert q.x0_weight == pytest.approx(1, abs=1e-12)
+        assert (q.xt_weight, q.std) == (0, 0)
+
+
+@given(transitions(), st.data())
+def test_two_steps_are_one(transition: tuple[Schedule, int, int], data: st.DataObject) -> None:
+    schedule, t, s = transition
+    if t - s < 2:
+        return
+    middle = data.draw(st.integers(s + 1, t - 1))
+    one, first, second = (schedule.posterior(a, b) for a, b in ((t, s), (t, middle), (middle, s)))
+    x0_weight = second.x0_weight + second.xt_weight * first.x0_weight
+    assert x0_weight == pytest.approx(one.x0_weight, rel=1e-7, abs=1e-12)
+    assert second.xt_weight * first.xt_weight == pytest.approx(one.xt_weight, rel=1e-7, abs=1e-12)
+    variance = second.std**2 + (second.xt_weight * first.std) ** 2
+    assert variance == pytest.approx(one.std**2, rel=1e-7, abs=1e-12)

@@ -1,0 +1,270 @@
+"""What every method promises, of every method that is registered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import tiny
+from scalespace.cli import main
+from scalespace.config import Recipe
+from scalespace.core.samplers import Step
+from scalespace.data import DataSplits
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.methods import METHODS, Method, get_method
+from scalespace.methods.base import register
+from scalespace.methods.cascaded import UPSCALER
+from scalespace.methods.small import SMALL
+from scalespace.model import Model
+from scalespace.nets.unet import UNet
+from scalespace.study.plan import make_plan
+
+Trained = Callable[[str], Model]
+LABELS = [2, 0, 1, 1]
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@every_method
+def test_trajectory(name: str, trained: Trained) -> None:
+    steps = list(trained(name).trajectory(LABELS))
+    assert steps[-1].t == 0
+    assert steps[-1].x.shape == (4, 1, tiny.SIDE, tiny.SIDE)
+    assert steps[0].x0_hat is None
+    for step in steps:
+        assert step.x.dtype == torch.float32
+        assert bool(torch.isfinite(step.x).all())
+        assert step.x.shape[:2] == (4, 1)
+    # within a stage the states count down to 0; only a new stage, or a change of scale, may not
+    for before, after in itertools.pairwise(steps):
+        assert after.t == before.t - 1 or before.t == 0
+
+
+@every_method
+def test_network_calls(name: str, trained: Trained) -> None:
+    model, calls = trained(name), 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    nets = [m for stage in model.models.values() for m in stage.modules() if isinstance(m, UNet)]
+    hooks = [net.register_forward_hook(count) for net in nets]
+    list(model.trajectory(LABELS))
+    for hook in hooks:
+        hook.remove()
+    assert calls == model.calls == model.method.calls(model.models) > 0
+
+
+@every_method
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_same_images_in_batches_of_any_size(name: str, batch_size: int, trained: Trained) -> None:
+    model, labels = trained(name), [0, 1, 2, 2, 1, 0, 1]
+    whole = model.sample(labels, seed=5)
+    parts = model.sample(labels, seed=5, batch_size=batch_size)
+    np.testing.assert_allclose(parts.images, whole.images, atol=1e-5)
+    np.testing.assert_array_equal(parts.labels, whole.labels)
+    tail = model.sample(labels[4:], seed=5, first=4)
+    np.testing.assert_allclose(tail.images, whole.images[4:], atol=1e-5)
+
+
+@every_method
+def test_seed_index_and_label_make_the_image(name: str, trained: Trained) -> None:
+    model = trained(name)
+    images = model.sample([1, 1, 1], seed=0).images
+    another_seed = model.sample([1, 1, 1], seed=1).images
+    another_label = model.sample([2, 2, 2], seed=0).images
+    assert np.abs(images[0] - images[1]).max() > 1e-2
+    assert np.abs(images - another_seed).max(axis=(1, 2)).min() > 1e-2
+    assert np.abs(images - another_label).max(axis=(1, 2)).min() > 1e-4
+    np.testing.assert_array_equal(images, model.sample([1, 1, 1], seed=0).images)
+
+
+@every_method
+def test_samples_say_where_they_come_from(name: str, trained: Trained) -> None:
+    model = trained(name)
+    samples = model.sample(LABELS, seed=3)
+    assert samples.images.dtype == np.float32
+    assert samples.images.shape == (4, tiny.SIDE, tiny.SIDE)
+    assert samples.images.min() >= 0
+    assert samples.images.max() <= 1
+    assert samples.labels.tolist() == LABELS
+    expected = {"method": name, "model": model.hash, "seed": 3, "calls": model.calls}
+    assert expected.items() <= samples.meta.items()
+
+
+@every_method
+def test_save_and_load(name: str, trained: Trained, tmp_path: Path) -> None:
+    model = trained(name)
+    folder = model.save(tmp_path / "model")
+    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+    again = Model.load(folder)
+    assert again.method is model.method
+    assert (again.hash, again.calls, again.parameters) == (
+        model.hash,
+        model.calls,
+        model.parameters,
+    )
+    assert again.config == model.config
+    np.testing.assert_array_equal(again.sample(LABELS).images, model.sample(LABELS).images)
+    for stage, trained_stage in model.stages.items():
+        assert again.stages[stage].ema.keys() == trained_stage.ema.keys()
+        for kept in ("ema", "raw"):
+            pairs = zip(
+                getattr(again.stages[stage], kept).items(),
+                getattr(trained_stage, kept).items(),
+                strict=True,
+            )
+            assert all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+        assert any(
+            not torch.equal(trained_stage.ema[key], trained_stage.raw[key])
+            for key in trained_stage.raw
+        )
+
+
+@every_method
+def test_sampling_uses_the_averaged_weights(name: str, trained: Trained) -> None:
+    for stage, model in trained(name).models.items():
+        kept = trained(name).stages[stage].ema
+        assert not model.training
+        assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items())
+
+
+@every_method
+@pytest.mark.parametrize("labels", [[3], [-1], [0, 1, 7]])
+def test_labels_that_the_model_does_not_know(
+    name: str, labels: list[int], trained: Trained
+) -> None:
+    with pytest.raises(InputError, match="none of this model's classes 0 to 2"):
+        trained(name).sample(labels)
+    with pytest.raises(InputError, match="none of this model's classes"):
+        next(trained(name).trajectory(labels))
+
+
+@every_method
+def test_stages_are_trainable(name: str, splits: DataSplits) -> None:
+    """The loss is of each image, it has a gradient, and validation splits it by level."""
+    x = splits.info.standardize(splits.train.unit()[:6])
+    labels = splits.train.labels[:6]
+    for stage in get_method(name).stages:
+        model = stage.build(tiny.RECIPE, splits.info)
+        batch = model.prepare(x)
+        assert all(len(part) == 6 for part in batch)
+        loss = model(batch, labels, torch.Generator().manual_seed(0))
+        assert loss.shape == (6,)
+        assert bool((loss > 0).all())
+        loss.mean().backward()
+        assert all(p.grad is not None for p in model.parameters())
+        levels = model.validate(batch, labels, torch.Generator().manual_seed(0))
+        assert levels.shape[0] == 6
+        assert levels.ndim == 2
+        preview = model.eval().preview(batch, labels, seed=0)
+        assert preview.shape[:2] == (6, 1)
+
+
+def test_the_papers_network_calls(splits: DataSplits) -> None:
+    def calls(name: str) -> int:
+        stages = get_method(name).stages
+        models = {stage.name: stage.build(Recipe(), splits.info) for stage in stages}
+        return get_method(name).calls(models)
+
+    assert (calls("baseline"), calls("small"), calls("cascaded")) == (29, 19, 19 + 9)
+
+
+def test_small_and_cascaded_share_their_first_stage(trained: Trained) -> None:
+    assert METHODS["cascaded"].stages == (SMALL, UPSCALER)
+    assert METHODS["small"].stages == (SMALL,)
+    small, cascaded = (list(trained(name).trajectory(LABELS)) for name in ("small", "cascaded"))
+    for a, b in zip(small[:3], cascaded[:3], strict=True):
+        torch.testing.assert_close(a.x, b.x, rtol=0, atol=0)
+    assert small[2].x.shape == (4, 1, tiny.SIDE // 2, tiny.SIDE // 2)
+
+
+def test_the_upscaler_sees_the_small_image(trained: Trained) -> None:
+    upscaler = trained("cascaded").models["upscaler"]
+    labels, side = torch.zeros(2, dtype=torch.int64), tiny.SIDE // 2
+    found = [
+        list(upscaler.sample(labels, 0, range(2), low=torch.full((2, 1, side, side), value)))[-1].x
+        for value in (-1.0, 1.0)
+    ]
+    assert float((found[0] - found[1]).abs().max()) > 1e-3
+
+
+def test_bilinear_upscaling_is_all_that_small_adds(trained: Trained) -> None:
+    steps = list(trained("small").trajectory(LABELS))
+    expected = torch.nn.functional.interpolate(steps[-2].x, scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(steps[-1].x, expected)
+
+
+# A method of one's own, in one file
+
+
+@pytest.fixture
+def toy() -> Iterator[type[Method]]:
+    @register
+    class Toy(Method):
+        """Paints every image grey."""
+
+        name = "toy"
+        title = "Toy"
+        stages = (SMALL,)
+
+        def sample(
+            self, models: object, labels: Tensor, seed: int, indices: object
+        ) -> Iterator[Step]:
+            yield Step(0, torch.zeros(len(labels), 1, tiny.SIDE, tiny.SIDE), None)
+
+    yield Toy
+    del METHODS["toy"]
+
+
+def test_a_new_method_is_known_everywhere(
+    toy: type[Method], splits: DataSplits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["models"])
+    listed = capsys.readouterr().out
+    assert "toy" in listed
+    assert "Paints every image grey." in listed
+    plan = make_plan(tiny.CONFIG, splits.info)
+    names = [unit.name for unit in plan.units]
+    assert {"toy-seed0", "toy-seed1", "toy"} <= set(names)
+    # it names the small stage, which is not trained again for it
+    assert sum(unit.kind == "train" for unit in plan.units) == 2 * 3
+    assert get_method("toy").name == "toy"
+
+
+def test_a_name_is_taken_once(toy: type[Method]) -> None:
+    with pytest.raises(ValueError, match="registered already"):
+        register(toy)
+
+
+def test_unknown_method() -> None:
+    with pytest.raises(InputError, match="did you mean 'cascaded'"):
+        get_method("cascade")
+
+
+# Sizes and networks that do not fit together
+
+
+@pytest.mark.parametrize("stage", [SMALL, UPSCALER])
+def test_a_stage_refuses_images_that_it_cannot_halve(stage: object) -> None:
+    odd = DataInfo("odd", ("a", "b"), 11, 12, 0.5, 0.5)
+    with pytest.raises(InputError, match="11"):
+        stage.build(tiny.RECIPE, odd)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "net", [{"channels": (4, 4, 4, 4)}, {"patch": 5}, {"patch": 2, "channels": (4, 4, 4)}]
+)
+def test_a_stage_refuses_a_network_too_deep_for_its_images(net: dict) -> None:
+    info = DataInfo("tiny", ("a", "b"), 12, 12, 0.5, 0.5)
+    fields = {"norm": "group", "groups": 2, "channels": (4, 4), **net}
+    with pytest.raises(InputError, match="6x6"):
+        SMALL.build(Recipe(net=tiny.UNetConfig(**fields)), info)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scalespace.config import UNetConfig
+from scalespace.nets.unet import FiLM, UNet, parameters
+
+CONTEXT = 11
+
+
+def unet(inputs: int = 1, **fields: object) -> UNet:
+    torch.manual_seed(0)
+    return UNet(UNetConfig(**fields), inputs, 1, CONTEXT)  # type: ignore[arg-type]
+
+
+def batch(n: int, height: int, width: int, inputs: int = 1) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(n)
+    return (
+        torch.randn((n, inputs, height, width), generator=rng),
+        torch.rand((n, CONTEXT), generator=rng),
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "channels", "count"),
+    [(1, (16, 32, 64), 122_097), (2, (16, 32, 64), 122_261), (1, (16, 32, 64, 128), 482_545)],
+)
+def test_size_of_the_papers_networks(inputs: int, channels: tuple[int, ...], count: int) -> None:
+    assert parameters(unet(inputs, channels=channels)) == count
+
+
+def test_the_appendix_layer_by_layer() -> None:
+    """Three encoders and three decoders of two 3x3 convolutions each, and the last one."""
+    shapes = [(m.in_channels, m.out_channels) for m in unet().modules() if isinstance(m, nn.Conv2d)]
+    encoders = [(1, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64)]
+    decoders = [(64, 32), (32, 32), (64, 16), (16, 16), (32, 16), (16, 16)]
+    assert shapes == [*encoders, *decoders, (16, 1)]
+    kinds = [type(m) for m in unet().modules()]
+    assert kinds.count(nn.BatchNorm2d) == 12
+    assert kinds.count(FiLM) == 3
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu", "relu"])
+@pytest.mark.parametrize(
+    ("norm", "norm_first", "film", "residual"),
+    list(
+        itertools.product(["batch", "group"], [False, True], ["encoders", "blocks"], [False, True])
+    ),
+)
+def test_every_configuration(
+    norm: str, norm_first: bool, film: str, residual: bool, activation: str
+) -> None:
+    for channels, patch in [((4,), 1), ((4, 8), 2), ((4, 4, 8), 1)]:
+        net = unet(
+            2,
+            channels=channels,
+            norm=norm,
+            groups=2,
+            norm_first=norm_first,
+            film=film,
+            embedding=6,
+            residual=residual,
+            patch=patch,
+            activation=activation,
+        )
+        x, context = batch(3, 12, 16, inputs=2)
+        y = net(x, context)
+        assert y.shape == (3, 1, 12, 16)
+        y.square().mean().backward()
+        for name, parameter in net.named_parameters():
+            assert parameter.grad is not None, name
+            assert bool(torch.isfinite(parameter.grad).all()), name
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (14, 14), (7, 7), (5, 9), (13, 6), (4, 4)])
+def test_any_size_down_to_one_pixel_at_the_bottom(height: int, width: int) -> None:
+    assert unet()(*batch(2, height, width)).shape == (2, 1, height, width)
+
+
+def test_film_lets_features_through_at_gamma_and_beta_zero() -> None:
+    film = FiLM(CONTEXT, 5, hidden=4)
+    for p in film.parameters():
+        nn.init.zeros_(p)
+    h, context = torch.randn(2, 5, 3, 3), torch.rand(2, CONTEXT)
+    torch.testing.assert_close(film(h, context), h, rtol=0, atol=0)
+
+
+def test_film_is_affine_in_the_features() -> None:
+    film, context = FiLM(CONTEXT, 5), torch.rand(2, CONTEXT)
+    gamma, beta = film.net(context).chunk(2, dim=1)
+    h = torch.randn(2, 5, 3, 3)
+    expected = torch.empty_like(h)
+    for i, c in itertools.product(range(2), range(5)):
+        expected[i, c] = h[i, c] * (1 + gamma[i, c]) + beta[i, c]
+    torch.testing.assert_close(film(h, context), expected)
+
+
+@pytest.mark.parametrize("film", ["encoders", "blocks"])
+def test_the_context_matters(film: str) -> None:
+    net, (x, context) = unet(film=film, norm="group").eval(), batch(2, 8, 8)
+    other = context.clone()
+    other[0] += 1
+    with torch.no_grad():
+        change = (net(x, context) - net(x, other)).abs().amax(dim=(1, 2, 3))
+    assert float(change[0]) > 1e-4
+    assert float(change[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("norm", "training", "leaks"),
+    [("batch", True, True), ("batch", False, False), ("group", True, False)],
+)
+def test_batch_norm_tells_images_of_one_another(norm: str, training: bool, leaks: bool) -> None:
+    net, (x, context) = unet(norm=norm).train(training), batch(4, 8, 8)
+    other = x.clone()
+    other[1:] *= 3
+    with torch.no_grad():
+        change = float((net(x, context) - net(other, context))[0].abs().max())
+    assert (change > 1e-3) == leaks
+    assert leaks or change < 1e-5
+
+
+def test_patches_are_whole_pixels() -> None:
+    """A patch makes channels of pixels: the same, so their size must divide."""
+    with pytest.raises(RuntimeError):
+        unet(patch=2)(*batch(1, 9, 8))

@@ -1,0 +1,73 @@
+"""A data set and recipes that are small enough for a test to train with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from scalespace.config import (
+    BenchConfig,
+    CASConfig,
+    Config,
+    ProcessConfig,
+    Recipe,
+    StudyConfig,
+    TrainConfig,
+    UNetConfig,
+)
+from scalespace.data import write_idx
+from scalespace.data.catalog import DATASETS
+from scalespace.training.runtime import Runtime
+
+SIDE, CLASSES = 12, 3
+
+NET = UNetConfig(channels=(4, 8), norm="group", groups=2)
+PROCESS = ProcessConfig(states=3, predict="v", x0="clip")
+TRAIN = TrainConfig(epochs=2, batch_size=19, validate_images=15, ema=0.9, lr=3e-3)
+RECIPE = Recipe(NET, PROCESS, TRAIN)
+CPU = Runtime(device="cpu", progress=False)
+CONFIG = Config(
+    net=NET,
+    process=PROCESS,
+    train=TRAIN,
+    cas=CASConfig(classifiers=2, epochs=2, batch_size=20),
+    bench=BenchConfig(productions=3, warmup=1, batch_sizes=(2, 4), batches=1),
+    study=StudyConfig(seeds=(0, 1), images=30),
+)
+PRESET = """
+net: {channels: [4, 8], norm: group, groups: 2}
+process: {states: 3, predict: v, x0: clip}
+train: {epochs: 2, batch_size: 19, validate_images: 15, ema: 0.9, lr: 0.003}
+cas: {classifiers: 2, epochs: 2, batch_size: 20}
+bench: {productions: 3, warmup: 1, batch_sizes: [2, 4], batches: 1}
+study: {seeds: [0, 1], images: 30}
+"""
+"""`CONFIG` as the file that a user would write."""
+
+
+def pictures(n: int, side: int = SIDE, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [n, side, side] whose class is where they are bright, and labels int64 [n]."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % CLASSES
+    images = rng.integers(0, 40, (n, side, side))
+    half = side // 2
+    bright = rng.integers(180, 256, n)[:, None, None]
+    for label, where in enumerate(
+        [np.s_[:, :, :half], np.s_[:, :, half:], np.s_[:, :half, :]],
+    ):
+        chosen = labels == label
+        part = images[chosen]
+        part[where] = bright[chosen]
+        images[chosen] = part
+    return images.astype(np.uint8), labels
+
+
+def write_data(root: Path, train: int = 120, test: int = 60, side: int = SIDE) -> Path:
+    """A data set in torchvision's layout, to be loaded as `mnist` from `root`."""
+    folder, files = root / "MNIST" / "raw", DATASETS["mnist"].files
+    for seed, (part, n) in enumerate({"train": train, "test": test}.items()):
+        images, labels = pictures(n, side, seed)
+        write_idx(folder / files[part, "images"], images)  # type: ignore[index]
+        write_idx(folder / files[part, "labels"], labels.astype(np.uint8))  # type: ignore[index]
+    return root
