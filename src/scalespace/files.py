@@ -85,7 +85,8 @@ def read_text(path: Path | str, what: str = "file") -> str:
 
 def read_json(path: Path | str, what: str = "JSON file") -> Any:
     """The value in the JSON file `path`; `InputError` if it is absent or no valid JSON."""
+    text = read_text(path, what)
     try:
-        return json.loads(read_text(path, what))
-    except (json.JSONDecodeError, RecursionError) as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # bad JSON, or a number of thousands of digits
         raise InputError(f"{what} {path} is not valid JSON: {error}") from error

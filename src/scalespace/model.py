@@ -23,7 +23,7 @@ from scalespace.data import DataSplits, Samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.latency import Producer, measure
-from scalespace.files import read_json, write_json
+from scalespace.files import atomic, read_json, write_json
 from scalespace.methods import Method, StageModel, get_method
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest
@@ -34,6 +34,7 @@ from scalespace.training.runtime import Runtime
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+MAX_SIDE = 4096  # of images; a config that says more is damaged
 
 
 class Model:
@@ -72,10 +73,10 @@ class Model:
                 raise InputError(
                     f"{path} has format {config['format']}, this version reads format {FORMAT}"
                 )
-            method = get_method(config["method"])
+            method, expected = get_method(config["method"]), config["hash"]
             data = _data_info(config["data"])
             parts = {
-                name: (build(Recipe, part["recipe"]), int(part["seed"]), dict(part["record"]))
+                name: (build(Recipe, part["recipe"]), int(part["seed"]), _record(part["record"]))
                 for name, part in config["stages"].items()
             }
             trained = {stage.name: (stage, *parts[stage.name]) for stage in method.stages}
@@ -85,7 +86,9 @@ class Model:
             raise InputError(
                 f"{path} is no model config: {type(error).__name__} {error}"
             ) from error
-        tensors, _ = load_tensors(folder / WEIGHTS, "model weights")
+        tensors, about = load_tensors(folder / WEIGHTS, "model weights")
+        if about.get("hash") != expected:
+            raise InputError(f"{folder}: {WEIGHTS} and {CONFIG} are of different models")
         stages = {}
         for name, (stage, recipe, seed, record) in trained.items():
             own = under_prefix(name, tensors)
@@ -102,8 +105,10 @@ class Model:
         for name, stage in self.stages.items():
             both = {**with_prefix("ema", stage.ema), **with_prefix("raw", stage.raw)}
             tensors |= with_prefix(name, both)
-        save_tensors(folder / WEIGHTS, tensors, {"hash": self.hash})
-        write_json(folder / CONFIG, self.config)
+        # the config is on the disk, if not yet in its place, before the old weights give way
+        with atomic(folder / CONFIG) as aside:
+            write_json(aside, self.config)
+            save_tensors(folder / WEIGHTS, tensors, {"hash": self.hash})
         return folder
 
     @property
@@ -291,9 +296,20 @@ def train(
 
 def _data_info(value: Any) -> DataInfo:
     info = DataInfo(**value)
-    numbers = (info.height, info.width, info.mean, info.std)
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise TypeError(f"height, width, mean and std must be numbers, got {numbers}")
-    if not (np.isfinite(info.mean) and np.isfinite(info.std)):
-        raise ValueError("mean and std must be finite")
+    for name in ("height", "width"):
+        if not (isinstance(size := getattr(info, name), int) and 0 < size <= MAX_SIDE):
+            raise ValueError(f"{name} must be a whole number from 1 to {MAX_SIDE}, got {size!r}")
+    for name in ("mean", "std"):
+        if not (isinstance(number := getattr(info, name), int | float) and 0 <= number <= 1):
+            raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
+    if not info.classes or not all(isinstance(name, str) for name in info.classes):
+        raise ValueError(f"classes must be names, got {info.classes!r}")
     return info
+
+
+def _record(value: Any) -> dict[str, Any]:
+    """How a training went, with the numbers that commands tell of it."""
+    for name in ("images", "seconds", "val_loss"):
+        if not isinstance(value[name], int | float):
+            raise TypeError(f"{name} must be a number, got {value[name]!r}")
+    return dict(value)

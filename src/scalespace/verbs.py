@@ -273,7 +273,7 @@ def _models(options: Namespace, given: dict[str, Any]) -> None:
                 "method": method.name,
                 "title": method.title,
                 "stages": [stage.name for stage in method.stages],
-                "about": (method.__doc__ or "").strip().splitlines()[0],
+                "about": (method.__doc__ or "").strip().partition("\n")[0],
             }
             for method in METHODS.values()
         ]

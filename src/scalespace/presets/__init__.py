@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -98,7 +98,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _known_fields(kind: type, value: Mapping[str, Any], where: str) -> None:
-    known = {f.name: f for f in fields(kind)}
+    known, hints = {f.name: f for f in fields(kind)}, get_type_hints(kind)
     for key, inner in value.items():
         if key not in known:
             raise unknown(f"field of {where or 'the config'}".rstrip(".: "), key, known)
@@ -107,3 +107,5 @@ def _known_fields(kind: type, value: Mapping[str, Any], where: str) -> None:
             if not isinstance(inner, Mapping):
                 raise InputError(f"{where}{key} must be a mapping of fields, got {inner!r}")
             _known_fields(part, inner, f"{where}{key}.")
+        elif inner is None and type(None) not in get_args(hints[key]):
+            raise InputError(f"{where}{key} must have a value")  # the parser lets None through

@@ -49,7 +49,8 @@ def headline(results: Results) -> str:
     leaders = [name for name in names if _tied(results, names[0], name)]
     top = titles[names[0]]
     if len(leaders) > 1:
-        listed = " and ".join(f"“{titles[name]}”" for name in leaders)
+        quoted = [f"“{titles[name]}”" for name in leaders]
+        listed = f"{', '.join(quoted[:-1])} and {quoted[-1]}"
         start, what = f"{listed} are too close to call", f"images of “{top}”"
     elif len(names) > 1:
         start, what = f"“{top}” makes the most useful images", "of them"
