@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
+def _between(low: float, high: float, **values: float) -> None:
+    for name, value in values.items():
+        if not low <= value <= high:
+            raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
+
+
 def _at_least(low: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= low:
@@ -46,10 +52,13 @@ class UNetConfig:
     def __post_init__(self) -> None:
         # a config read from JSON brings a list
         object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or min(self.channels) < 1:
-            raise ValueError(f"net.channels must be positive numbers, got {self.channels}")
-        if self.patch < 1 or self.groups < 1 or self.embedding < 1:
-            raise ValueError("net.patch, net.groups and net.embedding must be at least 1")
+        if not self.channels:
+            raise ValueError("net.channels must name the features of at least one encoder")
+        for features in self.channels:
+            _between(1, 1024, **{"net.channels": features})
+        _between(1, 8, **{"net.patch": self.patch})
+        _between(1, 1024, **{"net.groups": self.groups})
+        _between(1, 4096, **{"net.embedding": self.embedding})
         if self.norm == "group" and any(c % self.groups for c in self.channels):
             raise ValueError(
                 f"net.channels {self.channels} must be multiples of net.groups {self.groups}"
@@ -80,7 +89,7 @@ class ProcessConfig:
 
     def __post_init__(self) -> None:
         if self.states is not None:
-            _at_least(2, **{"process.states": self.states})
+            _between(2, 10_000, **{"process.states": self.states})
         if not self.power > 0:
             raise ValueError(f"process.power must be positive, got {self.power}")
 

@@ -18,7 +18,11 @@ from scalespace.presets import one_line
 def parser(verb: str, description: str) -> ArgumentParser:
     """An empty parser for one verb."""
     return ArgumentParser(
-        prog=f"scalespace {verb}", description=description, exit_on_error=False, default_env=False
+        prog=f"scalespace {verb}",
+        description=description,
+        exit_on_error=False,
+        default_env=False,
+        allow_abbrev=False,
     )
 
 

@@ -19,8 +19,13 @@ def signal_and_noise(schedule: Schedule, t: Tensor, like: Tensor) -> tuple[Tenso
         t: states, int64 [n].
         like: images [n, ...]; gives dtype, device and number of dimensions.
     """
-    alpha_bar = schedule.alpha_bar.to(t.device)[t].view(-1, *[1] * (like.ndim - 1))
-    return alpha_bar.sqrt().to(like.dtype), (1 - alpha_bar).sqrt().to(like.dtype)
+    shape = (-1, *[1] * (like.ndim - 1))
+
+    def at_t(table: Tensor) -> Tensor:
+        # rounded before it moves: not every device knows float64
+        return table.sqrt().to(like.dtype).to(t.device)[t].view(shape)
+
+    return at_t(schedule.alpha_bar), at_t(1 - schedule.alpha_bar)
 
 
 def q_sample(schedule: Schedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:

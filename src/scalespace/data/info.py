@@ -31,6 +31,11 @@ class DataInfo:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        if not (4 <= self.height <= 1024 and 4 <= self.width <= 1024):
+            raise InputError(
+                f"images of '{self.name}' must have sides of 4 to 1024 pixels, "
+                f"got {self.height}x{self.width}"
+            )
         if not self.std > 0:
             raise InputError(f"the images of '{self.name}' are all alike (std 0): nothing to learn")
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -27,11 +28,13 @@ from scalespace.presets import build
 from scalespace.settings import stage_recipe
 from scalespace.study.plan import Unit, make_plan
 from scalespace.study.units import KINDS, Context
+from scalespace.training.fit import read_metrics
 from scalespace.training.runtime import Runtime
 
 DONE = "result.json"  # written last and whole: its presence says that the unit is done
 SETTINGS = "settings.json"
 RESULTS = "results.jsonl"
+STATUS_SECONDS = 30.0  # between lines that say how far the running units are
 
 Say = Callable[[str], None]
 
@@ -107,10 +110,18 @@ def collect(context: Context) -> Path:
     rows = []
     for unit in context.plan.units:
         if is_done(context, unit):
-            rows += read_json(context.place(unit) / DONE, "unit result")["rows"]
+            rows += _rows(context.place(unit) / DONE)
     path = context.folder / RESULTS
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    result = read_json(path, "unit result")
+    rows = result.get("rows") if isinstance(result, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path} is damaged: delete it to do that unit again")
+    return rows
 
 
 def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +177,9 @@ def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -
                     del waiting[unit.id]
                     say(f"start {unit.kind} {unit.name}")
                     running[pool.submit(_run_as_process, context, unit, jobs)] = unit
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                finished, _ = wait(running, STATUS_SECONDS, return_when=FIRST_COMPLETED)
+                if not finished:
+                    say("; ".join(_status(context, unit) for unit in running.values()))
                 for future in finished:
                     unit = running.pop(future)
                     future.result()
@@ -175,6 +188,17 @@ def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _status(context: Context, unit: Unit) -> str:
+    """How far a running unit is, as far as its files tell."""
+    name = f"{unit.kind} {unit.name}"
+    if unit.kind != "train":
+        return name
+    training = context.plan.training(unit.inputs["stage"], unit.inputs["seed"])
+    rows = read_metrics(training.folder(context.trainings) / "metrics.jsonl")
+    epochs = training.recipe.train.epochs
+    return f"{name}: epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"
 
 
 def _run_as_process(context: Context, unit: Unit, jobs: int) -> None:
@@ -186,7 +210,8 @@ def _run_as_process(context: Context, unit: Unit, jobs: int) -> None:
 
 
 def _main(folder: str, unit_id: str, jobs: str) -> None:
-    """One unit of a study, in a process of its own."""
+    """One unit of a study, in a process of its own, which ends if the study's does."""
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     settings = read_json(Path(folder) / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     runtime = Runtime(**{**settings["runtime"], "progress": False})
@@ -194,6 +219,12 @@ def _main(folder: str, unit_id: str, jobs: str) -> None:
     splits = load(settings["data"], settings["data_dir"])
     plan = make_plan(config, splits.info)
     run_unit(Context(Path(folder), config, splits, plan, runtime), plan.unit(unit_id))
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

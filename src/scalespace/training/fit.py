@@ -170,7 +170,8 @@ class _Loop:
         self.steps = self.config.epochs * self.steps_per_epoch
         self.step = 0
         self.seconds = 0.0
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        self.loss_sum = torch.zeros((), dtype=wide, device=device)
         self.rows: list[dict[str, Any]] = []
         if self.checkpoint.exists():
             self._resume()
