@@ -238,6 +238,9 @@ def test_a_new_method_is_known_everywhere(
     # it names the small stage, which is not trained again for it
     assert sum(unit.kind == "train" for unit in plan.units) == 2 * 3
     assert get_method("toy").name == "toy"
+    toy.__doc__ = None
+    main(["models"])
+    assert "toy" in capsys.readouterr().out
 
 
 def test_a_name_is_taken_once(toy: type[Method]) -> None:

@@ -18,11 +18,11 @@ from scalespace.core.process import q_sample
 from scalespace.core.scale import down, up
 from scalespace.core.schedule import Schedule, cosine
 from scalespace.errors import InputError, unknown
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.figures.charts import Line, Point, Series, bars, curves, dots, matrix, scatter
 from scalespace.figures.picture import Color, Picture, save
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.study.findings import confusions
-from scalespace.study.plan import CONTROLS
 from scalespace.study.results import EXAMPLES, REAL, MethodInfo, Results, StageInfo, Trajectory
 
 Figure = Callable[[Results], list[Picture]]

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from scalespace.study.plan import CONTROLS
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.study.results import REAL, Results, Score, sample_sd
 
 PAPER_CAS = {

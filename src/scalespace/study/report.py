@@ -12,12 +12,12 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.figures.grids import tile
 from scalespace.figures.picture import DARK, LIGHT, Picture
 from scalespace.files import write_text
 from scalespace.study import findings, table
 from scalespace.study.figures import FIGURES, color
-from scalespace.study.plan import CONTROLS
 from scalespace.study.results import Results
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")

@@ -19,9 +19,9 @@ from scalespace.config import Config, Recipe
 from scalespace.data import read_samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.files import read_bytes, read_json, read_text
 from scalespace.presets import build
-from scalespace.study.plan import CONTROLS
 from scalespace.training.fit import read_metrics
 
 FORMAT = 1

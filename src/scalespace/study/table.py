@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.study.findings import (
     EMBEDDED_DATA,
     PAPER_CAS,
@@ -17,7 +18,6 @@ from scalespace.study.findings import (
     shows_paper,
     warnings,
 )
-from scalespace.study.plan import CONTROLS
 from scalespace.study.results import MethodInfo, Results, sample_sd
 
 NONE = "–"
