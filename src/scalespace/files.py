@@ -45,6 +45,12 @@ def atomic(path: Path | str) -> Iterator[Path]:
             aside.unlink()
 
 
+def sweep(folder: Path) -> None:
+    """Deletes what killed writers left below `folder`, where nothing may be writing now."""
+    for left in folder.rglob(".*.part*"):
+        left.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path | str, content: bytes) -> None:
     """Writes `content` to `path`, whole or not at all."""
     with atomic(path) as aside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,14 +188,72 @@ def test_small_and_cascaded_share_their_first_stage(trained: Trained) -> None:
     assert small[2].x.shape == (4, 1, tiny.SIDE // 2, tiny.SIDE // 2)
 
 
+def seen(net: UNet, run: Callable[[], object]) -> list[tuple[Tensor, Tensor]]:
+    """The inputs of a network, images and context, while something runs."""
+    found: list[tuple[Tensor, Tensor]] = []
+    hook = net.register_forward_pre_hook(lambda _, inputs: found.append(inputs))
+    run()
+    hook.remove()
+    return found
+
+
 def test_the_upscaler_sees_the_small_image(trained: Trained) -> None:
-    upscaler = trained("cascaded").models["upscaler"]
+    model, steps = trained("cascaded"), []
+    net = model.models["upscaler"].net
+    inputs = seen(net, lambda: steps.extend(model.trajectory(LABELS)))
+    small = steps[2].x
+    expected = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear")
+    assert len(inputs) == 2
+    for (x, _), step in zip(inputs, steps[3:], strict=False):
+        torch.testing.assert_close(x[:, 1:], expected)
+        torch.testing.assert_close(x[:, :1], step.x)
+    # and it matters to what comes out
     labels, side = torch.zeros(2, dtype=torch.int64), tiny.SIDE // 2
     found = [
-        list(upscaler.sample(labels, 0, range(2), low=torch.full((2, 1, side, side), value)))[-1].x
+        list(
+            model.models["upscaler"].sample(
+                labels, 0, range(2), low=torch.full((2, 1, side, side), value)
+            )
+        )[-1].x
         for value in (-1.0, 1.0)
     ]
     assert float((found[0] - found[1]).abs().max()) > 1e-3
+
+
+def test_the_context_is_time_and_label_in_training_and_sampling(
+    trained: Trained, splits: DataSplits
+) -> None:
+    """(t/T, one-hot label), T the last state: appendix 3.6.1."""
+    model = trained("baseline").models["baseline"]
+    one_hot = torch.eye(3)[LABELS]
+    sampled = seen(model.net, lambda: list(trained("baseline").trajectory(LABELS)))
+    for (_, context), time in zip(sampled, [1.0, 0.5], strict=True):
+        torch.testing.assert_close(context, torch.cat([torch.full((4, 1), time), one_hot], dim=1))
+    batch = model.prepare(splits.info.standardize(splits.train.unit()[:99]))
+    labels = splits.train.labels[:99]
+    [(_, context)] = seen(model.net, lambda: model(batch, labels, torch.Generator().manual_seed(0)))
+    assert set(context[:, 0].tolist()) == {0.5, 1.0}
+    torch.testing.assert_close(context[:, 1:], torch.eye(3)[labels])
+    validated = seen(model.net, lambda: model.validate(batch, labels, torch.Generator()))
+    assert [set(context[:, 0].tolist()) for _, context in validated] == [{0.5}, {1.0}]
+
+
+@pytest.mark.parametrize("rule", ["none", "clip", "dynamic"])
+def test_estimates_are_kept_in_the_images_domain(rule: str, splits: DataSplits) -> None:
+    recipe = replace(tiny.RECIPE, process=replace(tiny.PROCESS, x0=rule))
+    torch.manual_seed(0)
+    model = SMALL.build(recipe, splits.info).eval()
+    with torch.no_grad():
+        for parameter in model.net.final.parameters():
+            parameter.mul_(1000)
+    last = list(model.sample(torch.tensor(LABELS), 0, range(4)))[-1]
+    unit = last.x * splits.std + splits.mean
+    if rule == "none":
+        assert float(unit.min()) < -1
+        assert float(unit.max()) > 2
+    else:
+        # at least one end is reached: the clip fills the domain, and does not shrink it
+        assert float((2 * unit - 1).abs().max()) == pytest.approx(1, abs=1e-5)
 
 
 def test_bilinear_upscaling_is_all_that_small_adds(trained: Trained) -> None:

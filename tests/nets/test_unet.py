@@ -81,6 +81,14 @@ def test_any_size_down_to_one_pixel_at_the_bottom(height: int, width: int) -> No
     assert unet()(*batch(2, height, width)).shape == (2, 1, height, width)
 
 
+def test_decoders_use_what_comes_from_below_and_the_skips() -> None:
+    net = unet()
+    net(*batch(3, 8, 8)).square().mean().backward()
+    for decoder in net.decoders:
+        each_input = decoder.conv1.weight.grad.abs().amax(dim=(0, 2, 3))  # type: ignore[union-attr]
+        assert bool((each_input > 0).all())
+
+
 def test_film_lets_features_through_at_gamma_and_beta_zero() -> None:
     film = FiLM(CONTEXT, 5, hidden=4)
     for p in film.parameters():

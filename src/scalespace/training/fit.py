@@ -23,7 +23,7 @@ from scalespace.core.noise import derive_seed
 from scalespace.data import DataSplits, balanced_sample
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_grid
-from scalespace.files import write_json, write_text
+from scalespace.files import sweep, write_json, write_text
 from scalespace.methods.base import DataInfo, Stage, StageModel
 from scalespace.presets import digest
 from scalespace.training.checkpoint import (
@@ -109,6 +109,7 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
         tensors = {**with_prefix("ema", ema), **with_prefix("raw", raw)}
         save_tensors(finished, tensors, {"identity": training.identity, **loop.summary()})
         loop.checkpoint.unlink(missing_ok=True)
+        sweep(folder)
     loop.fabric.barrier()
     return load_stage(training, root)
 

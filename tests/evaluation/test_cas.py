@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from scalespace.config import CASConfig
+from scalespace.data import ImageSet
+from scalespace.errors import InputError
+from scalespace.evaluation.cas import CASResult, cas
+
+NAMES = ("left", "right", "top")
+CONFIG = CASConfig(classifiers=2, epochs=4, batch_size=20)
+
+
+def image_set(n: int, seed: int = 1, classes: tuple[str, ...] = NAMES) -> ImageSet:
+    images, labels = tiny.pictures(n, seed=seed)
+    return ImageSet(
+        torch.from_numpy(images)[:, None], torch.from_numpy(labels), classes, "pictures"
+    )
+
+
+def score(
+    images: np.ndarray, labels: np.ndarray, test: ImageSet | None = None, **fields: object
+) -> CASResult:
+    seed = fields.pop("seed", 0)
+    config = replace(CONFIG, **fields)  # type: ignore[arg-type]
+    return cas(images, labels, test or image_set(90), 0.5, 0.4, config, seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    images, labels = tiny.pictures(240)
+    return (images / 255).astype(np.float32), labels
+
+
+@pytest.fixture(scope="module")
+def hard() -> tuple[np.ndarray, np.ndarray, ImageSet]:
+    """Nothing but noise, in training and test alike, so that no two classifiers agree on all."""
+    rng = np.random.default_rng(3)
+    images, labels = rng.random((100, 12, 12), dtype=np.float32), rng.integers(0, 3, 100)
+    pixels = rng.integers(0, 256, (200, 1, 12, 12), dtype=np.uint8)
+    truth = torch.from_numpy(rng.integers(0, 3, 200))
+    return images, labels, ImageSet(torch.from_numpy(pixels), truth, NAMES, "noise")
+
+
+Pictures = tuple[np.ndarray, np.ndarray]
+Hard = tuple[np.ndarray, np.ndarray, ImageSet]
+
+
+def test_classes_that_are_easy_to_tell(pictures: Pictures) -> None:
+    result = score(*pictures)
+    assert result.mean > 0.97
+    assert result.n == 240
+
+
+def test_shuffled_labels_score_by_chance(pictures: Pictures) -> None:
+    images, labels = pictures
+    wrong = np.random.default_rng(0).permutation(labels)
+    # 0.333 expected; two classifiers on 90 images, which may all fall for the same accident
+    assert score(images, wrong, epochs=1).mean < 0.75
+    assert score(images, (labels + 1) % 3).mean < 0.03
+
+
+def test_one_seed_one_result(hard: Hard) -> None:
+    first, again, other = (score(*hard, epochs=1, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.confusion, again.confusion)
+    assert (first.confusion != other.confusion).any()
+    assert (first.confusion[0] != first.confusion[1]).any()
+    # classifier k does not depend on how many there are
+    alone = score(*hard, epochs=1, classifiers=1)
+    np.testing.assert_array_equal(alone.confusion[0], first.confusion[0])
+
+
+def test_confusion_counts_true_classes_in_rows(hard: Hard) -> None:
+    test = hard[2]
+    result = score(*hard, epochs=1)
+    assert result.confusion.shape == (2, 3, 3)
+    counts = np.bincount(test.labels.numpy())
+    for confusion in result.confusion:
+        np.testing.assert_array_equal(confusion.sum(axis=1), counts)
+
+
+def test_figures_from_a_confusion_by_hand() -> None:
+    one = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
+    two = np.array([[10, 0, 0], [2, 2, 0], [0, 0, 0]])
+    result = CASResult(np.stack([one, two]), n=7)
+    np.testing.assert_allclose(result.accuracy, [11 / 14, 12 / 14])
+    assert result.mean == pytest.approx(23 / 28)
+    assert result.sd == pytest.approx((1 / 14) / 2**0.5)
+    np.testing.assert_allclose(result.per_class, [[0.8, 0.75, np.nan], [1.0, 0.5, np.nan]])
+    assert CASResult(one[None], n=7).sd == 0
+    about = result.as_dict()
+    assert about["confusion"] == (one + two).tolist()
+    assert about["per_class"][:2] == pytest.approx([0.9, 0.625])
+    assert about["n"] == 7
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_class_without_test_images_makes_no_noise() -> None:
+    about = CASResult(np.array([[[3, 1, 0], [0, 4, 0], [0, 0, 0]]]), n=8).as_dict()
+    text = json.dumps(about, allow_nan=False)
+    assert json.loads(text)["per_class"] == [0.75, 1.0, None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"standardize": False}, {"shuffle": False}, {"lr": 0.003}, {"batch_size": 7}, {"epochs": 2}],
+)
+def test_settings_of_the_protocol_matter(hard: Hard, change: dict) -> None:
+    assert (
+        score(*hard, **{"epochs": 1, **change}).confusion != score(*hard, epochs=1).confusion
+    ).any()
+
+
+def test_the_global_generator_is_left_alone(pictures: Pictures) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    score(*pictures, epochs=1)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_images_of_another_size(pictures: Pictures) -> None:
+    with pytest.raises(InputError, match="10x12 pixels, those of pictures 12x12"):
+        score(pictures[0][:, 1:-1], pictures[1])
+
+
+def test_labels_of_no_class(pictures: Pictures) -> None:
+    with pytest.raises(InputError, match="label 3 is none of the 3 classes"):
+        score(pictures[0], pictures[1] + 1)

@@ -1,0 +1,472 @@
+"""Every verb as a user types it; bad input ends in code 2 and one line."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tiny
+from scalespace import __version__
+from scalespace.cli import VERBS, main
+from scalespace.data import read_samples, write_samples
+from scalespace.data.samples import Samples
+from scalespace.methods import METHODS
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def refused(capsys: Capture) -> Callable[..., str]:
+    """Runs a command that must be refused; gives its one line."""
+
+    def run(*words: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert stop.value.code == 2, err
+        *before, line = err.splitlines()
+        assert all(one.startswith("downloading http") for one in before), err
+        assert line.startswith("scalespace: "), err
+        assert out == ""
+        return line
+
+    return run
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def samples(data_dir: Path, tmp_path: Path) -> Path:
+    images, labels = tiny.pictures(30)
+    path = tmp_path / "real.npz"
+    write_samples(path, Samples((images / 255).astype(np.float32), labels, {"data": "mnist"}))
+    return path
+
+
+# What the program says of itself
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])
+def test_overview(words: list[str], capsys: Capture) -> None:
+    main(words)
+    out = capsys.readouterr().out
+    for verb, about in VERBS.items():
+        assert verb in out
+        assert about in out
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_version(word: str, capsys: Capture) -> None:
+    main([word])
+    assert capsys.readouterr().out == f"scalespace {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb(verb: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: scalespace {verb}" in out
+    assert VERBS[verb][1:] in " ".join(out.split())
+
+
+def test_help_explains_the_fields(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "--process.predict" in out
+    assert "exponent of the cosine schedule" in out
+
+
+def test_models_lists_the_methods(capsys: Capture) -> None:
+    main(["models"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
+    main(["models", "--json"])
+    assert [one["method"] for one in json.loads(capsys.readouterr().out)] == list(METHODS)
+
+
+# The whole way
+
+
+def test_train_sample_evaluate_bench(
+    data_dir: Path, preset: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out, file = tmp_path / "model", tmp_path / "new" / "x.npz"
+    common = ["--data-dir", str(data_dir), "--quiet", "--device", "cpu"]
+    train = ["train", "cascaded", "--preset", str(preset), "--out", str(out), *common]
+    main([*train, "--seed", "3", "--stages.small.train.epochs=3", "--train.batch_size", "33"])
+    assert f"model: {out}" in capsys.readouterr().out
+    config = json.loads((out / "config.json").read_text())
+    epochs = {name: part["recipe"]["train"]["epochs"] for name, part in config["stages"].items()}
+    assert epochs == {"small": 3, "upscaler": 2}
+    assert {part["seed"] for part in config["stages"].values()} == {3}
+    assert {part["recipe"]["train"]["batch_size"] for part in config["stages"].values()} == {33}
+
+    sample = ["sample", str(out), "--quiet", "--device", "cpu", "--seed", "4"]
+    grid, gif = tmp_path / "g.png", tmp_path / "g.gif"
+    main([*sample, "--per-class", "4", "--out", str(file), "--grid", str(grid), "--gif", str(gif)])
+    made = read_samples(file)
+    assert made.labels.tolist() == [0, 1, 2] * 4
+    assert made.meta["model"] == config["hash"]
+    with Image.open(grid) as picture, Image.open(gif) as film:
+        assert picture.width > picture.height * 0.5
+        assert film.n_frames == 2 * 3  # two stages of three states
+    for batch_size in (1, 7, 64):
+        again = tmp_path / f"{batch_size}.npz"
+        main([*sample, "--per-class", "4", "--batch-size", str(batch_size), "--out", str(again)])
+        np.testing.assert_allclose(read_samples(again).images, made.images, atol=1e-5)
+    main([*sample, "--labels", "2,0", "--out", str(tmp_path / "two.npz")])
+    assert read_samples(tmp_path / "two.npz").labels.tolist() == [2, 0]
+
+    capsys.readouterr()
+    evaluate = ["evaluate", str(file), *common, "--cas.epochs=1", "--classifiers", "2"]
+    main([*evaluate, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["data"] == "mnist"  # the file names it
+    assert found["cas"]["n"] == 12
+    assert np.array(found["cas"]["confusion"]).sum() == 2 * 60
+    main([*evaluate, "--data", "mnist"])
+    assert f"cas {found['cas']['cas']:.4f}" in capsys.readouterr().out
+
+    bench = ["bench", str(out), "--quiet", "--device", "cpu", "--bench.productions=2"]
+    main([*bench, "--bench.batch_sizes=2,3", "--bench.warmup=0", "--json"])
+    cost = json.loads(capsys.readouterr().out)["models"]["cascaded"]
+    assert (cost["calls"], cost["productions"]) == (4, 2)
+    assert cost["throughput"].keys() == {"2", "3"}
+    main([*bench, "--bench.batch_sizes=2"])
+    assert "4 calls" in capsys.readouterr().out
+
+    main(["models", str(out), "--json"])
+    about = json.loads(capsys.readouterr().out)
+    assert about["calls"] == 4
+    main(["models", str(out)])
+    assert "4 network calls a sample" in capsys.readouterr().out
+
+
+def test_training_again_changes_nothing(data_dir: Path, preset: Path, tmp_path: Path) -> None:
+    words = ["train", "small", "--preset", str(preset), "--out", str(tmp_path / "model"), "--quiet"]
+    words += ["--data-dir", str(data_dir), "--trainings", str(tmp_path / "shared")]
+    main(words)
+    before = tree(tmp_path)
+    main(words)
+    assert tree(tmp_path) == before
+    assert {name.split("/")[0] for name in before} == {"model", "shared"}
+
+
+def test_controls_stand_beside_a_score(samples: Path, data_dir: Path, capsys: Capture) -> None:
+    words = ["evaluate", str(samples), "--data-dir", str(data_dir), "--device", "cpu", "--controls"]
+    main([*words, "--cas.epochs=3", "--cas.batch_size=10", "--classifiers", "1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["cas"]["n"] == found["real"]["cas"]["n"] == found["real-down-up"]["cas"]["n"] == 30
+    assert found["real"]["cas"]["cas"] > 0.8
+
+
+def test_data(data_dir: Path, tmp_path: Path, capsys: Capture) -> None:
+    grid = tmp_path / "grid.png"
+    main(["data", "mnist", "--data-dir", str(data_dir), "--json", "--grid", str(grid)])
+    about = json.loads(capsys.readouterr().out)
+    assert (about["train"], about["validation"], about["test"]) == (99, 21, 60)
+    assert about["official files"] == "no"
+    with Image.open(grid) as picture:
+        assert picture.height > picture.width
+    main(["data", "digits"])
+    assert "official files: yes" in capsys.readouterr().out
+
+
+# Names that are not known
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("trian small", "unknown command 'trian'; did you mean 'train'"),
+        ("--train", "unknown command '--train'; did you mean 'train'"),
+        ("train cascade --out OUT", "unknown method 'cascade'; did you mean 'cascaded'"),
+        ("train small --preset qick --out OUT", "unknown preset 'qick'; did you mean 'quick'"),
+        ("train small --data mnits --out OUT", "'mnits'; did you mean 'mnist'"),
+        ("train small --out OUT --train.epoch=3", "--train.epoch=3; did you mean --train.epochs"),
+        ("train small --out OUT --stages.smal.train.epochs=3", "'smal'; did you mean 'small'"),
+        ("train small --out OUT --stages.small.train.epoch=3", "did you mean 'epochs'"),
+        ("sample --lables 3 --out OUT.npz MODEL", "--lables"),
+        ("evaluate FILE --metrics fid", "unknown metric 'fid'"),
+        ("evaluate FILE --data mnits", "did you mean 'mnist'"),
+        ("data mnits", "did you mean 'mnist'"),
+        ("study --study.methods=cascade", "did you mean 'cascaded'"),
+        ("study --preset defualt", "did you mean 'default'"),
+        ("plot casss STUDY --out OUT.png", "unknown figure 'casss'"),
+    ],
+)
+def test_unknown_names(
+    words: str,
+    message: str,
+    refused: Callable[..., str],
+    samples: Path,
+    data_dir: Path,
+    model_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCALESPACE_DATA", str(data_dir))
+    before = tree(tmp_path)
+    places = {"OUT": tmp_path / "out", "OUT.npz": tmp_path / "out.npz", "FILE": samples}
+    places |= {"OUT.png": tmp_path / "out.png", "MODEL": model_dir, "STUDY": tmp_path}
+    assert message in refused(*(places.get(word, word) for word in words.split()))
+    assert tree(tmp_path) == before
+
+
+# Values that do not fit
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train",
+        "train small",
+        "train small --out",
+        "train small extra --out OUT",
+        "train small --out OUT --seed x",
+        "train small --out OUT --seed -1",
+        "train small --out OUT --device tpu",
+        "train small --out OUT --devices 0",
+        "train small --out OUT --precision 8",
+        "train small --out OUT --train.epochs=0",
+        "train small --out OUT --train.epochs=1.5",
+        "train small --out OUT --train.epochs=",
+        "train small --out OUT --train.lr=-1",
+        "train small --out OUT --train.lr=nan",
+        "train small --out OUT --net.norm=layer",
+        "train small --out OUT --net.channels=4,x",
+        "train small --out OUT --net.channels=[]",
+        "train small --out OUT --net.channels=4,4,4,4,4,4",
+        "train small --out OUT --net.patch=5",
+        "train small --out OUT --process.states=1",
+        "train small --out OUT --process.power=0",
+        "train small --out OUT --process.power=1e-300",
+        "train small --out OUT --process.power=1e300",
+        "train small --out OUT --process.predict=null",
+        "train small --out OUT --stages.small.train.epochs=0",
+        "train small --out OUT --stages.small=3",
+        "train small --out OUT --stages=3",
+        "study --jobs 0",
+        "study --devices 2",
+        "study --study.seeds=0,0",
+        "study --study.seeds=-1",
+        "study --study.seeds=",
+        "study --study.seeds=a",
+        "study --study.images=0",
+        "sample MODEL --out OUT.npz",
+        "sample MODEL --labels 1 --per-class 1 --out OUT.npz",
+        "sample MODEL --labels 1",
+        "sample MODEL --labels , --out OUT.npz",
+        "sample MODEL --labels 1,x --out OUT.npz",
+        "sample MODEL --labels 0,3 --out OUT.npz",
+        "sample MODEL --labels=-1 --out OUT.npz",
+        "sample MODEL --labels 99999999999999999999999 --out OUT.npz",
+        "sample MODEL --per-class 0 --out OUT.npz",
+        "sample MODEL --per-class -3 --out OUT.npz",
+        "sample MODEL --per-class 1 --batch-size 0 --out OUT.npz",
+        "sample MODEL --per-class 1 --seed -1 --out OUT.npz",
+        "sample MODEL --per-class 1 --out OUT",
+        "sample MODEL --per-class 1 --out OUT.npz --grid OUT.npz",
+        "sample MODEL --per-class 1 --out OUT.npz --gif OUT.png",
+        "sample NONE --per-class 1 --out OUT.npz",
+        "sample FILE --per-class 1 --out OUT.npz",
+        "evaluate NONE",
+        "evaluate MODEL",
+        "evaluate FILE --classifiers 0",
+        "evaluate FILE --classifiers x",
+        "evaluate FILE --cas.epochs=0",
+        "evaluate FILE --metrics=",
+        "evaluate FILE --data digits",
+        "bench",
+        "bench NONE",
+        "bench MODEL NONE",
+        "bench MODEL --bench.productions=0",
+        "bench MODEL --bench.batch_sizes=0",
+        "models NONE",
+        "models FILE",
+        "data",
+        "data mnist --grid OUT.txt",
+        "plot cas NONE --out OUT.png",
+        "plot cas",
+    ],
+)
+def test_bad_values(
+    words: str,
+    refused: Callable[..., str],
+    samples: Path,
+    data_dir: Path,
+    preset: Path,
+    model_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCALESPACE_DATA", str(data_dir))
+    monkeypatch.chdir(tmp_path)
+    before = tree(tmp_path)
+    places = {"OUT": tmp_path / "out", "OUT.npz": tmp_path / "out.npz", "FILE": samples}
+    places |= {"OUT.png": tmp_path / "out.png", "OUT.txt": tmp_path / "out.txt"}
+    places |= {"MODEL": model_dir, "NONE": tmp_path / "none"}
+    extra = ["--preset", preset] if words.startswith(("train", "study")) else []
+    refused(*(places.get(word, word) for word in words.split()), *extra)
+    after = tree(tmp_path)
+    # a training that could not begin may have left its config, and nothing else
+    assert {
+        name for name in after.keys() - before.keys() if not name.endswith("config.json")
+    } == set()
+
+
+def test_data_that_are_not_there(
+    refused: Callable[..., str], preset: Path, samples: Path, tmp_path: Path
+) -> None:
+    where = tmp_path / "mistyped" / "root"
+    for words in (
+        ["train", "small", "--preset", preset, "--out", tmp_path / "out"],
+        ["evaluate", samples],
+        ["study", "--preset", preset, "--out", tmp_path / "study"],
+    ):
+        message = refused(*words, "--data-dir", where)
+        assert "mnist is not in" in message
+        assert "no network in tests" in message
+    assert "kmnist is not in" in refused("data", "kmnist", "--data-dir", where)
+    assert sorted(tree(tmp_path)) == ["real.npz"]
+
+
+def test_a_file_that_names_no_data(refused: Callable[..., str], tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, images=np.zeros((2, 12, 12), np.float32), labels=np.array([0, 1]))
+    assert "--data NAME" in refused("evaluate", path)
+
+
+def test_samples_of_another_size(
+    refused: Callable[..., str], data_dir: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, images=np.zeros((2, 28, 28), np.float32), labels=np.array([0, 1]))
+    message = refused("evaluate", path, "--data", "mnist", "--data-dir", data_dir)
+    assert "12 x 12 are needed" in message
+
+
+def test_images_too_small_to_score(refused: Callable[..., str], tmp_path: Path) -> None:
+    root = tiny.write_data(tmp_path / "data", side=6)
+    images, labels = tiny.pictures(6, 6)
+    np.savez(tmp_path / "x.npz", images=(images / 255).astype(np.float32), labels=labels)
+    words = ["evaluate", tmp_path / "x.npz", "--data", "mnist", "--data-dir", root, "--quiet"]
+    message = refused(*words)
+    assert "at least 8x8" in message
+
+
+def test_images_of_odd_size(refused: Callable[..., str], preset: Path, tmp_path: Path) -> None:
+    root = tiny.write_data(tmp_path / "data", side=13)
+    common = ["--preset", preset, "--data-dir", root, "--out", tmp_path / "out"]
+    for words in (["train", "small"], ["train", "cascaded"], ["study"]):
+        assert "13x13" in refused(*words, *common)
+    main([str(word) for word in ["train", "baseline", *common, "--quiet"]])
+
+
+def test_a_training_that_diverges(
+    refused: Callable[..., str], preset: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    words = ["train", "small", "--preset", preset, "--data-dir", data_dir, "--quiet"]
+    message = refused(*words, "--out", tmp_path / "out", "--train.lr=1e30")
+    assert "diverged" in message
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+# Models that are damaged
+
+
+@pytest.mark.parametrize("verb", ["models", "sample", "bench"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("keep", [0, 20, 0.5, 0.99])
+def test_models_cut_short(
+    verb: str, name: str, keep: float, refused: Callable[..., str], model_dir: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    content = (broken / name).read_bytes()
+    (broken / name).write_bytes(content[: int(keep * len(content)) if keep < 1 else int(keep)])
+    extra = ["--per-class", 1, "--out", tmp_path / "x.npz"] if verb == "sample" else []
+    assert name in refused(verb, broken, *extra)
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_a_model_without_what_a_table_tells(
+    refused: Callable[..., str], model_dir: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    config = json.loads((broken / "config.json").read_text())
+    del config["stages"]["small"]["record"]["seconds"]
+    (broken / "config.json").write_text(json.dumps(config))
+    assert "seconds" in refused("models", broken)
+
+
+# Disks that fail
+
+
+def test_a_file_in_the_way(
+    refused: Callable[..., str], model_dir: Path, preset: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("here")
+    train = ["--preset", preset, "--data-dir", data_dir, "--quiet"]
+    for words in (
+        ["train", "small", *train, "--out", tmp_path / "file"],
+        ["study", *train, "--out", tmp_path / "file" / "below"],
+        ["sample", model_dir, "--quiet", "--per-class", 1, "--out", tmp_path / "file" / "x.npz"],
+        ["data", "mnist", "--data-dir", data_dir, "--grid", tmp_path / "file" / "x.png"],
+    ):
+        assert "file" in refused(*words)
+    assert tree(tmp_path) == {"file": b"here"}
+
+
+@pytest.mark.parametrize("limit", [10, 3000, 20_000])
+def test_a_full_disk(
+    limit: int,
+    refused: Callable[..., str],
+    model_dir: Path,
+    preset: Path,
+    data_dir: Path,
+    tmp_path: Path,
+) -> None:
+    """No file may grow beyond the limit: the system refuses, whatever library writes."""
+    (tmp_path / "x.npz").write_bytes(b"old")
+    sample = ["sample", model_dir, "--quiet", "--per-class", 100, "--out", tmp_path / "x.npz"]
+    train = ["train", "small", "--preset", preset, "--data-dir", data_dir, "--quiet"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for words in (sample, [*train, "--out", tmp_path / "model"]):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            message = refused(*words)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "cannot write" in message
+        assert "File too large" in message or "too large" in message
+    assert (tmp_path / "x.npz").read_bytes() == b"old"
+    assert not [name for name in tree(tmp_path) if ".part" in name]
+    main([str(word) for word in [*train, "--out", tmp_path / "model"]])  # goes on with room again
+    assert (tmp_path / "model" / "config.json").exists()
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    from scalespace import verbs
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "run", interrupt)
+    with pytest.raises(SystemExit) as stop:
+        main(["study"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.startswith("scalespace: interrupted")

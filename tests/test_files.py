@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scalespace import files
+from scalespace.data import Samples, write_samples
+from scalespace.errors import InputError
+from scalespace.figures.grids import save_gif, save_grid
+from scalespace.files import atomic, read_json, read_text, write_bytes, write_json, write_text
+from scalespace.training.checkpoint import save_tensors
+
+BIG = np.random.default_rng(0).random((50, 28, 28), dtype=np.float32)
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "a.bin": lambda path: write_bytes(path, bytes(100_000)),
+    "a.txt": lambda path: write_text(path, "x" * 100_000),
+    "a.json": lambda path: write_json(path, list(range(30_000))),
+    "a.npz": lambda path: write_samples(path, Samples(BIG, np.zeros(50, dtype=np.int64))),
+    "a.safetensors": lambda path: save_tensors(path, {"x": torch.zeros(100_000)}, {}),
+    "a.png": lambda path: save_grid(path, BIG, 10),
+    "a.gif": lambda path: save_gif(path, [BIG, BIG], 10),
+}
+every_writer = pytest.mark.parametrize(("name", "write"), WRITERS.items())
+
+
+@contextmanager
+def full_disk(size: int = 4096) -> Iterator[None]:
+    """No file may grow beyond `size`: the system refuses, whatever library writes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+@every_writer
+def test_writes_and_leaves_nothing_beside(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    write(tmp_path / "new" / "folder" / name)
+    assert names(tmp_path / "new" / "folder") == [name]
+    content = (tmp_path / "new" / "folder" / name).read_bytes()
+    write(tmp_path / "new" / "folder" / name)
+    assert (tmp_path / "new" / "folder" / name).read_bytes() == content
+
+
+@every_writer
+def test_a_full_disk_keeps_the_old_file(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    with full_disk(), pytest.raises(InputError, match=f"cannot write .*{name}"):
+        write(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == b"old"
+    assert names(tmp_path) == [name]
+
+
+@every_writer
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_fails_at_the_end(
+    name: str,
+    call: str,
+    write: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / name).write_bytes(b"old")
+    monkeypatch.setattr(files.os, call, fail)
+    with pytest.raises(InputError, match="No space left on device"):
+        write(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == b"old"
+    assert names(tmp_path) == [name]
+
+
+@every_writer
+def test_a_file_in_the_folders_place(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(InputError, match="cannot write"):
+        write(tmp_path / "file" / name)
+    with pytest.raises(InputError, match="cannot write"):
+        write(tmp_path / "file" / "deeper" / name)
+    assert (tmp_path / "file").read_text() == "here"
+
+
+@every_writer
+def test_a_folder_in_the_files_place(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="cannot write"):
+        write(tmp_path / name)
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, MemoryError])
+def test_whatever_stops_a_writer(error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def write() -> None:
+        with atomic(path) as aside:
+            aside.write_text("half")
+            assert (aside.suffix, aside.parent) == (".txt", tmp_path)
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_the_target_is_whole_or_old_at_any_moment(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with atomic(path) as aside:
+        aside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"{'a': 1}", b"nul", b'{"a": 1}}', b"[" * 100_000, b"\xff\xfe", b"1" * 10_000],
+)
+def test_what_is_no_json(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"the thing .*file.json is not"):
+        read_json(path, "the thing")
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    value = {"a": [1, 2.5, None, True], "ü": "ß"}
+    write_json(tmp_path / "file.json", value)
+    assert read_json(tmp_path / "file.json") == value
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the thing not found: .*none"):
+        read_text(tmp_path / "none", "the thing")
+    with pytest.raises(InputError, match="cannot read the thing"):
+        read_text(tmp_path, "the thing")

@@ -1,0 +1,159 @@
+"""Imports go down only, and nothing that is read can run code: held by reading the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scalespace
+
+SOURCE = Path(scalespace.__file__).parent
+
+LAYERS = {
+    "core": {"core"},
+    "nets": {"nets", "core", "config"},
+    "data": {"data", "core", "files"},
+    "evaluation": {"evaluation", "core", "nets", "config", "data", "files"},
+    "methods": {"methods", "core", "nets", "config", "data"},
+    "training": {
+        *("training", "methods", "core", "nets", "config", "data", "files", "figures", "presets"),
+    },
+    "figures": {"figures", "core", "nets", "config", "data", "files"},
+    "study": {
+        *("study", "training", "methods", "evaluation", "figures", "data", "core", "nets"),
+        *("config", "files", "presets", "settings", "model", "machine", "__version__"),
+    },
+    "config": set(),
+    "files": set(),
+    "errors": set(),
+    "presets": {"presets", "files"},
+    "machine": {"__version__"},
+    "settings": {"config", "methods", "presets"},
+    "options": {"config", "presets"},
+}
+"""What each part may import of the package, besides `errors`, which all may.
+
+What is not listed (cli, verbs, model) stands above and may import anything but cli and verbs.
+"""
+TOP = {"cli", "verbs"}
+
+
+def imports(source: str, module: str) -> Iterator[str]:
+    """The parts of the package that a module's source imports, wherever in it."""
+    package = module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            names = [f"{start}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name == "scalespace":
+                yield "__version__"
+            elif name.startswith("scalespace."):
+                yield name.split(".")[1]
+
+
+def offences(source: str, module: str) -> list[str]:
+    """The parts that a module imports and may not."""
+    part = module.split(".")[1]
+    if part in LAYERS:
+        allowed = LAYERS[part] | {"errors"}
+        return sorted({name for name in imports(source, module) if name not in allowed})
+    if part in TOP or part == "__init__":
+        return []
+    return sorted({name for name in imports(source, module) if name in TOP})
+
+
+def dangers(source: str) -> list[str]:
+    """Ways to run what a file says: pickles, and what reads them."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                found += [a.name for a in names if a.name.split(".")[0] in UNSAFE]
+            case ast.ImportFrom(module=str(name)) if name.split(".")[0] in UNSAFE:
+                found.append(name)
+            case ast.Attribute(value=ast.Name(id="torch"), attr="load" | "save" as attr):
+                found.append(f"torch.{attr}")
+            case ast.Attribute(value=ast.Name(id="yaml"), attr="load" | "unsafe_load" as attr):
+                found.append(f"yaml.{attr}")
+            case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)):
+                found.append("allow_pickle")
+            case ast.Call(func=ast.Name(id="eval" | "exec" as name)):
+                found.append(name)
+    return found
+
+
+UNSAFE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
+
+
+def modules() -> list[tuple[str, Path]]:
+    return [
+        (".".join(path.relative_to(SOURCE.parent).with_suffix("").parts), path)
+        for path in sorted(SOURCE.rglob("*.py"))
+    ]
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
+def test_imports_go_down(module: str, path: Path) -> None:
+    assert offences(path.read_text(), module) == []
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
+def test_nothing_read_can_run(module: str, path: Path) -> None:
+    assert dangers(path.read_text()) == []
+
+
+def test_every_folder_is_in_a_layer() -> None:
+    folders = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+    assert folders <= LAYERS.keys()
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "found"),
+    [
+        ("scalespace.core.x", "import scalespace.nets.unet", ["nets"]),
+        ("scalespace.core.x", "from scalespace.config import Config", ["config"]),
+        ("scalespace.core.x", "from scalespace import files", ["files"]),
+        ("scalespace.core.x", "from ..data import load", ["data"]),
+        ("scalespace.core.x", "from .. import cli", ["cli"]),
+        ("scalespace.core.x", "def f():\n    from scalespace.study import study", ["study"]),
+        ("scalespace.core.x", "from scalespace.errors import InputError", []),
+        ("scalespace.core.x", "from .noise import derive_seed\nimport torch", []),
+        ("scalespace.data.x", "from scalespace.methods import METHODS", ["methods"]),
+        ("scalespace.evaluation.x", "from scalespace.training import fit", ["training"]),
+        ("scalespace.methods.x", "from scalespace.training.fit import fit", ["training"]),
+        ("scalespace.training.x", "from scalespace.study.plan import Unit", ["study"]),
+        ("scalespace.study.x", "from scalespace.cli import main", ["cli"]),
+        ("scalespace.study.x", "import scalespace.verbs as v, os", ["verbs"]),
+        ("scalespace.model", "from scalespace.verbs import run", ["verbs"]),
+        ("scalespace.verbs", "from scalespace.cli import VERBS", []),
+    ],
+)
+def test_the_checker_can_fail(module: str, source: str, found: list[str]) -> None:
+    assert offences(source, module) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import pickle", ["pickle"]),
+        ("def f():\n    from pickle import loads", ["pickle"]),
+        ("import torch\nx = torch.load('a')", ["torch.load"]),
+        ("import numpy as np\nnp.load('a', allow_pickle=True)", ["allow_pickle"]),
+        ("import numpy as np\nnp.load('a', allow_pickle=False)", []),
+        ("yaml.load(text)", ["yaml.load"]),
+        ("yaml.safe_load(text)", []),
+        ("eval(text)", ["eval"]),
+        ("net.eval()", []),
+    ],
+)
+def test_the_search_for_dangers_can_fail(source: str, found: list[str]) -> None:
+    assert dangers(source) == found

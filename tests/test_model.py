@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import tiny
+from scalespace import files
+from scalespace.data import DataSplits
+from scalespace.errors import InputError
+from scalespace.model import Model, train
+
+Trained = Callable[[str], Model]
+shared_folder = settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def copied(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a model folder, for tests to damage; each puts back what it needs."""
+    return Path(shutil.copytree(model_dir, tmp_path_factory.mktemp("damage") / "model"))
+
+
+def restore(copied: Path, model_dir: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(model_dir / name, copied / name)
+
+
+def use(folder: Path) -> str | None:
+    """Loads and samples; the message if that was refused."""
+    try:
+        model = Model.load(folder)
+        images = model.sample([0, 1]).images
+        json.dumps(model.config)
+    except InputError as error:
+        return str(error)
+    assert np.isfinite(images).all()
+    return None
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_files_cut_short(name: str, copied: Path, model_dir: Path) -> None:
+    restore(copied, model_dir)
+    content = (copied / name).read_bytes()
+    for size in [0, 1, 7, 8, 9, 100, len(content) // 2, len(content) - 2]:
+        (copied / name).write_bytes(content[:size])
+        message = use(copied)
+        assert message is not None
+        assert name in message
+
+
+@shared_folder
+@given(seed=st.integers(0, 10**6))
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_random_damage(name: str, seed: int, copied: Path, model_dir: Path) -> None:
+    """Bytes replaced, lost or added anywhere: a clear message, or a model that works."""
+    restore(copied, model_dir)
+    rng = random.Random(seed)
+    content = bytearray((copied / name).read_bytes())
+    end = len(content) if rng.random() < 0.5 else min(len(content), 8000)
+    for _ in range(rng.choice([1, 1, 5])):
+        at = rng.randrange(end - 5)
+        match rng.choice(["replace", "lose", "add"]):
+            case "replace":
+                content[at] = rng.choice([rng.randrange(256), rng.randrange(32, 127)])
+            case "lose":
+                del content[at]
+            case "add":
+                content.insert(at, rng.randrange(32, 127))
+    (copied / name).write_bytes(content)
+    use(copied)
+
+
+def leaves(value: Any, path: tuple = ()) -> list[tuple]:
+    if isinstance(value, dict):
+        return [path] * bool(path) + [
+            leaf for key, inner in value.items() for leaf in leaves(inner, (*path, key))
+        ]
+    return [path]
+
+
+STRANGE = [
+    None,
+    True,
+    -1,
+    0,
+    1,
+    7,
+    2.5,
+    1e300,
+    "",
+    "x",
+    [],
+    [1],
+    {},
+    {"a": 1},
+    10**30,
+    float("nan"),
+]
+
+
+@shared_folder
+@given(data=st.data())
+@example(data=None)
+def test_a_config_with_one_strange_value(
+    data: st.DataObject | None, copied: Path, model_dir: Path
+) -> None:
+    """Valid JSON with a value, or a key, that does not belong there."""
+    restore(copied, model_dir)
+    config = json.loads((copied / "config.json").read_text())
+    paths = leaves(config)
+    path = data.draw(st.sampled_from(paths)) if data else ("data",)
+    value = data.draw(st.sampled_from(["lose it", *STRANGE])) if data else "lose it"
+    inner = config
+    for key in path[:-1]:
+        inner = inner[key]
+    if value == "lose it":
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    (copied / "config.json").write_text(json.dumps(config))
+    message = use(copied)
+    assert message is None or "config.json" in message or "stage" in message
+
+
+@pytest.mark.parametrize("value", [[], 3, "text", None])
+def test_a_config_that_is_no_object(value: object, copied: Path, model_dir: Path) -> None:
+    restore(copied, model_dir)
+    (copied / "config.json").write_text(json.dumps(value))
+    with pytest.raises(InputError, match=r"config\.json is no model config"):
+        Model.load(copied)
+
+
+def test_another_format(copied: Path, model_dir: Path) -> None:
+    restore(copied, model_dir)
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**config, "format": 2}))
+    with pytest.raises(InputError, match="has format 2, this version reads format 1"):
+        Model.load(copied)
+
+
+def test_absent_parts(copied: Path, model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="model folder not found"):
+        Model.load(tmp_path / "none")
+    with pytest.raises(InputError, match="model folder not found"):
+        Model.load(model_dir / "config.json")
+    for name, what in [("config.json", "config"), ("model.safetensors", "weights")]:
+        restore(copied, model_dir)
+        (copied / name).unlink()
+        with pytest.raises(InputError, match=f"model {what} not found"):
+            Model.load(copied)
+
+
+def test_weights_of_another_model(trained: Trained, model_dir: Path, copied: Path) -> None:
+    restore(copied, model_dir)
+    other = trained("small").save(copied.parent / "small")
+    shutil.copy(other / "model.safetensors", copied)
+    with pytest.raises(InputError, match="different models"):
+        Model.load(copied)
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_save_that_fails(
+    failing: int, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old model stays; should the very last step fail, the mixture is refused."""
+    folder, count = trained("small").save(tmp_path / "model"), 0
+    replace = os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        nonlocal count
+        count += Path(target).parent == folder and not Path(target).name.startswith(".")
+        if count == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", fail)
+        with pytest.raises(InputError, match="No space left"):
+            trained("baseline").save(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    if failing == 1:
+        assert Model.load(folder).hash == trained("small").hash
+    else:
+        with pytest.raises(InputError, match="different models"):
+            Model.load(folder)
+    trained("baseline").save(folder)
+    assert Model.load(folder).hash == trained("baseline").hash
+
+
+def test_training_again_loads_what_is_there(
+    splits: DataSplits, trained: Trained, trainings: Path, tmp_path: Path
+) -> None:
+    first = trained("small")
+    before = {path: path.stat().st_mtime_ns for path in trainings.rglob("*.safetensors")}
+    again = train("small", splits, tiny.CONFIG, trainings, 0, tiny.CPU)
+    assert again.hash == first.hash
+    assert before == {path: path.stat().st_mtime_ns for path in trainings.rglob("*.safetensors")}
+    other = train("small", splits, tiny.CONFIG, tmp_path, 1, tiny.CPU)
+    assert other.hash != first.hash
+
+
+def test_training_refuses(splits: DataSplits, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown method 'smal'; did you mean 'small'"):
+        train("smal", splits, tiny.CONFIG, tmp_path)
+    with pytest.raises(InputError, match="--seed must be at least 0"):
+        train("small", splits, tiny.CONFIG, tmp_path, -1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_sampling_refuses(batch_size: int, trained: Trained) -> None:
+    with pytest.raises(InputError, match="--batch-size must be at least 1"):
+        trained("small").sample([0], batch_size=batch_size)
+    with pytest.raises(InputError, match="nothing to sample"):
+        trained("small").sample([])

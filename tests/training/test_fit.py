@@ -1,0 +1,464 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tiny
+from scalespace.config import Recipe, TrainConfig
+from scalespace.data import DataSplits
+from scalespace.errors import InputError
+from scalespace.methods.baseline import BASELINE
+from scalespace.methods.cascaded import UPSCALER
+from scalespace.methods.small import SMALL
+from scalespace.training import TrainedStage, Training, fit, load_stage
+from scalespace.training import fit as fit_function
+from scalespace.training.checkpoint import load_tensors
+from scalespace.training.fit import learning_rate, read_metrics
+
+module = sys.modules[fit_function.__module__]
+STEPS = 10  # of tiny.RECIPE: 2 epochs of 5
+
+
+def training(splits: DataSplits, seed: int = 0, **fields: Any) -> Training:
+    recipe = replace(tiny.RECIPE, train=replace(tiny.TRAIN, **fields))
+    return Training(SMALL, recipe, seed, splits.info)
+
+
+def run(job: Training, splits: DataSplits, root: Path) -> TrainedStage:
+    return fit(job, splits, root, tiny.CPU)
+
+
+def same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def outcome(job: Training, root: Path) -> tuple[dict[str, torch.Tensor], Any, Any]:
+    """What a training left on disk, but for the times."""
+    tensors, record = load_tensors(job.folder(root) / "stage.safetensors")
+    rows = read_metrics(job.folder(root) / "metrics.jsonl")
+    for part in (record, *rows):
+        del part["seconds"]
+    return tensors, record, rows
+
+
+def test_the_loss_falls(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits, epochs=12)
+    stage = run(job, splits, tmp_path)
+    rows = read_metrics(job.folder(tmp_path) / "metrics.jsonl")
+    assert [row["epoch"] for row in rows] == list(range(1, 13))
+    assert [row["step"] for row in rows] == [5 * k for k in range(1, 13)]
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
+    assert rows[-1]["val_loss"] < 0.7 * rows[0]["val_loss"]
+    for row in rows:
+        assert len(row["val_loss_per_t"]) == 2
+        assert row["val_loss"] == pytest.approx(sum(row["val_loss_per_t"]) / 2)
+    assert stage.record["val_loss"] == rows[-1]["val_loss"]
+    assert stage.record["images"] == 12 * 95
+
+
+def test_each_epoch_has_an_order_of_its_own(
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[int]] = []
+    take_step = module._Loop._take_step
+
+    def note(self: Any, batch: torch.Tensor) -> None:
+        batches.append(batch.tolist())
+        take_step(self, batch)
+
+    monkeypatch.setattr(module._Loop, "_take_step", note)
+    for seed in (0, 1):
+        run(training(splits, seed=seed), splits, tmp_path)
+    assert {len(batch) for batch in batches} == {19}
+    epochs = [list(chain(*batches[k : k + 5])) for k in range(0, len(batches), 5)]
+    assert len(epochs) == 4
+    for epoch in epochs:
+        assert len(set(epoch)) == 95
+        assert set(epoch) <= set(range(99))
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_validation_and_grids_as_often_as_asked(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits, epochs=5, validate_every=2, grid_every=3)
+    run(job, splits, tmp_path)
+    rows = read_metrics(job.folder(tmp_path) / "metrics.jsonl")
+    assert ["val_loss" in row for row in rows] == [False, True, False, True, True]
+    grids = sorted(path.name for path in (job.folder(tmp_path) / "grids").iterdir())
+    assert grids == ["epoch-0003.png", "epoch-0005.png"]
+
+
+def test_more_validation_images_than_there_are(splits: DataSplits, tmp_path: Path) -> None:
+    assert run(training(splits, validate_images=256), splits, tmp_path).record["val_loss"] > 0
+
+
+def test_a_batch_larger_than_the_data(splits: DataSplits, tmp_path: Path) -> None:
+    assert run(training(splits, batch_size=1000), splits, tmp_path).record["images"] == 2 * 99
+
+
+def test_seeds(splits: DataSplits, tmp_path: Path) -> None:
+    jobs = [training(splits), training(splits), training(splits, seed=1)]
+    first, again, other = (run(job, splits, tmp_path / str(k)) for k, job in enumerate(jobs))
+    assert outcome(jobs[0], tmp_path / "0")[1:] == outcome(jobs[1], tmp_path / "1")[1:]
+    for kept in ("ema", "raw"):
+        assert same_tensors(getattr(first, kept), getattr(again, kept))
+        pairs = zip(getattr(first, kept).values(), getattr(other, kept).values(), strict=True)
+        assert not any(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_global_generator_is_left_alone(splits: DataSplits, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(training(splits), splits, tmp_path)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_identity(splits: DataSplits) -> None:
+    same = [training(splits), training(splits)]
+    others = [
+        training(splits, seed=1),
+        training(splits, lr=1e-4),
+        replace(same[0], stage=BASELINE),
+        replace(same[0], recipe=replace(tiny.RECIPE, net=replace(tiny.NET, residual=True))),
+        replace(same[0], data=replace(splits.info, fingerprint="another")),
+    ]
+    assert same[0].identity == same[1].identity
+    assert len({job.identity for job in [*same, *others]}) == 1 + len(others)
+
+
+# Interruptions
+
+
+def jobs(splits: DataSplits) -> dict[str, Training]:
+    batch_norm = replace(tiny.RECIPE, net=replace(tiny.NET, norm="batch", film="blocks"))
+    scheduled = replace(tiny.TRAIN, warmup=3, decay="cosine", epochs=3, batch_size=30)
+    return {
+        "plain": training(splits),
+        "batch norm, schedule, upscaler": Training(
+            UPSCALER, replace(batch_norm, train=scheduled), 3, splits.info
+        ),
+    }
+
+
+@contextmanager
+def killed_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int, after: bool) -> Iterator[None]:
+    """Pretends that Ctrl-C comes before or after a certain call of a method of the loop.
+
+    A run that ends before that call is one that was not interrupted.
+    """
+    original, count = getattr(module._Loop, name), 0
+
+    def strike(self: Any, *arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == call and not after:
+            raise KeyboardInterrupt
+        found = original(self, *arguments)
+        if count == call:
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Loop, name, strike)
+        with suppress(KeyboardInterrupt):
+            yield
+    assert count <= call
+
+
+@pytest.mark.parametrize("name", ["plain", "batch norm, schedule, upscaler"])
+@pytest.mark.parametrize("every", [-1.0, 1e9], ids=["checkpoint each step", "each epoch"])
+def test_killed_and_resumed_is_as_never_killed(
+    name: str, every: float, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs(splits)[name]
+    run(job, splits, tmp_path / "whole")
+    expected = outcome(job, tmp_path / "whole")
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", every)
+    rng = random.Random(f"{name} {every}")
+    for trial in range(4):
+        root = tmp_path / str(trial)
+        for _ in range(3):
+            where, calls = rng.choice([("_take_step", 3), ("_save", 1), ("_take_step", 2)])
+            with killed_in(monkeypatch, where, rng.randint(1, calls), after=rng.random() < 0.5):
+                run(job, splits, root)
+        run(job, splits, root)
+        tensors, record, rows = outcome(job, root)
+        assert same_tensors(tensors, expected[0])
+        assert (record, rows) == expected[1:]
+        left = sorted(path.name for path in job.folder(root).iterdir())
+        assert left == ["config.json", "metrics.jsonl", "stage.safetensors"]
+
+
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_at_each_step(
+    step: int, after: bool, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a checkpoint after each step; the ends of the two epochs are among them."""
+    job = training(splits)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    whole = run(job, splits, tmp_path / "whole")
+    with killed_in(monkeypatch, "_take_step", step, after):
+        run(job, splits, tmp_path)
+    assert not (job.folder(tmp_path) / "stage.safetensors").exists()
+    assert same_tensors(run(job, splits, tmp_path).ema, whole.ema)
+    assert outcome(job, tmp_path)[1:] == outcome(job, tmp_path / "whole")[1:]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_killed_between_the_metrics_and_the_checkpoint(
+    epoch: int, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = training(splits)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    whole = run(job, splits, tmp_path / "whole")
+    for after in (False, True):
+        with killed_in(monkeypatch, "_end_epoch", 1, after):
+            run(job, splits, tmp_path)
+    assert same_tensors(run(job, splits, tmp_path).raw, whole.raw)
+    assert outcome(job, tmp_path)[1:] == outcome(job, tmp_path / "whole")[1:]
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_five_times(
+    splits: DataSplits, data_dir: Path, preset: Path, tmp_path: Path
+) -> None:
+    """SIGKILL at random moments of `scalespace train`, from its imports to its last step."""
+    command = [sys.executable, "-m", "scalespace.cli", "train", "small", "--preset", str(preset)]
+    command += ["--data-dir", str(data_dir), "--device", "cpu", "--train.epochs=1000", "--quiet"]
+    command += ["--train.validate_every=50"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    rng, steps = random.Random(0), [0]
+
+    def step() -> int:
+        found = list((tmp_path / "out").rglob("metrics.jsonl"))
+        rows = read_metrics(found[0]) if found else []
+        return rows[-1]["step"] if rows else 0
+
+    for k in range(5):
+        process = subprocess.Popen([*command, "--out", str(tmp_path / "out")], env=environment)
+        # the first before it trains, the others once they have come further than the last
+        while k and step() == steps[-1] and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.5))
+        assert process.poll() is None, "it ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        steps.append(step())
+    assert steps == sorted(steps)
+    assert 0 < steps[2] < steps[-1] < 5000
+    subprocess.run([*command, "--out", str(tmp_path / "out")], env=environment, check=True)
+
+    job = training(splits, epochs=1000, validate_every=50)
+    run(job, splits, tmp_path / "whole")
+    ours, theirs = outcome(job, tmp_path / "whole"), outcome(job, tmp_path / "out" / "trainings")
+    assert same_tensors(ours[0], theirs[0])
+    assert ours[1:] == theirs[1:]
+    assert not list(tmp_path.rglob("*.part*"))
+
+
+# What is found on the way
+
+
+@pytest.fixture
+def interrupted(
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Training, Path]:
+    """A training that stopped in its second epoch, and its checkpoint."""
+    job = training(splits)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    with killed_in(monkeypatch, "_take_step", 8, after=False):
+        run(job, splits, tmp_path)
+    return job, job.folder(tmp_path) / "checkpoint.safetensors"
+
+
+def test_a_checkpoint_cut_short(
+    interrupted: tuple[Training, Path], splits: DataSplits, tmp_path: Path
+) -> None:
+    job, checkpoint = interrupted
+    content = checkpoint.read_bytes()
+    for size in (0, 1, 8, 200, len(content) // 2, len(content) - 1):
+        checkpoint.write_bytes(content[:size])
+        with pytest.raises(InputError, match=r"checkpoint.*damaged"):
+            run(job, splits, tmp_path)
+        assert checkpoint.read_bytes() == content[:size]
+    checkpoint.write_bytes(content)
+    run(job, splits, tmp_path)
+
+
+def test_a_checkpoint_with_a_damaged_header(
+    interrupted: tuple[Training, Path], splits: DataSplits, tmp_path: Path
+) -> None:
+    """Any damage to its header ends in one clear error, or does not matter."""
+    job, checkpoint = interrupted
+    content, rng = checkpoint.read_bytes(), random.Random(0)
+    header = 8 + int.from_bytes(content[:8], "little")
+    at_record = content.index(b"record")
+    refused = 0
+    for trial in range(60):
+        # every other one into the record, which is a small part of the header
+        start, end = (at_record, at_record + 150) if trial % 2 else (0, header)
+        damaged = bytearray(content)
+        for _ in range(rng.choice([1, 1, 3])):
+            damaged[rng.randrange(start, end)] = rng.randrange(32, 127)
+        checkpoint.write_bytes(damaged)
+        try:
+            module._Loop(job, splits, job.folder(tmp_path), tiny.CPU)
+        except InputError:
+            refused += 1
+    assert refused > 20
+
+
+def test_a_checkpoint_of_another_training(
+    interrupted: tuple[Training, Path], splits: DataSplits, tmp_path: Path
+) -> None:
+    _, checkpoint = interrupted
+    other = training(splits, seed=9)
+    target = other.folder(tmp_path) / "checkpoint.safetensors"
+    target.parent.mkdir()
+    target.write_bytes(checkpoint.read_bytes())
+    with pytest.raises(InputError, match="another training"):
+        run(other, splits, tmp_path)
+
+
+def test_a_finished_training_is_not_trained_again(
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = training(splits)
+    first = run(job, splits, tmp_path)
+    monkeypatch.setattr(module, "_Loop", None)
+    again = run(job, splits, tmp_path)
+    assert same_tensors(again.ema, first.ema)
+    assert again.record == first.record
+
+
+def test_a_finished_training_in_a_wrong_folder(splits: DataSplits, tmp_path: Path) -> None:
+    job, other = training(splits), training(splits, seed=1)
+    run(job, splits, tmp_path)
+    job.folder(tmp_path).rename(other.folder(tmp_path))
+    with pytest.raises(InputError, match="another training"):
+        load_stage(other, tmp_path)
+    with pytest.raises(InputError, match="not found"):
+        load_stage(job, tmp_path)
+
+
+def test_divergence(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits, lr=1e30)
+    with pytest.raises(InputError, match=r"'small' diverged in epoch \d.*--train.lr"):
+        run(job, splits, tmp_path)
+    assert not (job.folder(tmp_path) / "stage.safetensors").exists()
+
+
+def test_a_file_in_the_folders_place(splits: DataSplits, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(InputError, match="cannot write"):
+        run(training(splits), splits, tmp_path / "file")
+
+
+def test_what_killed_writers_left_is_swept(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits, grid_every=1)
+    for name in (".checkpoint.123.part.safetensors", "grids/.epoch-0001.123.part.png"):
+        path = job.folder(tmp_path) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    run(job, splits, tmp_path)
+    found = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {
+        *("config.json", "metrics.jsonl", "stage.safetensors"),
+        *("epoch-0001.png", "epoch-0002.png"),
+    }
+
+
+def test_config_beside_the_training(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits)
+    run(job, splits, tmp_path)
+    config = json.loads((job.folder(tmp_path) / "config.json").read_text())
+    assert config["identity"] == job.identity
+    assert config["recipe"]["train"]["epochs"] == 2
+    assert config["stage"]["name"] == "small"
+
+
+def test_metrics_with_a_last_line_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert read_metrics(path) == []
+    path.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    assert read_metrics(path) == [{"epoch": 1}, {"epoch": 2}]
+
+
+# The learning rate
+
+
+def test_learning_rate_shapes() -> None:
+    config, steps = TrainConfig(lr=0.5), 100
+    assert {learning_rate(config, step, steps) for step in range(steps)} == {0.5}
+    warm = replace(config, warmup=10)
+    assert [learning_rate(warm, k, steps) for k in range(12)] == pytest.approx(
+        [0.05 * min(k + 1, 10) for k in range(12)]
+    )
+    linear = replace(config, decay="linear")
+    assert learning_rate(linear, 0, steps) == 0.5
+    assert learning_rate(linear, 50, steps) == pytest.approx(0.25)
+    assert learning_rate(linear, 99, steps) == pytest.approx(0.005)
+    cosine = replace(config, decay="cosine")
+    assert learning_rate(cosine, 0, steps) == 0.5
+    assert learning_rate(cosine, 50, steps) == pytest.approx(0.25)
+    assert learning_rate(cosine, 25, steps) == pytest.approx(0.25 * (1 + 0.5**0.5))
+    both = replace(linear, warmup=10)
+    assert learning_rate(both, 4, steps) == pytest.approx(0.5 * 0.5 * 0.96)
+    for shape in (linear, cosine):
+        rates = [learning_rate(shape, k, steps) for k in range(steps)]
+        assert rates == sorted(rates, reverse=True)
+        assert min(rates) > 0
+
+
+def test_the_optimiser_is_given_that_rate(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits, warmup=4, decay="linear")
+    run(job, splits, tmp_path)
+    rows = read_metrics(job.folder(tmp_path) / "metrics.jsonl")
+    assert [row["lr"] for row in rows] == [
+        learning_rate(job.recipe.train, step, STEPS) for step in (4, 9)
+    ]
+
+
+def test_one_step_of_adam_moves_by_the_rate(splits: DataSplits, tmp_path: Path) -> None:
+    """Adam's first step is lr times the gradient's sign, which no other optimiser's is."""
+    job = training(splits, epochs=1, batch_size=100, lr=0.01)
+    before = job.build().state_dict()
+    after = run(job, splits, tmp_path).raw
+    moves = torch.cat([(after[key] - before[key]).flatten().abs() for key in after])
+    assert float(moves.max()) <= 0.01 * 1.001
+    assert float((moves > 0.0099).float().mean()) > 0.9
+
+
+def test_half_precision(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits, epochs=6)
+    runtime = replace(tiny.CPU, precision="bf16-mixed")
+    half = fit(job, splits, tmp_path / "half", runtime)
+    full = run(job, splits, tmp_path / "full")
+    assert {value.dtype for value in half.raw.values()} == {torch.float32}
+    assert half.record["loss"] == pytest.approx(full.record["loss"], rel=0.05)
+    assert not same_tensors(half.raw, full.raw)
+
+
+def test_without_an_average_both_weights_are_the_same(splits: DataSplits, tmp_path: Path) -> None:
+    stage = run(training(splits, ema=0.0), splits, tmp_path)
+    assert same_tensors(stage.ema, stage.raw)
+
+
+def test_default_recipe_is_the_papers() -> None:
+    assert Recipe().net.channels == (16, 32, 64)
+    assert (Recipe().process.power, Recipe().process.predict) == (1.5, "noise")

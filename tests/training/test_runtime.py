@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from scalespace.errors import InputError
+from scalespace.training.runtime import DEVICES, Runtime, keep_freed_memory
+
+
+def available(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(False, False, "cpu"), (False, True, "mps"), (True, False, "cuda"), (True, True, "cuda")],
+)
+def test_auto_takes_the_best_there_is(
+    cuda: bool, mps: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    available(monkeypatch, cuda, mps)
+    assert Runtime().torch_device == torch.device(chosen)
+    assert Runtime(device="cpu").torch_device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    available(monkeypatch, False, False)
+    assert device in DEVICES
+    with pytest.raises(InputError, match=f"--device {device}: this machine has none"):
+        _ = Runtime(device=device).torch_device  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("devices", [0, -1])
+def test_number_of_devices(devices: int) -> None:
+    with pytest.raises(InputError, match="--devices must be at least 1"):
+        Runtime(devices=devices)
+
+
+def test_fabric_for_the_cpu() -> None:
+    fabric = Runtime(device="cpu").fabric()
+    assert fabric.device == torch.device("cpu")
+    assert fabric.world_size == 1
+
+
+def test_keeping_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(keep_freed_memory(), bool)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_freed_memory() is False
