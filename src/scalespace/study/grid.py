@@ -202,8 +202,9 @@ def _status(context: Context, unit: Unit) -> str:
 
 
 def _run_as_process(context: Context, unit: Unit, jobs: int) -> None:
+    beside = 1 if unit.alone else jobs  # the cores are shared between so many
     command = [sys.executable, "-m", "scalespace.study.grid", str(context.folder), unit.id]
-    found = subprocess.run([*command, str(jobs)], capture_output=True, text=True, check=False)
+    found = subprocess.run([*command, str(beside)], capture_output=True, text=True, check=False)
     if found.returncode:
         lines = found.stderr.strip().splitlines() or ["no message"]
         raise InputError(f"{unit.kind} {unit.name} failed: {lines[-1]}")
