@@ -92,7 +92,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, mirrors: Mirrors) -> Source:
 def packed_idx(array: np.ndarray) -> tuple[bytes, bytes]:
     sizes = np.array(array.shape, ">u4").tobytes()
     plain = bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
-    return gzip.compress(plain), plain
+    return gzip.compress(plain, mtime=0), plain
 
 
 def everything(root: Path) -> list[str]:
@@ -294,6 +294,7 @@ def test_mirrors_are_tried_in_turn(toy: Source, mirrors: Mirrors, tmp_path: Path
         ConnectionResetError(104, "Connection reset by peer"),
         ValueError("invalid literal"),
     ],
+    ids=["other", "short", "html", "empty", "silent", "reset", "nonsense"],
 )
 def test_a_bad_mirror_is_passed_over(
     answer: bytes | Exception, toy: Source, mirrors: Mirrors, tmp_path: Path
