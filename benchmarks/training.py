@@ -28,8 +28,9 @@ from scalespace.data import DataSplits, ImageSet
 from scalespace.methods import METHODS
 from scalespace.methods.diffusion import Diffusion, DiffusionStage
 from scalespace.settings import load_config, stage_recipe
-from scalespace.training.fit import Training, _Loop
+from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime
+from scalespace.training.training import Training
 
 STAGES = {
     stage.name: stage
@@ -86,13 +87,13 @@ def plain(training: Training, splits: DataSplits) -> Callable[[int], None]:
 def ours(training: Training, splits: DataSplits) -> Callable[[int], None]:
     """A step of the package's loop."""
     folder = Path(tempfile.mkdtemp())
-    loop = _Loop(training, splits, folder, Runtime(device="cpu", progress=False))
+    loop = Loop(training, splits, folder, Runtime(device="cpu", progress=False))
     batches: list[torch.Tensor] = []
 
     def step(k: int) -> None:
         if not batches:
-            batches.extend(loop._rest_of_epoch())
-        loop._take_step(batches.pop())
+            batches.extend(loop.rest_of_epoch())
+        loop.take_step(batches.pop())
 
     return step
 

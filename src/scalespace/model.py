@@ -29,8 +29,9 @@ from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest
 from scalespace.settings import stage_recipe
 from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix, with_prefix
-from scalespace.training.fit import TrainedStage, Training, fit
+from scalespace.training.fit import fit
 from scalespace.training.runtime import Runtime
+from scalespace.training.training import TrainedStage, Training
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -212,9 +212,8 @@ def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
         for metric, value in measures.items():
             score = f"{metric} {value[metric]:.4f} ± {value['sd']:.4f}"
             print(f"{name}: {score} (n {value['n']}, tested on {data})")
-    for label, share in zip(
-        splits.train.classes, found["samples"]["cas"]["per_class"], strict=True
-    ):
+    per_class = found["samples"].get("cas", {}).get("per_class", [])
+    for label, share in zip(splits.train.classes, per_class, strict=False):
         print(f"  class {label}: {'no test images' if share is None else f'{share:.4f}'}")
 
 

@@ -24,12 +24,11 @@ from scalespace.errors import InputError
 from scalespace.methods.baseline import BASELINE
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
-from scalespace.training import TrainedStage, Training, fit, load_stage
-from scalespace.training import fit as fit_function
+from scalespace.training import TrainedStage, Training, fit, load_stage, loop
 from scalespace.training.checkpoint import load_tensors
-from scalespace.training.fit import learning_rate, read_metrics
+from scalespace.training.loop import learning_rate, read_metrics
 
-module = sys.modules[fit_function.__module__]
+fit_module = sys.modules["scalespace.training.fit"]
 STEPS = 10  # of tiny.RECIPE: 2 epochs of 5
 
 
@@ -74,13 +73,13 @@ def test_each_epoch_has_an_order_of_its_own(
     splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[list[int]] = []
-    take_step = module._Loop._take_step
+    take_step = loop.Loop.take_step
 
     def note(self: Any, batch: torch.Tensor) -> None:
         batches.append(batch.tolist())
         take_step(self, batch)
 
-    monkeypatch.setattr(module._Loop, "_take_step", note)
+    monkeypatch.setattr(loop.Loop, "take_step", note)
     for seed in (0, 1):
         run(training(splits, seed=seed), splits, tmp_path)
     assert {len(batch) for batch in batches} == {19}
@@ -160,7 +159,7 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int, after: bool
 
     A run that ends before that call is one that was not interrupted.
     """
-    original, count = getattr(module._Loop, name), 0
+    original, count = getattr(loop.Loop, name), 0
 
     def strike(self: Any, *arguments: Any) -> Any:
         nonlocal count
@@ -173,7 +172,7 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int, after: bool
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Loop, name, strike)
+        patch.setattr(loop.Loop, name, strike)
         with suppress(KeyboardInterrupt):
             yield
     assert count <= call
@@ -187,12 +186,12 @@ def test_killed_and_resumed_is_as_never_killed(
     job = jobs(splits)[name]
     run(job, splits, tmp_path / "whole")
     expected = outcome(job, tmp_path / "whole")
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", every)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", every)
     rng = random.Random(f"{name} {every}")
     for trial in range(4):
         root = tmp_path / str(trial)
         for _ in range(3):
-            where, calls = rng.choice([("_take_step", 3), ("_save", 1), ("_take_step", 2)])
+            where, calls = rng.choice([("take_step", 3), ("_save", 1), ("take_step", 2)])
             with killed_in(monkeypatch, where, rng.randint(1, calls), after=rng.random() < 0.5):
                 run(job, splits, root)
         run(job, splits, root)
@@ -210,9 +209,9 @@ def test_killed_at_each_step(
 ) -> None:
     """With a checkpoint after each step; the ends of the two epochs are among them."""
     job = training(splits)
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     whole = run(job, splits, tmp_path / "whole")
-    with killed_in(monkeypatch, "_take_step", step, after):
+    with killed_in(monkeypatch, "take_step", step, after):
         run(job, splits, tmp_path)
     assert not (job.folder(tmp_path) / "stage.safetensors").exists()
     assert same_tensors(run(job, splits, tmp_path).ema, whole.ema)
@@ -224,7 +223,7 @@ def test_killed_between_the_metrics_and_the_checkpoint(
     epoch: int, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = training(splits)
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     whole = run(job, splits, tmp_path / "whole")
     for after in (False, True):
         with killed_in(monkeypatch, "_end_epoch", 1, after):
@@ -280,8 +279,8 @@ def interrupted(
 ) -> tuple[Training, Path]:
     """A training that stopped in its second epoch, and its checkpoint."""
     job = training(splits)
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
-    with killed_in(monkeypatch, "_take_step", 8, after=False):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    with killed_in(monkeypatch, "take_step", 8, after=False):
         run(job, splits, tmp_path)
     return job, job.folder(tmp_path) / "checkpoint.safetensors"
 
@@ -317,7 +316,7 @@ def test_a_checkpoint_with_a_damaged_header(
             damaged[rng.randrange(start, end)] = rng.randrange(32, 127)
         checkpoint.write_bytes(damaged)
         try:
-            module._Loop(job, splits, job.folder(tmp_path), tiny.CPU)
+            loop.Loop(job, splits, job.folder(tmp_path), tiny.CPU)
         except InputError:
             refused += 1
     assert refused > 20
@@ -340,7 +339,7 @@ def test_a_finished_training_is_not_trained_again(
 ) -> None:
     job = training(splits)
     first = run(job, splits, tmp_path)
-    monkeypatch.setattr(module, "_Loop", None)
+    monkeypatch.setattr(fit_module, "Loop", None)
     again = run(job, splits, tmp_path)
     assert same_tensors(again.ema, first.ema)
     assert again.record == first.record

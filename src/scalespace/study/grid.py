@@ -28,7 +28,7 @@ from scalespace.presets import build
 from scalespace.settings import stage_recipe
 from scalespace.study.plan import Unit, make_plan
 from scalespace.study.units import KINDS, Context
-from scalespace.training.fit import read_metrics
+from scalespace.training.loop import read_metrics
 from scalespace.training.runtime import Runtime
 
 DONE = "result.json"  # written last and whole: its presence says that the unit is done

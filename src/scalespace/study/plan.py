@@ -11,7 +11,7 @@ from scalespace.evaluation.controls import CONTROLS
 from scalespace.methods import METHODS, get_method
 from scalespace.presets import digest
 from scalespace.settings import stage_recipe
-from scalespace.training.fit import Training
+from scalespace.training.training import Training
 
 TRAJECTORY_IMAGES = 12  # as many as the paper's Figure 2 shows
 

@@ -22,7 +22,7 @@ from scalespace.errors import InputError
 from scalespace.evaluation.controls import CONTROLS
 from scalespace.files import read_bytes, read_json, read_text
 from scalespace.presets import build
-from scalespace.training.fit import read_metrics
+from scalespace.training.loop import read_metrics
 
 FORMAT = 1
 REAL, REAL_DOWN_UP = "real", "real-down-up"

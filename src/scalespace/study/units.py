@@ -22,8 +22,9 @@ from scalespace.files import atomic
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Unit
-from scalespace.training.fit import fit, load_stage
+from scalespace.training.fit import fit
 from scalespace.training.runtime import Runtime
+from scalespace.training.training import load_stage
 
 Row = dict[str, Any]
 

@@ -1,0 +1,274 @@
+"""The training loop of a stage.
+
+All randomness of a step comes from (seed, stage, step), so a run that was killed and goes on from
+its checkpoint takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from scalespace.config import TrainConfig
+from scalespace.core.noise import derive_seed
+from scalespace.data import DataSplits, balanced_sample
+from scalespace.errors import InputError
+from scalespace.figures.grids import save_grid
+from scalespace.files import write_text
+from scalespace.training.checkpoint import (
+    load_tensors,
+    load_weights,
+    save_tensors,
+    under_prefix,
+    with_prefix,
+)
+from scalespace.training.ema import EMA
+from scalespace.training.runtime import Runtime, keep_freed_memory
+from scalespace.training.training import Training
+
+CHECKPOINT_SECONDS = 15.0
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.jsonl`; a last line cut short is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """The rate of step 0 .. steps-1: a linear rise over the warm-up, then the chosen decay."""
+    rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    done = step / steps
+    fall = {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return config.lr * rise * fall[config.decay]
+
+
+class Loop:
+    """The state of one run of the loop."""
+
+    def __init__(
+        self, training: Training, splits: DataSplits, folder: Path, runtime: Runtime
+    ) -> None:
+        self.training, self.folder, self.runtime = training, folder, runtime
+        self.config = training.recipe.train
+        self.checkpoint = folder / "checkpoint.safetensors"
+        keep_freed_memory()
+        self.fabric = runtime.fabric()
+        self.fabric.launch()
+        device = self.fabric.device
+
+        self.model = training.build().to(device)
+        self.ema = EMA(self.model, self.config.ema)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), self.config.lr, fused=True)
+        self.data, self.labels = self._resident(splits.train, device)
+        held_out = min(self.config.validate_images, len(splits.val))
+        self.held_out, self.held_out_labels = self._resident(
+            splits.val.subset(balanced_sample(splits.val.labels, held_out, seed=0)), device
+        )
+        self.batch_size = min(self.config.batch_size, len(self.labels))
+        self.steps_per_epoch = len(self.labels) // self.batch_size
+        self.steps = self.config.epochs * self.steps_per_epoch
+        self.step = 0
+        self.seconds = 0.0
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        self.loss_sum = torch.zeros((), dtype=wide, device=device)
+        self.rows: list[dict[str, Any]] = []
+        if self.checkpoint.exists():
+            self._resume()
+        self.wrapped, self.stepper = self.fabric.setup(self.model, self.optimizer)
+        self.wrapped.train()
+
+    def _resident(self, images: Any, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
+        x = self.training.data.standardize(images.unit())
+        return tuple(part.to(device) for part in self.model.prepare(x)), images.labels.to(device)
+
+    def run(self) -> None:
+        """All steps that are left."""
+        saved = time.monotonic()
+        with self._bar() as bar:
+            while self.step < self.steps:
+                for batch in self.rest_of_epoch():
+                    began = time.monotonic()
+                    self.take_step(batch)
+                    bar.update()
+                    self.seconds += time.monotonic() - began
+                    ended = self.step % self.steps_per_epoch == 0  # _end_epoch saves, with its row
+                    if not ended and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        self._save()
+                        bar.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
+                        saved = time.monotonic()
+                self._end_epoch()
+                bar.set_postfix(loss=f"{self.rows[-1]['loss']:.4f}", refresh=False)
+                saved = time.monotonic()
+
+    def summary(self) -> dict[str, Any]:
+        """How the run went, for the record of the finished stage."""
+        last = self.rows[-1]
+        return {
+            "steps": self.steps,
+            "images": self.steps * self.batch_size,
+            "seconds": round(self.seconds, 3),
+            "device": str(self.fabric.device),
+            "precision": self.runtime.precision,
+            "devices": self.runtime.devices,
+            "loss": last["loss"],
+            "val_loss": last["val_loss"],
+            "val_loss_per_t": last["val_loss_per_t"],
+        }
+
+    def rest_of_epoch(self) -> Iterator[Tensor]:
+        """The indices of each batch of this process that this epoch still has."""
+        epoch, first = divmod(self.step, self.steps_per_epoch)
+        rng = torch.Generator().manual_seed(self._seed("epoch", epoch))
+        order = torch.randperm(len(self.labels), generator=rng).to(self.labels.device)
+        for k in range(first, self.steps_per_epoch):
+            batch = order[k * self.batch_size : (k + 1) * self.batch_size]
+            yield batch[self.fabric.global_rank :: self.fabric.world_size]
+
+    def take_step(self, batch: Tensor) -> None:
+        rng = torch.Generator(self.labels.device)
+        rng.manual_seed(self._seed("step", self.step, self.fabric.global_rank))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step, self.steps)
+        losses = self.wrapped([part[batch] for part in self.data], self.labels[batch], rng)
+        loss = losses.mean()
+        self.fabric.backward(loss)
+        self.stepper.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.ema.update(self.step)
+        self.loss_sum += loss.detach()
+
+    def _mean_loss(self) -> float:
+        done = self.step % self.steps_per_epoch or self.steps_per_epoch
+        return float(self.loss_sum) / done
+
+    def _end_epoch(self) -> None:
+        epoch = self.step // self.steps_per_epoch
+        last = self.step == self.steps
+        loss = self._mean_loss()
+        if not math.isfinite(loss):
+            raise InputError(
+                f"training of '{self.training.stage.name}' diverged in epoch {epoch} "
+                f"(loss {loss}): try a smaller --train.lr"
+            )
+        row: dict[str, Any] = {
+            "epoch": epoch,
+            "step": self.step,
+            "loss": loss,
+            "lr": learning_rate(self.config, self.step - 1, self.steps),
+            "seconds": round(self.seconds, 3),
+        }
+        if last or epoch % self.config.validate_every == 0:
+            per_t = self._validate()
+            row |= {"val_loss": sum(per_t) / len(per_t), "val_loss_per_t": per_t}
+        if self.fabric.is_global_zero:
+            if self.config.grid_every and (last or epoch % self.config.grid_every == 0):
+                self._save_grid(epoch)
+            self.rows.append(row)
+            text = "".join(json.dumps(row) + "\n" for row in self.rows)
+            write_text(self.folder / "metrics.jsonl", text)
+        else:
+            self.rows.append(row)
+        self.loss_sum.zero_()
+        if not last:
+            self._save()
+
+    @torch.inference_mode()
+    def _validate(self) -> list[float]:
+        """The averaged network's loss at each level, on the same images and noise every time."""
+        rng = torch.Generator(self.labels.device).manual_seed(0)
+        losses = self.ema.model.validate(self.held_out, self.held_out_labels, rng)  # type: ignore[operator]
+        return [round(value, 6) for value in losses.mean(dim=0).tolist()]
+
+    @torch.inference_mode()
+    def _save_grid(self, epoch: int) -> None:
+        columns = min(10, len(self.training.data.classes))
+        first = [int((self.held_out_labels == c).nonzero()[0]) for c in self._grid_classes(columns)]
+        rows = torch.tensor(first, device=self.labels.device).repeat(4)
+        batch = [part[rows] for part in self.held_out]
+        x = self.ema.model.preview(batch, self.held_out_labels[rows], seed=0)  # type: ignore[operator]
+        images = self.training.data.to_unit(x)[:, 0].cpu().numpy()
+        save_grid(self.folder / "grids" / f"epoch-{epoch:04d}.png", images, columns)
+
+    def _grid_classes(self, most: int) -> list[int]:
+        return sorted(set(self.held_out_labels.tolist()))[:most]
+
+    def _seed(self, *purpose: object) -> int:
+        return derive_seed(self.training.seed, self.training.stage.name, *purpose)
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        moments = {
+            f"{i}.{key}": value
+            for i, state in self.optimizer.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+        tensors = {
+            **with_prefix("raw", self.model.state_dict()),
+            **with_prefix("ema", self.ema.model.state_dict()),
+            **with_prefix("adam", moments),
+        }
+        record = {
+            "identity": self.training.identity,
+            "step": self.step,
+            "loss_sum": float(self.loss_sum),
+            "seconds": self.seconds,
+        }
+        save_tensors(self.checkpoint, tensors, record)
+
+    def _resume(self) -> None:
+        tensors, record = load_tensors(self.checkpoint, "checkpoint")
+        where = f"checkpoint {self.checkpoint}"
+        if record.get("identity") != self.training.identity:
+            raise InputError(f"{where} is of another training: delete it to start afresh")
+        load_weights(self.model, under_prefix("raw", tensors), where)
+        load_weights(self.ema.model, under_prefix("ema", tensors), where)
+        moments = under_prefix("adam", tensors)
+        groups = self.optimizer.state_dict()["param_groups"]
+        try:
+            state = {
+                i: {
+                    "step": moments[f"{i}.step"],
+                    # fused Adam goes through both in the order of memory: it must be the same
+                    **{k: torch.empty_like(p).copy_(moments[f"{i}.{k}"]) for k in MOMENTS},
+                }
+                for i, p in enumerate(self.model.parameters())
+            }
+            self.step, self.seconds = int(record["step"]), float(record["seconds"])
+            self.loss_sum.fill_(float(record["loss_sum"]))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{where} is damaged ({' '.join(str(error).split())}): delete it to start afresh"
+            ) from error
+        if not 0 < self.step < self.steps:
+            raise InputError(f"{where} is damaged: it has step {self.step} of {self.steps}")
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        epochs_done = self.step // self.steps_per_epoch
+        self.rows = read_metrics(self.folder / "metrics.jsonl")[:epochs_done]
+
+    def _bar(self) -> tqdm:
+        return tqdm(
+            total=self.steps,
+            initial=self.step,
+            desc=f"train {self.training.stage.name} (seed {self.training.seed})",
+            unit="step",
+            disable=not (self.runtime.progress and self.fabric.is_global_zero),
+            dynamic_ncols=True,
+            mininterval=0.5,
+        )
