@@ -253,7 +253,7 @@ def _axes(
     figure: FigureBase,
     size: Size,
     *,
-    left: float = 0.62,
+    left: float = 0.72,
     bottom: float = 0.5,
     top: float = 0.14,
     right: float = 0.14,
