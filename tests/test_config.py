@@ -22,7 +22,7 @@ from scalespace.config import (
 )
 from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS
-from scalespace.presets import build, digest, merge, names, nested, read_preset
+from scalespace.presets import build, digest, merge, names, nested, read_preset, without
 from scalespace.settings import load_config, stage_recipe
 
 keys = st.text("abc", min_size=1, max_size=2)
@@ -263,3 +263,25 @@ def test_nearest_names() -> None:
     )
     assert str(unknown("thing", "xyz", ["small"])) == "unknown thing 'xyz' (known: small)"
     assert "None" in str(unknown("thing", None, ["small"]))
+
+
+def test_a_field_for_all_stages_replaces_what_the_preset_has_for_one() -> None:
+    """Nobody who says --train.epochs=3 expects the small stage to go on for the preset's 40."""
+    config = load_config("default", {"train.epochs": 3})
+    epochs = {name: stage_recipe(config, name).train.epochs for name in ("baseline", "small")}
+    assert epochs == {"baseline": 3, "small": 3}
+    validate = stage_recipe(load_config("default"), "small").train.validate_every
+    assert stage_recipe(config, "small").train.validate_every == validate, "the others stay"
+
+
+def test_a_field_for_one_stage_beats_one_for_all() -> None:
+    config = load_config("default", {"train.epochs": 3, "stages.small.train.epochs": 5})
+    epochs = [stage_recipe(config, s).train.epochs for s in ("baseline", "small", "upscaler")]
+    assert epochs == [3, 5, 3]
+
+
+@given(fields)
+def test_without(tree: dict) -> None:
+    assert without(tree, {}) == tree
+    assert without({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"x": 9}, "b": 9}) == {"a": {"y": 2}}
+    assert merge(without(tree, tree), tree) == tree

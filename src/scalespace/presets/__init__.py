@@ -78,6 +78,20 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def without(base: Any, leaves: Mapping[str, Any]) -> Any:
+    """`base` less the leaves that `leaves` has too; it is not changed."""
+    if not isinstance(base, Mapping):
+        return base
+    out = {}
+    for key, value in base.items():
+        other = leaves.get(key)
+        if key not in leaves:
+            out[key] = value
+        elif isinstance(value, Mapping) and isinstance(other, Mapping):
+            out[key] = without(value, other)
+    return out
+
+
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """{"a.b": 1} as {"a": {"b": 1}}, at any depth."""
     out: dict[str, Any] = {}
