@@ -28,7 +28,7 @@ class UNetConfig:
     Args:
         channels: features of each encoder, from the finest scale to the coarsest.
         activation: the non-linearity after each convolution.
-        norm: batch (the paper's; it leaks the noise level) or group.
+        norm: batch (the paper's) or group.
         groups: number of groups of a group norm.
         norm_first: normalise before the activation; the paper's list has it after.
         film: where the context enters: at the input of each encoder, through a two-layer network
