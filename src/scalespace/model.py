@@ -92,11 +92,9 @@ class Model:
             raise InputError(f"{folder}: {WEIGHTS} and {CONFIG} are of different models")
         stages = {}
         for name, (stage, recipe, seed, record) in trained.items():
-            own = under_prefix(name, tensors)
             training = Training(stage, recipe, seed, data)
-            stages[name] = TrainedStage(
-                training, under_prefix("ema", own), under_prefix("raw", own), record
-            )
+            own = under_prefix(name, tensors)
+            stages[name] = TrainedStage.from_tensors(training, own, record)
         return cls(method, stages, device)
 
     def save(self, folder: Path | str) -> Path:
@@ -104,8 +102,7 @@ class Model:
         folder = Path(folder)
         tensors: dict[str, Tensor] = {}
         for name, stage in self.stages.items():
-            both = {**with_prefix("ema", stage.ema), **with_prefix("raw", stage.raw)}
-            tensors |= with_prefix(name, both)
+            tensors |= with_prefix(name, stage.tensors)
         # the config is on the disk, if not yet in its place, before the old weights give way
         with atomic(folder / CONFIG) as aside:
             write_json(aside, self.config)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scalespace.data import DataSplits
 from scalespace.files import sweep, write_json
-from scalespace.training.checkpoint import save_tensors, with_prefix
+from scalespace.training.checkpoint import save_tensors
 from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import FINISHED, TrainedStage, Training, load_stage
@@ -36,9 +36,9 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     loop = Loop(training, splits, folder, runtime)
     loop.run()
     if loop.fabric.is_global_zero:
+        record = {"identity": training.identity, **loop.summary()}
         ema, raw = loop.ema.model.state_dict(), loop.model.state_dict()
-        tensors = {**with_prefix("ema", ema), **with_prefix("raw", raw)}
-        save_tensors(finished, tensors, {"identity": training.identity, **loop.summary()})
+        save_tensors(finished, TrainedStage(training, ema, raw, record).tensors, record)
         loop.checkpoint.unlink(missing_ok=True)
         sweep(folder)
     loop.fabric.barrier()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.methods.base import Stage, StageModel
 from scalespace.presets import digest
-from scalespace.training.checkpoint import load_tensors, load_weights, under_prefix
+from scalespace.training.checkpoint import load_tensors, load_weights, under_prefix, with_prefix
 
 FINISHED = "stage.safetensors"
 
@@ -55,6 +56,18 @@ class TrainedStage:
     raw: dict[str, Tensor]
     record: dict[str, Any]
 
+    @classmethod
+    def from_tensors(
+        cls, training: Training, tensors: Mapping[str, Tensor], record: dict[str, Any]
+    ) -> TrainedStage:
+        """The outcome whose `tensors` were written to a file."""
+        return cls(training, under_prefix("ema", tensors), under_prefix("raw", tensors), record)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Both sets of weights under names of their own, as files hold them."""
+        return {**with_prefix("ema", self.ema), **with_prefix("raw", self.raw)}
+
     def model(self, device: torch.device | str = "cpu") -> StageModel:
         """The stage with its averaged weights, ready to sample."""
         model = self.training.build()
@@ -68,6 +81,4 @@ def load_stage(training: Training, root: Path) -> TrainedStage:
     tensors, record = load_tensors(path, "trained stage")
     if record.get("identity") != training.identity:
         raise InputError(f"{path} holds another training than its folder says: delete the folder")
-    return TrainedStage(
-        training, under_prefix("ema", tensors), under_prefix("raw", tensors), record
-    )
+    return TrainedStage.from_tensors(training, tensors, record)
