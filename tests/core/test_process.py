@@ -53,7 +53,9 @@ def test_loss_against_a_loop(predict: str) -> None:
         for clean, noise in zip(x0[i].flatten().tolist(), eps[i].flatten().tolist(), strict=True):
             x = math.sqrt(alpha_bar) * clean + math.sqrt(1 - alpha_bar) * noise
             velocity = math.sqrt(alpha_bar) * noise - math.sqrt(1 - alpha_bar) * clean
-            target = {"noise": noise, "x0": clean, "v": velocity}[predict]
+            straight = noise - clean
+            known = {"noise": noise, "x0": clean, "v": velocity, "flow": straight}
+            target = known[predict]
             total += (math.sin(x) + state / 9 - target) ** 2
             pixels += 1
         assert float(found[i]) == pytest.approx(total / pixels, rel=1e-4)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.samplers import SAMPLERS, Noise, Sampler, ancestral, ddim
-from scalespace.core.schedule import Schedule, cosine
+from scalespace.core.schedule import Schedule, cosine, flow, linear
 
-THEIR_NAMES = {"noise": "epsilon", "x0": "sample", "v": "v_prediction"}
+# they know no "flow": what it predicts is given to them as the image that it stands for
+THEIR_NAMES = {"noise": "epsilon", "x0": "sample", "v": "v_prediction", "flow": "sample"}
 
 
 def normal(n: int, seed: int = 0) -> Noise:
@@ -63,12 +64,33 @@ def test_two_points_are_found_equally_often(sampler: Sampler) -> None:
     assert abs(positive - n / 2) < 5 * math.sqrt(n) / 2
 
 
+@pytest.mark.parametrize("predict", PARAMETRIZATIONS)
 @pytest.mark.parametrize("sampler", [ancestral, ddim])
 @pytest.mark.parametrize(("mean", "std"), [(0.7, 0.5), (-1.0, 1.5)])
 def test_gaussian_data_come_out_with_their_moments(
-    sampler: Sampler, mean: float, std: float
+    sampler: Sampler, mean: float, std: float, predict: str
 ) -> None:
+    """The best network for them is known: the expectation of its target given x_t."""
     schedule, n = cosine(500), 20_000
+    parametrization = PARAMETRIZATIONS[predict]
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        a, b = weights(schedule, t)
+        variance = (a * std) ** 2 + b**2
+        x0 = mean + a * std**2 / variance * (x - a * mean)
+        eps = b / variance * (x - a * mean)
+        # every target is linear in (x0, eps), so its expectation is the target of theirs
+        return parametrization.x0(parametrization.target(x0, eps, a, b), x, a, b)
+
+    x = finish(sampler, denoise, schedule, normal(n, seed=3))
+    assert float(x.mean()) == pytest.approx(mean, abs=5 * std / math.sqrt(n))
+    assert float(x.std()) == pytest.approx(std, rel=0.03)
+
+
+@pytest.mark.parametrize("sampler", [ancestral, ddim])
+@pytest.mark.parametrize("schedule", [flow(400), linear(400)], ids=["flow", "linear"])
+def test_gaussian_data_by_other_schedules(sampler: Sampler, schedule: Schedule) -> None:
+    mean, std, n = 0.7, 0.5, 20_000
 
     def denoise(x: Tensor, t: int) -> Tensor:
         a, b = weights(schedule, t)
@@ -77,6 +99,49 @@ def test_gaussian_data_come_out_with_their_moments(
     x = finish(sampler, denoise, schedule, normal(n, seed=3))
     assert float(x.mean()) == pytest.approx(mean, abs=5 * std / math.sqrt(n))
     assert float(x.std()) == pytest.approx(std, rel=0.03)
+
+
+@pytest.mark.parametrize("states", [2, 3, 10, 30, 200])
+def test_ddim_with_flow_is_euler_along_the_straight_path(states: int) -> None:
+    """z_u = x / (a + b) at u = b / (a + b) moves by (u' - u) dz/du: nothing else happens."""
+    schedule = flow(states)
+
+    def velocity(z: Tensor, u: float) -> Tensor:
+        """Any field at all; what a network would say at time u of the path."""
+        return torch.sin(3 * z + u) + z * u - 0.3
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        a, b = weights(schedule, t)
+        predicted = velocity(x / (a + b), b / (a + b))
+        return PARAMETRIZATIONS["flow"].x0(predicted, x, a, b)
+
+    start = normal(50)()
+    steps = list(ddim(denoise, schedule, lambda: start))
+    alpha_bar = schedule.alpha_bar.tolist()
+    sizes = [(math.sqrt(ab), math.sqrt(1 - ab)) for ab in alpha_bar]
+    times = [b / (a + b) for a, b in sizes]
+    # evenly spaced but for the first step, which starts where the schedule is clipped
+    for t in range(states - 1):
+        assert times[t] == pytest.approx(t / (states - 1), abs=1e-9)
+    assert 0.95 < times[-1] < 1
+    z = start / sum(sizes[-1])
+    for t in range(states - 1, 0, -1):
+        z = z + (times[t - 1] - times[t]) * velocity(z, times[t])
+        torch.testing.assert_close(steps[states - t].x, z * sum(sizes[t - 1]), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(steps[-1].x, z, rtol=1e-6, atol=1e-6)  # at u = 0, a + b = 1
+
+
+def test_one_euler_step_is_enough_for_one_point() -> None:
+    """All data in one place: the true field is straight, and flow's two states find it."""
+    schedule, point = flow(2), 0.4
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        a, b = weights(schedule, t)
+        eps = (x - a * point) / b
+        return PARAMETRIZATIONS["flow"].x0(eps - point, x, a, b)
+
+    x = finish(ddim, denoise, schedule, normal(10))
+    torch.testing.assert_close(x, torch.full_like(x, point), rtol=1e-9, atol=1e-9)
 
 
 def test_only_the_start_of_ddim_is_random() -> None:
@@ -90,7 +155,11 @@ def test_only_the_start_of_ddim_is_random() -> None:
 @pytest.mark.parametrize("predict", PARAMETRIZATIONS)
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("name", ["ancestral", "ddim"])
-@pytest.mark.parametrize("schedule", [cosine(20), cosine(11, 2.0, stop_short=True)])
+@pytest.mark.parametrize(
+    "schedule",
+    [cosine(20), cosine(11, 2.0, stop_short=True), linear(15), flow(12)],
+    ids=["cosine", "stop short", "linear", "flow"],
+)
 def test_against_diffusers(name: str, clip: bool, predict: str, schedule: Schedule) -> None:
     """Their state t is our t + 1, for they do not count the data."""
     common = {
@@ -124,7 +193,11 @@ def test_against_diffusers(name: str, clip: bool, predict: str, schedule: Schedu
     for timestep, step in zip(theirs.timesteps.tolist(), steps[1:], strict=True):
         # each step from our own state: else rounding in their float32 tables adds up
         before = steps[schedule.last - 1 - timestep].x
-        found = theirs.step(network(before, timestep + 1), timestep, before, **extra)
+        prediction = network(before, timestep + 1)
+        if predict == "flow":  # back along the straight line through z_u, from u to 0
+            a, b = weights(schedule, timestep + 1)
+            prediction = before / (a + b) - b / (a + b) * prediction
+        found = theirs.step(prediction, timestep, before, **extra)
         torch.testing.assert_close(found.prev_sample, step.x, rtol=2e-3, atol=2e-4)
         torch.testing.assert_close(found.pred_original_sample, step.x0_hat, rtol=2e-3, atol=2e-4)
     torch.testing.assert_close(x, steps[0].x)

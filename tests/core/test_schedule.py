@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import mpmath
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalespace.core.schedule import MAX_BETA, Schedule, cosine
+from scalespace.core.schedule import MAX_BETA, Schedule, cosine, flow, linear
 
-schedules = st.builds(
-    cosine,
-    states=st.integers(2, 300),
-    power=st.floats(0.3, 4),
-    stop_short=st.booleans(),
+schedules = st.one_of(
+    st.builds(
+        cosine, states=st.integers(2, 300), power=st.floats(0.3, 4), stop_short=st.booleans()
+    ),
+    st.builds(linear, states=st.integers(2, 300)),
+    st.builds(flow, states=st.integers(2, 300)),
 )
 
 
@@ -79,6 +82,39 @@ def test_calls_of_the_paper() -> None:
     assert [cosine(states).last for states in (30, 20, 10)] == [29, 19, 9]
 
 
+@pytest.mark.parametrize("states", [2, 5, 11, 30, 1000])
+def test_flow_is_the_straight_path_in_unit_variance(states: int) -> None:
+    found = flow(states).alpha_bar.numpy()
+    for t in range(states - 1):
+        u = t / (states - 1)
+        expected = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)
+        assert found[t] == pytest.approx(expected, rel=1e-9), t
+    # which would end at 0: the last is a thousandth of the one before
+    assert found[-1] == pytest.approx(found[-2] / 1000)
+    # the times of the path, read back off the schedule, are uniform
+    a, b = np.sqrt(found[:-1]), np.sqrt(1 - found[:-1])
+    np.testing.assert_allclose(b / (a + b), np.arange(states - 1) / (states - 1), atol=1e-9)
+
+
+def test_linear_against_diffusers() -> None:
+    """Ho et al.'s 1,000 transitions; their state t is our t + 1, in float32."""
+    theirs = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
+    ours = linear(1001)
+    np.testing.assert_allclose(ours.beta.numpy(), theirs.betas.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(ours.alpha_bar[1:].numpy(), theirs.alphas_cumprod.numpy(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("states", [3, 5, 10, 30, 200])
+def test_linear_with_few_states_ends_where_a_thousand_do(states: int) -> None:
+    ours = linear(states)
+    n = states - 1
+    betas = [1e-4 + (0.02 - 1e-4) * k / (n - 1) for k in range(n)]
+    expected = [min(1000 / n * beta, 0.999) for beta in betas]
+    np.testing.assert_allclose(ours.beta.numpy(), expected, rtol=1e-9)
+    # as little is left of the image as after a thousand, where it is 0.006 of its contrast
+    assert ours.last_signal < 0.04
+
+
 @pytest.mark.parametrize(
     "table",
     [
@@ -98,10 +134,11 @@ def test_refuses_a_table_that_is_no_schedule(table: list[float]) -> None:
         Schedule(torch.tensor(table, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("schedule", [cosine, linear, flow])
 @pytest.mark.parametrize("states", [-1, 0, 1])
-def test_refuses_too_few_states(states: int) -> None:
+def test_refuses_too_few_states(states: int, schedule: Callable[[int], Schedule]) -> None:
     with pytest.raises(ValueError, match="at least 2"):
-        cosine(states)
+        schedule(states)
 
 
 @pytest.mark.parametrize("power", [0.0, -1.0, math.nan])

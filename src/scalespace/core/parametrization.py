@@ -1,4 +1,4 @@
-"""What a network predicts: the noise, the image, or the velocity between them.
+"""What a network predicts: the noise, the image, or a velocity between them.
 
 A parametrisation is two functions: what to aim at in training, and how to read a prediction back.
 Each is exact for every alpha_bar in (0, 1); add one by adding it to `PARAMETRIZATIONS`.
@@ -41,5 +41,10 @@ VELOCITY = Parametrization(
     target=lambda x0, eps, a, b: a * eps - b * x0,
     x0=lambda v, x_t, a, b: a * x_t - b * v,
 )
+FLOW = Parametrization(
+    "flow",  # Lipman et al. 2023: dz/du of the straight path z_u = x_t / (a + b), u = b / (a + b)
+    target=lambda x0, eps, a, b: eps - x0,
+    x0=lambda velocity, x_t, a, b: (x_t - b * velocity) / (a + b),
+)
 
-PARAMETRIZATIONS = {p.name: p for p in (NOISE, IMAGE, VELOCITY)}
+PARAMETRIZATIONS = {p.name: p for p in (NOISE, IMAGE, VELOCITY, FLOW)}

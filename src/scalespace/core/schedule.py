@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalespace.errors import InputError
 
-MAX_BETA = 0.999  # Nichol & Dhariwal 2021, section 3.2: beta is clipped there
+MAX_BETA = 0.999  # keeps the last alpha_bar above 0
 
 
 class Posterior(NamedTuple):
@@ -113,5 +113,44 @@ def cosine(
     angle = (u + offset) / (1 + offset) * (math.pi / 2)
     # cos(pi/2) may come out just below 0, and a negative number has no real 1.5th power
     f = torch.cos(angle).clamp(min=0) ** power
-    beta = (1 - f[1:] / f[:-1]).clamp(max=MAX_BETA)
-    return Schedule(torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - beta, dim=0)]))
+    return _from_beta(1 - f[1:] / f[:-1])
+
+
+def linear(states: int, beta_first: float = 1e-4, beta_last: float = 0.02) -> Schedule:
+    """Betas that rise linearly (Ho et al. 2020, section 4), for any number of states.
+
+    Their betas are for 1,000 transitions; with fewer, each is larger in proportion, so that the
+    process ends at about the same alpha_bar (as in Nichol & Dhariwal 2021), clipped at 0.999.
+
+    Raises:
+        InputError: fewer than two states.
+    """
+    if states < 2:
+        raise InputError(f"a schedule needs at least 2 states, got {states}")
+    factor = 1000 / (states - 1)
+    beta = factor * torch.linspace(beta_first, beta_last, states - 1, dtype=torch.float64)
+    return _from_beta(beta)
+
+
+def flow(states: int) -> Schedule:
+    """The straight path of flow matching (Lipman et al. 2023; Liu et al. 2023), in unit variance.
+
+    Its states z_u = (1-u) x_0 + u eps, u = t / (S-1), divided by their standard deviation for data
+    of unit variance, are those of a variance-preserving process with
+    alpha_bar(u) = (1-u)^2 / ((1-u)^2 + u^2). The last state, which is noise alone, is kept a
+    transition away from alpha_bar = 0 as in `cosine`.
+
+    Raises:
+        InputError: fewer than two states.
+    """
+    if states < 2:
+        raise InputError(f"a schedule needs at least 2 states, got {states}")
+    u = torch.linspace(0, 1, states, dtype=torch.float64)
+    alpha_bar = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)
+    return _from_beta(1 - alpha_bar[1:] / alpha_bar[:-1])
+
+
+def _from_beta(beta: Tensor) -> Schedule:
+    """Betas [S-1], clipped at 0.999 (Nichol & Dhariwal 2021, section 3.2), as a schedule."""
+    alpha = 1 - beta.clamp(max=MAX_BETA)
+    return Schedule(torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(alpha, dim=0)]))
