@@ -26,7 +26,7 @@ from scalespace.core import process
 from scalespace.core.scale import up
 from scalespace.data import DataSplits, ImageSet
 from scalespace.methods import METHODS
-from scalespace.methods.diffusion import Diffusion, DiffusionStage
+from scalespace.stages.diffusion import Diffusion, DiffusionStage
 from scalespace.settings import load_config, stage_recipe
 from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime
@@ -36,7 +36,7 @@ STAGES = {
     stage.name: stage
     for method in METHODS.values()
     for stage in method.stages
-    if isinstance(stage, DiffusionStage)
+    if isinstance(stage, DiffusionStage) and not stage.needs
 }
 
 
@@ -103,7 +103,7 @@ LOOPS = {"plain": plain, "ours": ours}
 
 def measure(loop: str, stage: str, preset: str, steps: int) -> float:
     """Images a second of one loop: the batch size over the median time of a step."""
-    recipe = stage_recipe(load_config(preset), stage)
+    recipe = stage_recipe(load_config(preset), STAGES[stage])
     splits = synthetic()
     step = LOOPS[loop](Training(STAGES[stage], recipe, 0, splits.info), splits)
     times = []

@@ -13,7 +13,11 @@ from hypothesis import settings
 
 import tiny
 from scalespace.data import DataSplits, load
+from scalespace.evaluation.judge import Judge
 from scalespace.model import Model, train
+from scalespace.settings import make_training
+from scalespace.stages.judge import JUDGE
+from scalespace.training.judge import train_judge
 
 torch.set_num_threads(1)
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -75,3 +79,17 @@ def trained(splits: DataSplits, trainings: Path) -> Callable[[str], Model]:
 def model_dir(trained: Callable[[str], Model], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of `cascaded`, to be read only."""
     return trained("cascaded").save(tmp_path_factory.mktemp("models") / "cascaded")
+
+
+@pytest.fixture(scope="session")
+def judge(splits: DataSplits, trainings: Path) -> Judge:
+    """A judge trained for the tiny data set."""
+    return train_judge(
+        make_training(tiny.CONFIG, JUDGE, 0, splits.info), splits, trainings, tiny.CPU
+    )
+
+
+@pytest.fixture(scope="session")
+def judge_dir(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its folder, to be read only."""
+    return judge.save(tmp_path_factory.mktemp("judges") / "tiny")

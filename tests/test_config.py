@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import tiny
 from scalespace import options as opt
 from scalespace.config import (
+    AutoencoderConfig,
     BenchConfig,
     CASConfig,
     Config,
@@ -20,14 +21,24 @@ from scalespace.config import (
     TrainConfig,
     UNetConfig,
 )
+from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
-from scalespace.methods import METHODS
+from scalespace.methods import METHODS, stages
+from scalespace.model import Model
 from scalespace.presets import build, digest, merge, names, nested, read_preset, without
-from scalespace.settings import load_config, stage_recipe
+from scalespace.settings import load_config, make_training, stage_recipe
+from scalespace.training import TrainedStage
+
+INFO = DataInfo("mnist", tuple("0123456789"), 28, 28, 0.13, 0.31, "abc")
 
 keys = st.text("abc", min_size=1, max_size=2)
 trees = st.recursive(st.integers(), lambda inner: st.dictionaries(keys, inner, max_size=3))
 fields = st.dictionaries(keys, trees, max_size=3)
+
+
+def recipe(config: Config, stage: str) -> Any:
+    """The recipe of the stage of that name."""
+    return stage_recipe(config, stages()[stage])
 
 
 def leaves(tree: Any, path: str = "") -> dict[str, Any]:
@@ -74,11 +85,23 @@ def leaves(tree: Any, path: str = "") -> dict[str, Any]:
         (StudyConfig, "seeds", (1, 1)),
         (StudyConfig, "seeds", (-1,)),
         (StudyConfig, "images", 0),
+        (StudyConfig, "metrics", ()),
+        (ProcessConfig, "schedule", "quadratic"),
+        (ProcessConfig, "predict", "velocity"),
+        (AutoencoderConfig, "channels", ()),
+        (AutoencoderConfig, "channels", (8, 0)),
+        (AutoencoderConfig, "channels", (8, 1025)),
+        (AutoencoderConfig, "latent", 0),
+        (AutoencoderConfig, "latent", 257),
+        (AutoencoderConfig, "beta", -0.1),
+        (AutoencoderConfig, "beta", math.nan),
+        (AutoencoderConfig, "prior", "uniform"),
     ],
 )
 def test_values_out_of_range(kind: type, field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=field):
-        kind(**{field: value})
+    if not isinstance(value, str):  # which of a choice's words are known, the builder checks
+        with pytest.raises(ValueError, match=field):
+            kind(**{field: value})
     with pytest.raises(InputError, match=field):
         build(kind, {field: value})
 
@@ -108,17 +131,38 @@ def test_the_papers_numbers_are_the_defaults() -> None:
 @pytest.mark.parametrize("name", names())
 def test_shipped_presets(name: str) -> None:
     config = load_config(name)
-    stages = {stage.name for method in METHODS.values() for stage in method.stages}
-    for stage in stages:
+    for stage in stages().values():
         assert stage_recipe(config, stage).train.epochs >= 1
+    for method in config.study.methods:
+        for stage in METHODS[method].stages:
+            make_training(config, stage, 0, INFO).build()
     assert isinstance(hash(digest(config)), int)
 
 
 def test_the_presets_there_are() -> None:
-    assert set(names()) >= {"quick", "default", "paper"}
+    assert set(names()) >= {"quick", "default", "paper", "series"}
     paper = load_config("paper")
     assert (paper.net, paper.process) == (UNetConfig(), ProcessConfig())
     assert paper.train.ema == 0
+
+
+def test_the_series_has_the_methods_of_the_default_as_they_are_there() -> None:
+    """So that their trainings serve both."""
+    series, default = load_config("series"), load_config("default")
+    for name in default.study.methods:
+        for stage in METHODS[name].stages:
+            ours, theirs = (make_training(c, stage, 0, INFO) for c in (series, default))
+            assert ours.identity == theirs.identity
+    assert set(series.study.methods) > set(default.study.methods)
+    assert series.study.metrics == ("cas", "fd", "kid", "prdc", "copies")
+    own = read_preset("series")["stages"]
+    assert set(own) <= set(stages())
+    used = {stage.name for name in series.study.methods for stage in METHODS[name].stages}
+    used |= {need.name for name in used for need in stages()[name].needs}
+    assert set(own) <= used
+    flow = recipe(series, "latent-flow").process
+    assert (flow.schedule, flow.predict, flow.sampler) == ("flow", "flow", "ddim")
+    assert recipe(series, "latent").process == default.process
 
 
 def test_a_file_as_preset(preset: Path) -> None:
@@ -152,6 +196,19 @@ def test_a_file_as_preset(preset: Path) -> None:
         ("stages: 3", "stages"),
         ("study: {methods: [cascade]}", "did you mean 'cascaded'"),
         ("1: 2", "unknown field"),
+        ("base: qick", "base must be another one of default"),
+        ("base: 3", "base must be another one"),
+        ("base: [quick]", "base must be another one"),
+        ("base: {quick: 1}", "base must be another one"),
+        ("base: quick\ntrain: {epoch: 3}", "'epoch'; did you mean 'epochs'"),
+        ("autoencoder: {latents: 3}", "'latents'; did you mean 'latent'"),
+        ("autoencoder: {prior: gaussian}", "prior"),
+        ("stages: {vae: {net: {patch: 2}}}", "unknown field of stages.vae 'net'"),
+        ("stages: {judge: {autoencoder: {}}}", "unknown field of stages.judge 'autoencoder'"),
+        ("stages: {latent: {autoencoder: {}}}", "unknown field of stages.latent 'autoencoder'"),
+        ("stages: {vae: 3}", "stages.vae must be a mapping"),
+        ("stages: {vae: {train: 3}}", "stages.vae: train must be a mapping"),
+        ("stages: {latent-flo: {}}", "did you mean 'latent-flow'"),
     ],
 )
 def test_bad_presets(text: str, message: str, tmp_path: Path) -> None:
@@ -179,7 +236,7 @@ def test_a_stage_may_differ(preset: Path) -> None:
     config = load_config(
         str(preset), {"stages": {"small": {"train": {"epochs": 7}, "net.groups": 4}}}
     )
-    small, baseline = stage_recipe(config, "small"), stage_recipe(config, "baseline")
+    small, baseline = recipe(config, "small"), recipe(config, "baseline")
     assert baseline == tiny.RECIPE
     assert small.train == dataclasses.replace(tiny.TRAIN, epochs=7)
     assert small.net == dataclasses.replace(tiny.NET, groups=4)
@@ -242,8 +299,8 @@ def test_only_what_was_given_is_passed_on() -> None:
 
 def test_fields_of_a_stage(preset: Path) -> None:
     given = parsed("--stages.small.train.epochs=3", "--stages.small.net.channels=[4, 4]")
-    recipe = stage_recipe(load_config(str(preset), given), "small")
-    assert (recipe.train.epochs, recipe.net.channels) == (3, (4, 4))
+    small = recipe(load_config(str(preset), given), "small")
+    assert (small.train.epochs, small.net.channels) == (3, (4, 4))
 
 
 @pytest.mark.parametrize("text", ["3,1,4", " 3, 1,4 ", "3 ,1,4"])
@@ -268,15 +325,15 @@ def test_nearest_names() -> None:
 def test_a_field_for_all_stages_replaces_what_the_preset_has_for_one() -> None:
     """Nobody who says --train.epochs=3 expects the small stage to go on for the preset's 40."""
     config = load_config("default", {"train.epochs": 3})
-    epochs = {name: stage_recipe(config, name).train.epochs for name in ("baseline", "small")}
+    epochs = {name: recipe(config, name).train.epochs for name in ("baseline", "small")}
     assert epochs == {"baseline": 3, "small": 3}
-    validate = stage_recipe(load_config("default"), "small").train.validate_every
-    assert stage_recipe(config, "small").train.validate_every == validate, "the others stay"
+    validate = recipe(load_config("default"), "small").train.validate_every
+    assert recipe(config, "small").train.validate_every == validate, "the others stay"
 
 
 def test_a_field_for_one_stage_beats_one_for_all() -> None:
     config = load_config("default", {"train.epochs": 3, "stages.small.train.epochs": 5})
-    epochs = [stage_recipe(config, s).train.epochs for s in ("baseline", "small", "upscaler")]
+    epochs = [recipe(config, s).train.epochs for s in ("baseline", "small", "upscaler")]
     assert epochs == [3, 5, 3]
 
 
@@ -285,3 +342,165 @@ def test_without(tree: dict) -> None:
     assert without(tree, {}) == tree
     assert without({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"x": 9}, "b": 9}) == {"a": {"y": 2}}
     assert merge(without(tree, tree), tree) == tree
+
+
+# What a preset takes from another
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_base_is_what_a_preset_puts_its_own_fields_over(tmp_path: Path) -> None:
+    mine = write(tmp_path, "mine", "base: quick\ntrain: {epochs: 3}\nstudy: {seeds: [7, 8]}")
+    config, base = load_config(mine), load_config("quick")
+    assert config.train == dataclasses.replace(base.train, epochs=3)
+    assert config.study == dataclasses.replace(base.study, seeds=(7, 8))
+    assert dataclasses.replace(config, train=base.train, study=base.study) == base
+    # what the base has for one stage stays: it is not the user's own word, but a preset's
+    assert recipe(config, "small").train.epochs == recipe(base, "small").train.epochs != 3
+    assert recipe(config, "baseline").train.epochs == 3
+    assert "base" not in read_preset(mine)
+    assert load_config(write(tmp_path, "same", "base: quick")) == base
+    with pytest.raises(InputError, match="unknown field"):
+        load_config("quick", {"base": "default"})
+
+
+def test_a_preset_is_no_base_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scalespace import presets
+
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    write(tmp_path, "own", "base: own\ntrain: {epochs: 3}")
+    write(tmp_path, "first", "train: {epochs: 3, lr: 0.5}")
+    write(tmp_path, "second", "base: first\ntrain: {epochs: 4}")
+    write(tmp_path, "third", "base: second\ntrain: {ema: 0.5}")
+    with pytest.raises(InputError, match="base must be another one of first, own, second, third"):
+        read_preset("own")
+    assert read_preset("third") == {"train": {"epochs": 4, "lr": 0.5, "ema": 0.5}}
+    assert load_config("third").train == TrainConfig(epochs=4, lr=0.5, ema=0.5)
+
+
+# What a stage has of its own, and what beats it
+
+OWN_STAGE = "stages: {vae: {train: {epochs: 4, lr: 0.25}}}\ntrain: {epochs: 2, ema: 0.5, lr: 0.125}"
+
+
+def test_what_beats_what(tmp_path: Path) -> None:
+    """From the weakest: the preset's common field, the stage's own default, what the preset says
+    of the stage, the user's common field, the user's field of the stage."""
+    preset = write(tmp_path, "own", OWN_STAGE)
+
+    def train(stage: str, **overrides: Any) -> TrainConfig:
+        found: TrainConfig = recipe(load_config(preset, overrides), stage).train
+        return found
+
+    default = stages()["vae"].defaults["train"]
+    assert (default["ema"], default["lr"], default["batch_size"]) == (0.0, 1e-3, 128)
+    judge = stages()["judge"].defaults["train"]
+    assert (judge["epochs"], judge["lr"], judge["ema"]) == (100, 1e-3, 0.999)
+    long = {"batch_size": 256, "validate_images": 10_000}  # of the judge, by its own default
+    # no default of the stage: the common field; a default: that; said by the preset: that
+    assert train("vae") == TrainConfig(epochs=4, ema=0.0, lr=0.25)
+    assert train("judge") == TrainConfig(epochs=100, ema=0.999, lr=1e-3, **long)
+    assert train("small") == TrainConfig(epochs=2, ema=0.5, lr=0.125)
+    # the user's common field beats all three, and only where it was given
+    user = {"train": {"ema": 0.75, "epochs": 9}}
+    assert train("vae", **user) == TrainConfig(epochs=9, ema=0.75, lr=0.25)
+    assert train("judge", **user) == TrainConfig(epochs=9, ema=0.75, lr=1e-3, **long)
+    # and is beaten by what the user says of the stage
+    more = {**user, "stages": {"vae": {"train": {"ema": 0.25}}}}
+    assert train("vae", **more) == TrainConfig(epochs=9, ema=0.25, lr=0.25)
+    assert train("judge", **more) == TrainConfig(epochs=9, ema=0.75, lr=1e-3, **long)
+
+
+def test_stages_own_fields_stand_without_a_word_from_the_preset() -> None:
+    config = load_config("paper")
+    flow = recipe(config, "latent-flow").process
+    assert (flow.schedule, flow.predict, flow.sampler) == ("flow", "flow", "ddim")
+    assert recipe(config, "latent").process == ProcessConfig()
+    assert recipe(config, "vae").autoencoder == AutoencoderConfig()
+    # the series' judge: all of it is the stage's own
+    assert recipe(config, "judge").train == TrainConfig(
+        epochs=100, batch_size=256, lr=1e-3, ema=0.999, validate_images=10_000
+    )
+    assert recipe(load_config("quick"), "judge") == recipe(config, "judge")
+    # a choice of the user's for all holds for these, too
+    given = load_config("paper", {"process.sampler": "ancestral"})
+    assert recipe(given, "latent-flow").process == dataclasses.replace(flow, sampler="ancestral")
+
+
+def test_reading_a_preset_changes_no_stage() -> None:
+    before = {name: digest(dict(stage.defaults)) for name, stage in stages().items()}
+    load_config("series", {"stages.vae.train.lr": 0.5, "stages.latent-flow.process.predict": "v"})
+    assert {name: digest(dict(stage.defaults)) for name, stage in stages().items()} == before
+
+
+# What names a training, and what names a model
+
+
+def model(method: str, **overrides: Any) -> Model:
+    """An untrained model of the series' recipe with fields of one's own."""
+    config = load_config("quick", overrides)
+    stages = {}
+    for stage in METHODS[method].stages:
+        training = make_training(config, stage, 0, INFO)
+        weights = training.build().state_dict()
+        stages[stage.name] = TrainedStage(training, weights, weights, {})
+    return Model(METHODS[method], stages)
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "value"),
+    [
+        ("small", "process.sampler", "ddim"),
+        ("small", "process.x0", "none"),
+        ("cascaded", "process.x0", "dynamic"),
+        ("latent-flow", "process.sampler", "ancestral"),
+        ("vae", "autoencoder.prior", "normal"),
+    ],
+)
+def test_what_matters_in_sampling_alone_trains_nothing_again(
+    method: str, field: str, value: str
+) -> None:
+    one, other = model(method), model(method, **{field: value})
+    for name, stage in one.stages.items():
+        assert stage.training.identity == other.stages[name].training.identity
+    assert any(
+        stage.training.sampling != other.stages[name].training.sampling
+        for name, stage in one.stages.items()
+    )
+    assert one.hash != other.hash
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "value"),
+    [
+        ("small", "process.predict", "flow"),
+        ("small", "process.schedule", "linear"),
+        ("small", "process.labels", False),
+        ("small", "process.states", 7),
+        ("vae", "autoencoder.beta", 0.5),
+        ("vae", "autoencoder.latent", 3),
+        ("latent", "autoencoder.beta", 0.5),
+        ("latent", "net.patch", 2),
+    ],
+)
+def test_what_matters_in_training_names_another(method: str, field: str, value: object) -> None:
+    extra = {"net.channels": [8, 16]}  # latents of 4x4 pixels, halved again by the patch
+    one, other = model(method, **extra), model(method, **extra, **{field: value})
+    last = METHODS[method].stages[-1].name
+    assert one.stages[last].training.identity != other.stages[last].training.identity
+    assert one.hash != other.hash
+
+
+def test_a_judges_training_knows_only_its_own_fields() -> None:
+    judge = stages()["judge"]
+
+    def identity(**overrides: Any) -> str:
+        return make_training(load_config("quick", overrides), judge, 0, INFO).identity
+
+    same = {"net.patch": 2, "process.states": 9, "autoencoder.beta": 0.5, "cas.epochs": 1}
+    assert {identity(**{field: value}) for field, value in same.items()} == {identity()}
+    assert identity(**{"train.lr": 0.5}) != identity()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tiny
 from scalespace import files
-from scalespace.data import DataSplits
+from scalespace.data import DataSplits, Samples
 from scalespace.errors import InputError
 from scalespace.model import Model, train
 
@@ -225,3 +225,37 @@ def test_sampling_refuses(batch_size: int, trained: Trained) -> None:
         trained("small").sample([0], batch_size=batch_size)
     with pytest.raises(InputError, match="nothing to sample"):
         trained("small").sample([])
+
+
+# Through an autoencoder and back
+
+
+@pytest.mark.parametrize("name", ["vae", "latent", "latent-flow"])
+def test_reconstructing(name: str, trained: Trained, splits: DataSplits) -> None:
+    """Every method with an autoencoder does it with the same one."""
+    model, part = trained(name), splits.test()
+    given = Samples(part.unit()[:, 0].numpy(), part.labels.numpy(), {"method": "real-test"})
+    found = model.reconstruct(given)
+    np.testing.assert_array_equal(found.labels, given.labels)
+    assert found.images.shape == given.images.shape
+    assert found.images.dtype == np.float32
+    assert found.meta["method"] == "vae-reconstruction"
+    assert (found.meta["model"], found.meta["of"]) == (model.hash, given.meta)
+    alike = np.abs(given.images - splits.train.unit().mean(dim=0).numpy()).mean()
+    assert np.abs(found.images - given.images).mean() < 0.6 * alike
+    same = trained("vae").reconstruct(given)
+    np.testing.assert_array_equal(found.images, same.images)
+    assert given.meta == {"method": "real-test"}
+
+
+def test_reconstructing_refuses(trained: Trained) -> None:
+    given = Samples(np.zeros((2, 12, 12), np.float32), np.array([0, 1]))
+    for name in ("small", "cascaded", "baseline"):
+        with pytest.raises(InputError, match=f"method '{name}' has no autoencoder"):
+            trained(name).reconstruct(given)
+    large = Samples(np.zeros((2, 28, 28), np.float32), np.array([0, 1]))
+    with pytest.raises(InputError, match="12 x 12 are needed"):
+        trained("vae").reconstruct(large)
+    bright = Samples(given.images + 2, given.labels)
+    with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
+        trained("vae").reconstruct(bright)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from scalespace.config import (
+    AutoencoderConfig,
+    AutoencoderRecipe,
     BenchConfig,
     CASConfig,
     Config,
@@ -14,6 +17,7 @@ from scalespace.config import (
     Recipe,
     StudyConfig,
     TrainConfig,
+    TrainRecipe,
     UNetConfig,
 )
 from scalespace.data import write_idx
@@ -24,26 +28,62 @@ SIDE, CLASSES = 12, 3
 
 NET = UNetConfig(channels=(4, 8), norm="group", groups=2)
 PROCESS = ProcessConfig(states=3, predict="v", x0="clip")
+FLOW_PROCESS = ProcessConfig(3, "flow", predict="flow", x0="clip", sampler="ddim")
+AUTOENCODER = AutoencoderConfig(channels=(4, 8, 8), beta=0.1)  # pads 12x12 to 16x16
 TRAIN = TrainConfig(epochs=2, batch_size=19, validate_images=15, ema=0.9, lr=3e-3)
 RECIPE = Recipe(NET, PROCESS, TRAIN)
+JUDGE_TRAIN = TrainConfig(epochs=3, batch_size=20, validate_images=30, ema=0.9, lr=1e-2)
+AUTOENCODER_TRAIN = TrainConfig(epochs=8, batch_size=19, validate_images=15, ema=0.5, lr=1e-2)
+RECIPES = {
+    "baseline": RECIPE,
+    "small": RECIPE,
+    "upscaler": RECIPE,
+    "vae": AutoencoderRecipe(AUTOENCODER, AUTOENCODER_TRAIN),
+    "latent": RECIPE,
+    "latent-flow": Recipe(NET, FLOW_PROCESS, TRAIN),
+    "judge": TrainRecipe(JUDGE_TRAIN),
+}
+"""What the recipe of each stage must come to, written out."""
 CPU = Runtime(device="cpu", progress=False)
-CONFIG = Config(
-    net=NET,
-    process=PROCESS,
-    train=TRAIN,
-    cas=CASConfig(classifiers=2, epochs=2, batch_size=20),
-    bench=BenchConfig(productions=3, warmup=1, batch_sizes=(2, 4), batches=1),
-    study=StudyConfig(seeds=(0, 1), images=30),
-)
 PRESET = """
 net: {channels: [4, 8], norm: group, groups: 2}
 process: {states: 3, predict: v, x0: clip}
+autoencoder: {channels: [4, 8, 8], beta: 0.1}
 train: {epochs: 2, batch_size: 19, validate_images: 15, ema: 0.9, lr: 0.003}
+stages:
+  vae: {train: {epochs: 8, batch_size: 19, lr: 0.01, ema: 0.5}}
+  judge: {train: {epochs: 3, batch_size: 20, validate_images: 30, ema: 0.9, lr: 0.01}}
 cas: {classifiers: 2, epochs: 2, batch_size: 20}
 bench: {productions: 3, warmup: 1, batch_sizes: [2, 4], batches: 1}
 study: {seeds: [0, 1], images: 30}
 """
-"""`CONFIG` as the file that a user would write."""
+"""What a user would write for data so small."""
+STAGES = {
+    "vae": {
+        "train": {
+            "epochs": 8,
+            "batch_size": 19,
+            "lr": 0.01,
+            "ema": 0.5,
+            "warmup": 0,
+            "decay": "none",
+        }
+    },
+    "latent-flow": {"process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}},
+    "judge": {"train": asdict(JUDGE_TRAIN)},
+}
+"""What the preset's stages must become once the stages' own defaults stand below them."""
+CONFIG = Config(
+    net=NET,
+    process=PROCESS,
+    autoencoder=AUTOENCODER,
+    train=TRAIN,
+    stages=STAGES,
+    cas=CASConfig(classifiers=2, epochs=2, batch_size=20),
+    bench=BenchConfig(productions=3, warmup=1, batch_sizes=(2, 4), batches=1),
+    study=StudyConfig(seeds=(0, 1), images=30),
+)
+"""`PRESET` as it must be read."""
 
 
 def pictures(n: int, side: int = SIDE, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

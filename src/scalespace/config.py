@@ -6,7 +6,7 @@ A preset is a YAML file of these fields; `--a.b=value` on the command line overr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 
 def _between(low: float, high: float, **values: float) -> None:
@@ -72,26 +72,67 @@ class ProcessConfig:
     Args:
         states: S, the data included; S-1 network calls a sample. None: the stage's own, as in the
             paper (30, 20 and 10).
+        schedule: cosine (the paper's), linear betas (Ho et al.), or flow: the straight path from
+            data to noise of flow matching.
         power: exponent of the cosine schedule; the paper's is 1.5.
-        stop_short: end the schedule one state early, as the published code does.
-        predict: what the network predicts: the noise, the image (x0) or the velocity (v).
+        stop_short: end the cosine schedule one state early, as the published code does.
+        predict: what the network predicts: the noise, the image (x0), the velocity of a
+            variance-preserving process (v), or that of the straight path (flow).
+        labels: tell the network the class; without, its images are of no class in particular.
         x0: what to do with an estimate of x0 outside the images' range: none, clip, or dynamic
             thresholding.
-        sampler: ancestral (Algorithm 2 of Ho et al.) or ddim (deterministic).
+        sampler: ancestral (Algorithm 2 of Ho et al.) or ddim (deterministic; with flow, Euler
+            steps along the learnt velocity).
     """
 
     states: int | None = None
+    schedule: Literal["cosine", "linear", "flow"] = "cosine"
     power: float = 1.5
     stop_short: bool = False
-    predict: Literal["noise", "x0", "v"] = "noise"
+    predict: Literal["noise", "x0", "v", "flow"] = "noise"
+    labels: bool = True
     x0: Literal["none", "clip", "dynamic"] = "none"
     sampler: Literal["ancestral", "ddim"] = "ancestral"
+
+    SAMPLING: ClassVar[tuple[str, ...]] = ("x0", "sampler")
+    """The fields that matter in sampling only: a trained network serves any value of them."""
 
     def __post_init__(self) -> None:
         if self.states is not None:
             _between(2, 10_000, **{"process.states": self.states})
         if not self.power > 0:
             raise ValueError(f"process.power must be positive, got {self.power}")
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The shape and the loss of a variational autoencoder.
+
+    Args:
+        channels: features of each level, from the finest scale to the coarsest; each halves it.
+        latent: channels of the latent.
+        beta: weight of the Kullback-Leibler term against the summed squared error; published: 1.
+        prior: what is decoded to make images: normal (the standard normal that training aims at),
+            or class (a Gaussian fitted to each class's latents after training, which makes the
+            samples class-conditional).
+    """
+
+    channels: tuple[int, ...] = (8, 16, 32)
+    latent: int = 4
+    beta: float = 1.0
+    prior: Literal["normal", "class"] = "class"
+
+    SAMPLING: ClassVar[tuple[str, ...]] = ("prior",)
+    """The fields that matter in sampling only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels:
+            raise ValueError("autoencoder.channels must name the features of at least one level")
+        for features in self.channels:
+            _between(1, 1024, **{"autoencoder.channels": features})
+        _between(1, 256, **{"autoencoder.latent": self.latent})
+        _at_least(0, **{"autoencoder.beta": self.beta})
 
 
 @dataclass(frozen=True)
@@ -133,8 +174,23 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class TrainRecipe:
+    """All that decides how a stage of one fixed network comes out, but for its data and seed."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """The same for an autoencoder."""
+
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """All that decides how one stage comes out, but for its data and seed."""
+    """The same for a diffusion stage."""
 
     net: UNetConfig = field(default_factory=UNetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
@@ -200,14 +256,22 @@ class StudyConfig:
         methods: their names; empty for all that are registered.
         seeds: one training of every stage for each.
         images: images a method that are scored, over all seeds together and balanced by class.
+        metrics: what is measured of them: cas, fd, kid, prdc, copies.
+        judge: folder of the trained judge that fd, kid and prdc see with; empty for the one that
+            ships with the package, or, for data that it does not know, one trained in the study.
     """
 
     methods: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     images: int = 10_000
+    metrics: tuple[str, ...] = ("cas",)
+    judge: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(self.methods))
+        object.__setattr__(self, "metrics", tuple(self.metrics))
+        if not self.metrics:
+            raise ValueError("study.metrics must name at least one metric")
         object.__setattr__(self, "seeds", tuple(self.seeds))
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"study.seeds must be different numbers >= 0, got {self.seeds}")
@@ -227,6 +291,7 @@ class Config:
     data: str = "mnist"
     net: UNetConfig = field(default_factory=UNetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     stages: dict[str, Any] = field(default_factory=dict)
     cas: CASConfig = field(default_factory=CASConfig)

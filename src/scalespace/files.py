@@ -21,6 +21,16 @@ def os_reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def _mode() -> int:
+    """The permissions that a new file gets from this process; asking sets them, for a moment."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+MODE = _mode()
+
+
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Gives a path beside `path` to write to; on success it is renamed to `path`.
@@ -37,6 +47,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         yield aside
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(aside, MODE)  # some writers keep their files for their owner alone
         os.replace(aside, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {os_reason(error)}") from error

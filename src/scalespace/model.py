@@ -17,17 +17,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from scalespace.config import BenchConfig, Config, Recipe
+from scalespace.config import BenchConfig, Config
 from scalespace.core.samplers import Step
-from scalespace.data import DataSplits, Samples
+from scalespace.data import DataSplits, Samples, check
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.latency import Producer, measure
 from scalespace.files import atomic, read_json, write_json
-from scalespace.methods import Method, StageModel, get_method
+from scalespace.methods import Method, get_method
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest
-from scalespace.settings import stage_recipe
+from scalespace.settings import make_training
+from scalespace.stages.base import StageModel
+from scalespace.stages.vae import VAE
 from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix, with_prefix
 from scalespace.training.fit import fit
 from scalespace.training.runtime import Runtime
@@ -76,11 +78,14 @@ class Model:
                 )
             method, expected = get_method(config["method"]), config["hash"]
             data = _data_info(config["data"])
-            parts = {
-                name: (build(Recipe, part["recipe"]), int(part["seed"]), _record(part["record"]))
-                for name, part in config["stages"].items()
-            }
-            trained = {stage.name: (stage, *parts[stage.name]) for stage in method.stages}
+            trainings: dict[str, Training] = {}
+            records: dict[str, dict[str, Any]] = {}
+            for stage in method.stages:
+                part = config["stages"][stage.name]
+                recipe, seed = build(stage.recipe, part["recipe"]), int(part["seed"])
+                needs = tuple(trainings[need.name] for need in stage.needs)
+                trainings[stage.name] = Training(stage, recipe, seed, data, needs)
+                records[stage.name] = _record(part["record"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise InputError(f"{path}: {error}") from error
@@ -90,11 +95,10 @@ class Model:
         tensors, about = load_tensors(folder / WEIGHTS, "model weights")
         if about.get("hash") != expected:
             raise InputError(f"{folder}: {WEIGHTS} and {CONFIG} are of different models")
-        stages = {}
-        for name, (stage, recipe, seed, record) in trained.items():
-            training = Training(stage, recipe, seed, data)
-            own = under_prefix(name, tensors)
-            stages[name] = TrainedStage.from_tensors(training, own, record)
+        stages = {
+            name: TrainedStage.from_tensors(training, under_prefix(name, tensors), records[name])
+            for name, training in trainings.items()
+        }
         return cls(method, stages, device)
 
     def save(self, folder: Path | str) -> Path:
@@ -120,14 +124,20 @@ class Model:
         return self.method.calls(self.models)
 
     @property
+    def conditional(self) -> bool:
+        """Whether its images are of the classes asked for."""
+        return self.method.conditional(self.models)
+
+    @property
     def parameters(self) -> int:
         """Trained numbers of all its stages."""
         return sum(parameters(model) for model in self.models.values())
 
     @cached_property
     def hash(self) -> str:
-        """Names the model: method and the identities of its stages' trainings."""
-        return digest([self.method.name, [s.training.identity for s in self.stages.values()]])
+        """Names the model: method, the identities of its trainings, and how it samples."""
+        trainings = [stage.training for stage in self.stages.values()]
+        return digest([self.method.name, [[t.identity, t.sampling] for t in trainings]])
 
     @property
     def config(self) -> dict[str, Any]:
@@ -221,8 +231,32 @@ class Model:
             "seed": seed,
             "first": first,
             "calls": self.calls,
+            "conditional": self.conditional,
         }
         return Samples(images, np.asarray(labels, dtype=np.int64), meta)
+
+    def reconstruct(self, samples: Samples) -> Samples:
+        """Images through the method's autoencoder and back: what its latents can hold of them.
+
+        Args:
+            samples: of the size of the model's data; their labels are kept.
+
+        Raises:
+            InputError: the method has no autoencoder, or the images are of another size.
+        """
+        found = [model for model in self.models.values() if isinstance(model, VAE)]
+        if not found:
+            raise InputError(f"method '{self.method.name}' has no autoencoder to reconstruct with")
+        shape = (self.data.height, self.data.width)
+        samples = check(samples.images, samples.labels, samples.meta, shape=shape)
+        unit = torch.from_numpy(samples.images)[:, None].to(self.device)
+        images = found[0].reconstruct(unit)[:, 0].cpu().numpy()
+        meta: dict[str, Any] = {
+            "method": f"{found[0].stage.name}-reconstruction",
+            "model": self.hash,
+        }
+        meta |= {"data": self.data.name, "of": samples.meta}
+        return Samples(images, samples.labels, meta)
 
 
 def benchmark(
@@ -287,7 +321,7 @@ def train(
         raise InputError(f"--seed must be at least 0, got {seed}")
     stages = {}
     for stage in chosen.stages:
-        training = Training(stage, stage_recipe(config, stage.name), seed, splits.info)
+        training = make_training(config, stage, seed, splits.info)
         stages[stage.name] = fit(training, splits, Path(trainings), runtime)
     return Model(chosen, stages, runtime.torch_device)
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from scalespace.config import Config, Recipe
+from scalespace.config import Config
+from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
-from scalespace.methods import METHODS, get_method
+from scalespace.methods import get_method, stages
 from scalespace.presets import build, merge, nested, read_preset, without
+from scalespace.stages.base import Stage
+from scalespace.training.training import Training
 
 
 def load_config(preset: str = "default", overrides: Mapping[str, Any] | None = None) -> Config:
@@ -24,24 +27,35 @@ def load_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
     Raises:
         InputError: an unknown preset or field, or a value of the wrong type or range.
     """
-    base, own = read_preset(preset), nested(overrides or {})
-    if isinstance(base.get("stages"), Mapping):
-        base["stages"] = {stage: without(part, own) for stage, part in base["stages"].items()}
+    base, own, known = read_preset(preset), nested(overrides or {}), stages()
+    if isinstance(base.get("stages") or {}, Mapping):
+        defaults = {name: dict(stage.defaults) for name, stage in known.items() if stage.defaults}
+        parts = merge(defaults, base.get("stages") or {})
+        base["stages"] = {stage: without(part, own) for stage, part in parts.items()}
     config = build(Config, merge(base, own))
-    stages = {stage.name for method in METHODS.values() for stage in method.stages}
     for stage in config.stages:
-        if stage not in stages:
-            raise unknown("stage", stage, stages)
-        stage_recipe(config, stage)
+        if stage not in known:
+            raise unknown("stage", stage, known)
+        stage_recipe(config, known[stage])
     for method in config.study.methods:
         get_method(method)
     return config
 
 
-def stage_recipe(config: Config, stage: str) -> Recipe:
-    """The recipe of one stage: the config's, with what `config.stages` says of that stage."""
-    common = {part.name: asdict(getattr(config, part.name)) for part in fields(Recipe)}
-    own = config.stages.get(stage) or {}
+def stage_recipe(config: Config, stage: Stage) -> Any:
+    """The recipe of one stage: the config's fields, with what `config.stages` says of that stage.
+
+    Raises:
+        InputError: a field that the stage does not have, or a bad value.
+    """
+    common = {part.name: asdict(getattr(config, part.name)) for part in fields(stage.recipe)}
+    own = config.stages.get(stage.name) or {}
     if not isinstance(own, dict):
-        raise InputError(f"stages.{stage} must be a mapping of fields, got {own!r}")
-    return build(Recipe, merge(common, own), where=f"stages.{stage}: ")
+        raise InputError(f"stages.{stage.name} must be a mapping of fields, got {own!r}")
+    return build(stage.recipe, merge(common, own), where=f"stages.{stage.name}: ")
+
+
+def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Training:
+    """The training of a stage as a config has it, with those of the stages that it needs."""
+    needs = tuple(make_training(config, need, seed, data) for need in stage.needs)
+    return Training(stage, stage_recipe(config, stage), seed, data, needs)

@@ -19,18 +19,27 @@ from scalespace.core.samplers import Step
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.methods import METHODS, Method, get_method
+from scalespace.methods import METHODS, Method, get_method, stages
 from scalespace.methods.base import register
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
 from scalespace.model import Model
+from scalespace.nets.autoencoder import Decoder
 from scalespace.nets.unet import UNet
+from scalespace.settings import make_training, stage_recipe
+from scalespace.stages.base import StageModel
 from scalespace.study.plan import make_plan
 
 Trained = Callable[[str], Model]
 LABELS = [2, 0, 1, 1]
 
 every_method = pytest.mark.parametrize("name", METHODS)
+every_stage = pytest.mark.parametrize("stage", stages())
+
+
+def untrained(stage: str, splits: DataSplits) -> StageModel:
+    """A stage as its training begins, with what it builds on as that begins."""
+    return make_training(tiny.CONFIG, stages()[stage], 0, splits.info).build()
 
 
 @every_method
@@ -56,12 +65,35 @@ def test_network_calls(name: str, trained: Trained) -> None:
         nonlocal calls
         calls += 1
 
-    nets = [m for stage in model.models.values() for m in stage.modules() if isinstance(m, UNet)]
+    nets = [m for stage in model.models.values() for m in networks(stage)]
     hooks = [net.register_forward_hook(count) for net in nets]
     list(model.trajectory(LABELS))
     for hook in hooks:
         hook.remove()
     assert calls == model.calls == model.method.calls(model.models) > 0
+
+
+def networks(stage: StageModel) -> list[torch.nn.Module]:
+    """What is called to make an image: a process's network, or what decodes its result."""
+    return [m for m in stage.modules() if isinstance(m, UNet | Decoder)]
+
+
+@every_method
+def test_an_image_takes_all_its_stages(name: str, trained: Trained) -> None:
+    """Nothing is trained that its images do not depend on."""
+    model = trained(name)
+    before = model.sample(LABELS).images
+    for stage in model.models.values():
+        net = networks(stage)[-1]
+        weights = [p.clone() for p in net.parameters()]
+        with torch.no_grad():
+            for p in net.parameters():
+                p.add_(0.1 * torch.ones_like(p))
+        assert np.abs(model.sample(LABELS).images - before).max() > 1e-4
+        with torch.no_grad():
+            for p, weight in zip(net.parameters(), weights, strict=True):
+                p.copy_(weight)
+    np.testing.assert_array_equal(model.sample(LABELS).images, before)
 
 
 @every_method
@@ -84,7 +116,8 @@ def test_seed_index_and_label_make_the_image(name: str, trained: Trained) -> Non
     another_label = model.sample([2, 2, 2], seed=0).images
     assert np.abs(images[0] - images[1]).max() > 1e-2
     assert np.abs(images - another_seed).max(axis=(1, 2)).min() > 1e-2
-    assert np.abs(images - another_label).max(axis=(1, 2)).min() > 1e-4
+    by_label = np.abs(images - another_label).max(axis=(1, 2))
+    assert by_label.min() > 1e-4 if model.conditional else by_label.max() == 0
     np.testing.assert_array_equal(images, model.sample([1, 1, 1], seed=0).images)
 
 
@@ -98,6 +131,8 @@ def test_samples_say_where_they_come_from(name: str, trained: Trained) -> None:
     assert samples.images.max() <= 1
     assert samples.labels.tolist() == LABELS
     expected = {"method": name, "model": model.hash, "seed": 3, "calls": model.calls}
+    expected |= {"data": "mnist", "classes": ["0", "1", "2"]}
+    expected |= {"conditional": model.conditional}
     assert expected.items() <= samples.meta.items()
 
 
@@ -149,34 +184,168 @@ def test_labels_that_the_model_does_not_know(
         next(trained(name).trajectory(labels))
 
 
-@every_method
-def test_stages_are_trainable(name: str, splits: DataSplits) -> None:
+@every_stage
+def test_a_stage_is_trainable(stage: str, splits: DataSplits) -> None:
     """The loss is of each image, it has a gradient, and validation splits it by level."""
     x = splits.info.standardize(splits.train.unit()[:6])
     labels = splits.train.labels[:6]
-    for stage in get_method(name).stages:
-        model = stage.build(tiny.RECIPE, splits.info)
-        batch = model.prepare(x)
-        assert all(len(part) == 6 for part in batch)
-        loss = model(batch, labels, torch.Generator().manual_seed(0))
-        assert loss.shape == (6,)
-        assert bool((loss > 0).all())
-        loss.mean().backward()
-        assert all(p.grad is not None for p in model.parameters())
-        levels = model.validate(batch, labels, torch.Generator().manual_seed(0))
-        assert levels.shape[0] == 6
-        assert levels.ndim == 2
-        preview = model.eval().preview(batch, labels, seed=0)
+    model = untrained(stage, splits)
+    batch = model.prepare(x)
+    assert all(len(part) == 6 for part in batch)
+    loss = model(batch, labels, torch.Generator().manual_seed(0))
+    assert loss.shape == (6,)
+    assert bool((loss > 0).all())
+    loss.mean().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    levels = model.validate(batch, labels, torch.Generator().manual_seed(0))
+    assert levels.shape[0] == 6
+    assert levels.ndim == 2
+    model.finish(batch, labels)
+    preview = model.eval().preview(batch, labels, seed=0)
+    if preview is not None:
         assert preview.shape[:2] == (6, 1)
+        assert bool(torch.isfinite(preview).all())
+
+
+@every_stage
+def test_a_stages_loss_is_decided_by_its_generator(stage: str, splits: DataSplits) -> None:
+    """Else a training that was killed and goes on would not take the same steps."""
+    x = splits.info.standardize(splits.train.unit()[:6])
+    labels = splits.train.labels[:6]
+    model = untrained(stage, splits)
+    batch = model.prepare(x)
+    first, again, other = (
+        model(batch, labels, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert bool((first != other).all())
+    torch.manual_seed(1)
+    torch.testing.assert_close(
+        model(batch, labels, torch.Generator().manual_seed(0)), first, rtol=0, atol=0
+    )
+
+
+@every_stage
+def test_each_image_of_a_batch_has_its_own_loss(stage: str, splits: DataSplits) -> None:
+    """Validation without batch statistics: an image's loss is the same in any company."""
+    x = splits.info.standardize(splits.train.unit()[:6])
+    labels = splits.train.labels[:6]
+    model = untrained(stage, splits).eval()
+    batch, rng = model.prepare(x), torch.Generator().manual_seed(0)
+    losses = model(batch, labels, rng)
+    swapped = [part.clone() for part in batch]
+    for part in swapped:
+        part[3] = part[0] + 1
+    changed = model(swapped, labels, torch.Generator().manual_seed(0))
+    others = [0, 1, 2, 4, 5]
+    torch.testing.assert_close(changed[others], losses[others])
+    assert float((changed[3] - losses[3]).detach().abs()) > 1e-4
+
+
+@every_stage
+def test_a_stage_tells_of_itself(stage: str, splits: DataSplits) -> None:
+    model = untrained(stage, splits)
+    facts = model.facts()
+    assert facts["kind"] in ("diffusion", "vae", "judge")
+    assert facts.get("states", 2) - 1 == model.calls
+    assert facts.get("conditional", True) is model.conditional is True
+    needs = stages()[stage].needs
+    assert (stage in ("latent", "latent-flow")) == bool(needs)
+
+
+@every_stage
+def test_what_a_stage_shows_of_itself_can_be_stored(stage: str, splits: DataSplits) -> None:
+    model = untrained(stage, splits).eval()
+    arrays = model.inspect(splits.val.unit(), splits.val.labels)
+    assert bool(arrays) == (model.facts()["kind"] != "diffusion")
+    for name, array in arrays.items():
+        assert isinstance(array, np.ndarray), name
+        assert array.dtype.kind in "iuf", name
+
+
+@every_stage
+def test_a_stages_recipe(stage: str) -> None:
+    assert stage_recipe(tiny.CONFIG, stages()[stage]) == tiny.RECIPES[stage]
+
+
+def test_needs_come_before_what_builds_on_them() -> None:
+    for method in METHODS.values():
+        names = [stage.name for stage in method.stages]
+        for stage in method.stages:
+            for need in stage.needs:
+                assert names.index(need.name) < names.index(stage.name)
+        assert len(set(names)) == len(names)
 
 
 def test_the_papers_network_calls(splits: DataSplits) -> None:
     def calls(name: str) -> int:
-        stages = get_method(name).stages
-        models = {stage.name: stage.build(Recipe(), splits.info) for stage in stages}
+        models = {stage.name: stage.build(Recipe(), splits.info) for stage in METHODS[name].stages}
         return get_method(name).calls(models)
 
     assert (calls("baseline"), calls("small"), calls("cascaded")) == (29, 19, 19 + 9)
+
+
+def test_network_calls_of_the_series(splits: DataSplits) -> None:
+    """49 steps in the latents, and one decoding."""
+    config = replace(tiny.CONFIG, process=replace(tiny.PROCESS, states=None))
+
+    def calls(name: str) -> int:
+        method = get_method(name)
+        trainings = [make_training(config, stage, 0, splits.info) for stage in method.stages]
+        return method.calls({t.stage.name: t.build() for t in trainings})
+
+    assert [calls(name) for name in ("vae", "latent", "latent-flow")] == [1, 49 + 1, 49 + 1]
+
+
+# Methods without classes
+
+
+def conditional(names: list[str], changes: dict, splits: DataSplits) -> list[bool]:
+    """What methods say of themselves under a config with changes."""
+    config = replace(tiny.CONFIG, **changes)
+    found = []
+    for name in names:
+        method = get_method(name)
+        trainings = [make_training(config, stage, 0, splits.info) for stage in method.stages]
+        found.append(method.conditional({t.stage.name: t.build() for t in trainings}))
+    return found
+
+
+def test_which_methods_heed_the_classes(splits: DataSplits) -> None:
+    every = list(METHODS)
+    blind = {"process": replace(tiny.PROCESS, labels=False)}
+    normal = {"autoencoder": replace(tiny.AUTOENCODER, prior="normal")}
+    assert all(conditional(every, {}, splits))
+    decoders = [name == "vae" for name in every]
+    assert conditional(every, blind, splits) == decoders
+    # the autoencoder's own prior has no part in what is made in its latents
+    assert conditional(every, normal, splits) == [not one for one in decoders]
+    assert not any(conditional(every, {**blind, **normal}, splits))
+    # a cascade heeds them as soon as one of its stages does
+    small_blind = {"stages": {"small": {"process": {"labels": False}}}}
+    assert conditional(["small", "cascaded"], small_blind, splits) == [False, True]
+
+
+@every_method
+def test_without_labels_the_images_do_not_depend_on_them(
+    name: str, trained: Trained, splits: DataSplits
+) -> None:
+    """Weights trained with labels, used without: they must reach the images nowhere."""
+    config = replace(
+        tiny.CONFIG,
+        process=replace(tiny.PROCESS, labels=False),
+        autoencoder=replace(tiny.AUTOENCODER, prior="normal"),
+    )
+    blind = {}
+    for stage, kept in trained(name).stages.items():
+        recipe = make_training(config, stages()[stage], 0, splits.info)
+        blind[stage] = replace(kept, training=recipe)
+    model = Model(get_method(name), blind)
+    assert model.conditional is False
+    made = [model.sample([label] * 3, seed=1) for label in (0, 2)]
+    np.testing.assert_array_equal(made[0].images, made[1].images)
+    assert made[0].meta["conditional"] is False
+    assert trained(name).conditional is True
 
 
 def test_small_and_cascaded_share_their_first_stage(trained: Trained) -> None:
@@ -293,9 +462,11 @@ def test_a_new_method_is_known_everywhere(
     assert "Paints every image grey." in listed
     plan = make_plan(tiny.CONFIG, splits.info)
     names = [unit.name for unit in plan.units]
-    assert {"toy-seed0", "toy-seed1", "toy"} <= set(names)
+    assert {"toy-seed0", "toy-seed1", "cas-toy", "cas-toy-seed1"} <= set(names)
     # it names the small stage, which is not trained again for it
-    assert sum(unit.kind == "train" for unit in plan.units) == 2 * 3
+    methods_stages = {stage.name for method in METHODS.values() for stage in method.stages}
+    assert sum(unit.kind == "train" for unit in plan.units) == 2 * len(methods_stages)
+    assert "toy" not in methods_stages
     assert get_method("toy").name == "toy"
     toy.__doc__ = None
     main(["models"])

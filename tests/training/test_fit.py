@@ -21,9 +21,11 @@ import tiny
 from scalespace.config import Recipe, TrainConfig
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
+from scalespace.methods import stages
 from scalespace.methods.baseline import BASELINE
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
+from scalespace.settings import make_training
 from scalespace.training import TrainedStage, Training, fit, load_stage, loop
 from scalespace.training.checkpoint import load_tensors
 from scalespace.training.loop import learning_rate, read_metrics
@@ -150,7 +152,21 @@ def jobs(splits: DataSplits) -> dict[str, Training]:
         "batch norm, schedule, upscaler": Training(
             UPSCALER, replace(batch_norm, train=scheduled), 3, splits.info
         ),
+        # the dropout and the posterior samples of these are random, too
+        **{name: brief(name, splits) for name in ("judge", "vae", "latent-flow")},
     }
+
+
+def brief(name: str, splits: DataSplits) -> Training:
+    """A training of two epochs of a stage, and of what it needs."""
+    job = make_training(tiny.CONFIG, stages()[name], 0, splits.info)
+
+    def cut(job: Training) -> Training:
+        train = replace(job.recipe.train, epochs=2, batch_size=24)
+        recipe = replace(job.recipe, train=train)
+        return replace(job, recipe=recipe, needs=tuple(cut(need) for need in job.needs))
+
+    return cut(job)
 
 
 @contextmanager
@@ -178,7 +194,9 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int, after: bool
     assert count <= call
 
 
-@pytest.mark.parametrize("name", ["plain", "batch norm, schedule, upscaler"])
+@pytest.mark.parametrize(
+    "name", ["plain", "batch norm, schedule, upscaler", "judge", "vae", "latent-flow"]
+)
 @pytest.mark.parametrize("every", [-1.0, 1e9], ids=["checkpoint each step", "each epoch"])
 def test_killed_and_resumed_is_as_never_killed(
     name: str, every: float, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,15 +209,18 @@ def test_killed_and_resumed_is_as_never_killed(
     for trial in range(4):
         root = tmp_path / str(trial)
         for _ in range(3):
-            where, calls = rng.choice([("take_step", 3), ("_save", 1), ("take_step", 2)])
+            where, calls = rng.choice(
+                [("take_step", 3), ("_save", 1), ("take_step", 2), ("finish", 1)]
+            )
             with killed_in(monkeypatch, where, rng.randint(1, calls), after=rng.random() < 0.5):
                 run(job, splits, root)
         run(job, splits, root)
         tensors, record, rows = outcome(job, root)
         assert same_tensors(tensors, expected[0])
         assert (record, rows) == expected[1:]
-        left = sorted(path.name for path in job.folder(root).iterdir())
-        assert left == ["config.json", "metrics.jsonl", "stage.safetensors"]
+        for one in (job, *job.needs):
+            left = sorted(path.name for path in one.folder(root).iterdir())
+            assert left == ["config.json", "metrics.jsonl", "stage.safetensors"]
 
 
 @pytest.mark.parametrize("step", range(1, STEPS + 1))

@@ -119,6 +119,16 @@ class DataSplits:
             fingerprint=content.hexdigest()[:12],
         )
 
+    @cached_property
+    def whole(self) -> ImageSet:
+        """All of the training files' images, those for validation included: 60,000 of MNIST's."""
+        return ImageSet(
+            torch.cat([self.train.images, self.val.images]),
+            torch.cat([self.train.labels, self.val.labels]),
+            self.train.classes,
+            self.name,
+        )
+
     def test(self) -> ImageSet:
         """Reads the test part: for final scoring only, so nothing reads it before that asks."""
         return _load_part(self.name, "test", self.data_dir, self.train.classes)

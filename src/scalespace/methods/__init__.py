@@ -8,9 +8,18 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from scalespace.methods.base import METHODS, Method, Stage, StageModel, get_method
+from scalespace.methods.base import METHODS, Method, get_method
+from scalespace.stages.base import Stage
+from scalespace.stages.judge import JUDGE
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["METHODS", "Method", "Stage", "StageModel", "get_method"]
+
+def stages() -> dict[str, Stage]:
+    """Everything that can be trained, by name: the methods' stages, and the judge."""
+    found = {stage.name: stage for method in METHODS.values() for stage in method.stages}
+    return {**found, JUDGE.name: JUDGE}
+
+
+__all__ = ["METHODS", "Method", "get_method", "stages"]

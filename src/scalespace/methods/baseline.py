@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from scalespace.core.samplers import Step
-from scalespace.methods.base import Method, Models, register
-from scalespace.methods.diffusion import DiffusionStage
+from scalespace.methods.base import Method, register
+from scalespace.stages.base import Models
+from scalespace.stages.diffusion import DiffusionStage
 
 BASELINE = DiffusionStage("baseline", states=30)
 

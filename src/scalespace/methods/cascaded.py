@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from scalespace.core.samplers import Step
-from scalespace.methods.base import Method, Models, register
-from scalespace.methods.diffusion import DiffusionStage
+from scalespace.methods.base import Method, register
 from scalespace.methods.small import SMALL
+from scalespace.stages.base import Models
+from scalespace.stages.diffusion import DiffusionStage
 
 UPSCALER = DiffusionStage("upscaler", states=10, conditioned=True)
 

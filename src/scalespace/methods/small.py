@@ -8,8 +8,9 @@ from torch import Tensor
 
 from scalespace.core.samplers import Step
 from scalespace.core.scale import up
-from scalespace.methods.base import Method, Models, register
-from scalespace.methods.diffusion import DiffusionStage
+from scalespace.methods.base import Method, register
+from scalespace.stages.base import Models
+from scalespace.stages.diffusion import DiffusionStage
 
 SMALL = DiffusionStage("small", states=20, scale=2)
 

@@ -28,6 +28,8 @@ def names() -> list[str]:
 def read_preset(preset: str) -> dict[str, Any]:
     """The fields that a preset sets: one of `names()`, or the path of a YAML file.
 
+    One that begins with `base: NAME` takes the fields of that preset and puts its own over them.
+
     Raises:
         InputError: no such preset, or the file is no YAML mapping.
     """
@@ -41,7 +43,12 @@ def read_preset(preset: str) -> dict[str, Any]:
         raise InputError(f"preset {path} is not valid YAML: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise InputError(f"preset {path} must be a mapping of fields, e.g. 'train: {{epochs: 3}}'")
-    return value
+    base = value.pop("base", None)
+    if base is None:
+        return value
+    if base not in names() or base == preset:
+        raise InputError(f"preset {path}: base must be another one of {', '.join(names())}")
+    return merge(read_preset(base), value)
 
 
 def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:

@@ -32,9 +32,12 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     finished = folder / FINISHED
     if finished.exists():
         return load_stage(training, root)
+    # what it builds on is there already, or is trained now
+    needs = {need.stage.name: fit(need, splits, root, runtime).model() for need in training.needs}
     write_json(folder / "config.json", {"identity": training.identity, **asdict(training)})
-    loop = Loop(training, splits, folder, runtime)
+    loop = Loop(training, splits, folder, runtime, needs)
     loop.run()
+    loop.finish()
     if loop.fabric.is_global_zero:
         record = {"identity": training.identity, **loop.summary()}
         ema, raw = loop.ema.model.state_dict(), loop.model.state_dict()

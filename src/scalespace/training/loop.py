@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from scalespace.data import DataSplits, balanced_sample
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_grid
 from scalespace.files import write_text
+from scalespace.stages.base import StageModel
 from scalespace.training.checkpoint import (
     load_tensors,
     load_weights,
@@ -61,7 +62,12 @@ class Loop:
     """The state of one run of the loop."""
 
     def __init__(
-        self, training: Training, splits: DataSplits, folder: Path, runtime: Runtime
+        self,
+        training: Training,
+        splits: DataSplits,
+        folder: Path,
+        runtime: Runtime,
+        needs: Mapping[str, StageModel] | None = None,
     ) -> None:
         self.training, self.folder, self.runtime = training, folder, runtime
         self.config = training.recipe.train
@@ -71,13 +77,14 @@ class Loop:
         self.fabric.launch()
         device = self.fabric.device
 
-        self.model = training.build().to(device)
+        self.model = training.build(needs).to(device)
         self.ema = EMA(self.model, self.config.ema)
         self.optimizer = torch.optim.Adam(self.model.parameters(), self.config.lr, fused=True)
-        self.data, self.labels = self._resident(splits.train, device)
-        held_out = min(self.config.validate_images, len(splits.val))
+        train, val = training.stage.parts(splits)
+        self.data, self.labels = self._resident(train, device)
+        held_out = min(self.config.validate_images, len(val))
         self.held_out, self.held_out_labels = self._resident(
-            splits.val.subset(balanced_sample(splits.val.labels, held_out, seed=0)), device
+            val.subset(balanced_sample(val.labels, held_out, seed=0)), device
         )
         self.batch_size = min(self.config.batch_size, len(self.labels))
         self.steps_per_epoch = len(self.labels) // self.batch_size
@@ -114,6 +121,12 @@ class Loop:
                 self._end_epoch()
                 bar.set_postfix(loss=f"{self.rows[-1]['loss']:.4f}", refresh=False)
                 saved = time.monotonic()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Lets both sets of weights keep the statistics of the training part that they need."""
+        for model in (self.ema.model, self.model):
+            model.finish(self.data, self.labels)  # type: ignore[operator]
 
     def summary(self) -> dict[str, Any]:
         """How the run went, for the record of the finished stage."""
@@ -202,6 +215,8 @@ class Loop:
         rows = torch.tensor(first, device=self.labels.device).repeat(4)
         batch = [part[rows] for part in self.held_out]
         x = self.ema.model.preview(batch, self.held_out_labels[rows], seed=0)  # type: ignore[operator]
+        if x is None:
+            return
         images = self.training.data.to_unit(x)[:, 0].cpu().numpy()
         save_grid(self.folder / "grids" / f"epoch-{epoch:04d}.png", images, columns)
 

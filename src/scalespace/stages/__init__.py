@@ -1,0 +1,1 @@
+"""Stages: what is trained, each one network (or a pair) with its loss."""

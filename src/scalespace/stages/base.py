@@ -1,0 +1,114 @@
+"""What a stage is: one thing that is trained, with its loss.
+
+A stage may need others that are trained before it: latent diffusion needs the autoencoder whose
+latents it learns. Two methods that name the same stage share its training.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scalespace.config import Recipe
+from scalespace.data import DataSplits, ImageSet
+from scalespace.data.info import DataInfo
+
+
+class StageModel(nn.Module, ABC):
+    """A stage's networks with their loss. Calling it gives the loss, so that DDP can wrap it."""
+
+    calls: int
+    """Network calls that one sample takes in this stage."""
+    conditional: bool = True
+    """Whether what it makes depends on the labels."""
+
+    @abstractmethod
+    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What training needs of standardised images [n, 1, h, w]: tensors of n rows.
+
+        Done once for a data set; batches are then rows of the result.
+        """
+
+    @abstractmethod
+    def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """The training loss of each image of a prepared batch: float [n]."""
+
+    @abstractmethod
+    def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """The loss of each image at each level: float [n, levels].
+
+        Levels are what the loss may usefully be split by, such as the states of a process; their
+        mean is the validation loss.
+        """
+
+    def finish(self, batch: Sequence[Tensor], labels: Tensor) -> None:
+        """Sets the buffers that hold statistics of the training part, once training is over.
+
+        Args:
+            batch: what `prepare` made of the whole training part.
+            labels: int64 [n].
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """What a report should tell of the stage besides its fields."""
+        return {}
+
+    def inspect(self, images: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
+        """Arrays that show the stage from inside, for figures: {} if there is nothing to show.
+
+        Args:
+            images: float [n, 1, h, w] in [0, 1], held out from training.
+            labels: int64 [n].
+        """
+        return {}
+
+    def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
+        """What the stage makes of labels (and, where it has one, of a batch's condition).
+
+        Standardised images [n, 1, h, w], for the sample grids that show training at work; None
+        from a stage that makes no images.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Stage(ABC):
+    """What is trained, by name. Frozen: its fields and the recipe are hashed to address it."""
+
+    name: str
+
+    recipe: ClassVar[type] = Recipe
+    """The parts of the config that decide how it comes out: a dataclass of them."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Fields of the recipe that are this stage's own unless a preset says otherwise of it."""
+
+    @property
+    def needs(self) -> tuple[Stage, ...]:
+        """The stages that must be trained before it."""
+        return ()
+
+    def parts(self, splits: DataSplits) -> tuple[ImageSet, ImageSet]:
+        """The images that it is trained on, and those that training is watched with."""
+        return splits.train, splits.val
+
+    @abstractmethod
+    def build(
+        self, recipe: Any, data: DataInfo, needs: Mapping[str, StageModel] | None = None
+    ) -> StageModel:
+        """An untrained model.
+
+        Args:
+            recipe: of this stage's `recipe` type.
+            data: the facts of the data set.
+            needs: the models of the stages in `needs`, by name; to train it, they must be trained.
+        """
+
+
+Models = Mapping[str, Any]
+"""Trained stages by name; a method knows what each of its own can do."""

@@ -1,0 +1,111 @@
+"""Latent diffusion: the same process in the latents of an autoencoder (Rombach et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from scalespace.config import Recipe
+from scalespace.data.info import DataInfo
+from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.diffusion import Diffusion, DiffusionStage, check_size
+from scalespace.stages.vae import VAE, VAEStage
+
+
+@dataclass(frozen=True)
+class LatentStage(DiffusionStage):
+    """A diffusion process over the normalised latents of a trained autoencoder.
+
+    Args:
+        name: of the stage.
+        states: S.
+        autoencoder: the stage whose latents they are.
+    """
+
+    autoencoder: VAEStage | None = None
+
+    @property
+    def needs(self) -> tuple[Stage, ...]:
+        """The autoencoder."""
+        assert self.autoencoder is not None
+        return (self.autoencoder,)
+
+    def build(
+        self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
+    ) -> LatentDiffusion:
+        """An untrained `LatentDiffusion`.
+
+        Raises:
+            InputError: the network is too deep for the latents.
+        """
+        autoencoder = (needs or {})[self.needs[0].name]
+        assert isinstance(autoencoder, VAE)
+        check_size(self.name, recipe.net, *autoencoder.shape[1:])
+        return LatentDiffusion(self, recipe, data, autoencoder)
+
+
+class FlowStage(LatentStage):
+    """The same by flow matching: the straight path, its velocity, and Euler steps."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}
+    }
+
+
+class LatentDiffusion(Diffusion):
+    """A `Diffusion` whose x0 is a sample of the posterior of an image's latent.
+
+    Args:
+        stage, recipe, data: as for `Diffusion`.
+        autoencoder: gives the latents' shape and, to train, the latents. It is no part of this
+            module: its weights are another stage's.
+    """
+
+    extent: Tensor
+
+    def __init__(
+        self, stage: LatentStage, recipe: Recipe, data: DataInfo, autoencoder: VAE
+    ) -> None:
+        super().__init__(stage, recipe, data, autoencoder.shape)
+        self._autoencoder = (autoencoder,)  # in a tuple, so that it is not registered
+        self.register_buffer("extent", torch.tensor(1.0))
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The largest size of a number in the training part's latents, to either side."""
+        extent = float(self.extent)
+        return -extent, extent
+
+    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Mean and deviation of each image's normalised latent: the encoder runs once."""
+        (autoencoder,) = self._autoencoder
+        mean, std = autoencoder.eval().encode(*autoencoder.prepare(images))
+        return mean.clone(), std.clone()
+
+    def posterior_sample(self, batch: Sequence[Tensor], rng: torch.Generator) -> tuple[Tensor]:
+        """One latent for each row of a batch."""
+        mean, std = batch
+        return (mean + std * torch.randn(mean.shape, generator=rng, device=mean.device),)
+
+    def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """Algorithm 1 on a fresh posterior sample of each latent: float [n]."""
+        return super().forward(self.posterior_sample(batch, rng), labels, rng)
+
+    def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """The loss at every state, on one posterior sample an image: [n, S-1]."""
+        return super().validate(self.posterior_sample(batch, rng), labels, rng)
+
+    def finish(self, batch: Sequence[Tensor], labels: Tensor) -> None:
+        """How large the numbers of the latents are."""
+        self.extent.fill_(float(batch[0].abs().max()))
+
+    def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:
+        """Samples of this stage, decoded."""
+        (autoencoder,) = self._autoencoder
+        for step in self.sample(labels, seed, range(len(labels))):
+            z = step.x
+        return autoencoder.to(z.device).decode(z)
