@@ -63,6 +63,10 @@ class CASResult:
             "per_class": plain(self.per_class.mean(axis=0)),
             "per_class_sd": plain(_sd(self.per_class)),
             "confusion": self.confusion.sum(axis=0).tolist(),
+            "classifiers": [
+                {"per_class": plain(own), "confusion": counts.tolist()}
+                for own, counts in zip(self.per_class, self.confusion, strict=True)
+            ],
             "n": self.n,
         }
 

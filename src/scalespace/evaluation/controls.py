@@ -1,30 +1,56 @@
-"""The two controls that every score stands beside: real images, and real images down and up.
+"""The controls that every score stands beside: sets of real images, and one of mere noise."""
+
+from __future__ import annotations
+
+import torch
+
+from scalespace.core.noise import derive_seed
+from scalespace.core.scale import down, up
+from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample
+
+CONTROLS = {"real": "Real", "real-down-up": "Real, down and up"}
+"""Those of CAS, and their titles.
 
 What is taken down to half size and bilinearly up again is a ceiling that no honest "small,
 upscaled" can pass, and that a real upscaler can.
 """
+FLOOR = "real-test"
+FEATURE_CONTROLS = {
+    FLOOR: "Real test images",
+    "real-down-up": CONTROLS["real-down-up"],
+    "pixel-noise": "Noise of each pixel",
+}
+"""Those of the metrics that compare with the training part, and their titles.
 
-from __future__ import annotations
-
-from scalespace.core.scale import down, up
-from scalespace.data import DataSplits, Samples, balanced_sample
-
-CONTROLS = {"real": "Real", "real-down-up": "Real, down and up"}
-"""Their names and titles."""
+The test part is the floor: real images that the training part does not hold. The noise is normal
+with the mean and deviation of each pixel over the training part, as in the seed series.
+"""
+TITLES = {**CONTROLS, **FEATURE_CONTROLS}
 
 
 def control(name: str, splits: DataSplits, n: int) -> Samples:
-    """Real training images as a set of samples, balanced by class.
+    """A control as a set of samples, balanced by class.
 
     Args:
-        name: one of `CONTROLS`.
-        splits: the data; only the training part is used.
+        name: one of `TITLES`.
+        splits: the data; only `real-test` reads the test part.
         n: how many; all of them if there are fewer.
     """
-    train = splits.train
-    part = train.subset(balanced_sample(train.labels, min(n, len(train)), seed=0))
-    images = part.unit()
-    if name == "real-down-up":
-        images = up(down(images))
-    meta = {"method": name, "data": train.name, "classes": list(train.classes)}
+    if name == FLOOR:
+        part = _balanced(splits.test(), n)
+        images = part.unit()
+    elif name == "pixel-noise":
+        part = _balanced(splits.train, n)
+        rng = torch.Generator().manual_seed(derive_seed(0, name))
+        every = splits.train.unit()
+        noise = torch.randn((len(part), *every.shape[1:]), generator=rng)
+        images = (every.mean(dim=0) + every.std(dim=0) * noise).clamp(0, 1)
+    else:
+        part = _balanced(splits.train, n)
+        images = part.unit() if name == "real" else up(down(part.unit()))
+    meta = {"method": name, "data": splits.name, "classes": list(part.classes)}
     return Samples(images[:, 0].cpu().numpy(), part.labels.cpu().numpy(), meta)
+
+
+def _balanced(images: ImageSet, n: int) -> ImageSet:
+    return images.subset(balanced_sample(images.labels, min(n, len(images)), seed=0))

@@ -1,61 +1,200 @@
-"""Scoring a samples file, whoever made it, against a data set's test part."""
+"""Scoring a samples file, whoever made it, against real data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from scalespace.config import CASConfig
-from scalespace.data import DataSplits, Samples, check
-from scalespace.errors import unknown
+from scalespace.data import DataSplits, Samples, balanced_sample, check
+from scalespace.errors import InputError, unknown
 from scalespace.evaluation.cas import cas
+from scalespace.evaluation.controls import FLOOR, control
+from scalespace.evaluation.copies import copies, nearest_two
+from scalespace.evaluation.frechet import Frechet
+from scalespace.evaluation.judge import Judge, find_judge
+from scalespace.evaluation.kid import kid
+from scalespace.evaluation.prdc import prdc
+from scalespace.nets.judge import Features
 
-Metric = Callable[..., dict[str, Any]]
+INTERVAL = 1.96  # standard errors to either side of an estimate: 95 %
 
 
-def _cas(samples: Samples, splits: DataSplits, config: CASConfig, **run: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Real:
+    """The real data that samples are held to; what several sets need of it is computed once.
+
+    Args:
+        splits: the data. Metrics other than CAS compare with all of its training files' images,
+            60,000 of MNIST's.
+        config: the protocol of CAS.
+        judge: sees for fd, kid and prdc: a judge, its folder, or None for the shipped one.
+        device: where to compute.
+        progress: show progress bars.
+    """
+
+    splits: DataSplits
+    config: CASConfig = field(default_factory=CASConfig)
+    judge: Judge | Path | str | None = None
+    device: torch.device | str = "cpu"
+    progress: bool = False
+
+    @cached_property
+    def eye(self) -> Judge:
+        """The judge itself; `InputError` if there is none for this data."""
+        if isinstance(self.judge, Judge):
+            return self.judge
+        return find_judge(self.splits.info, self.judge or None)
+
+    @cached_property
+    def features(self) -> Features:
+        """Features of every training image."""
+        return self.eye.features(self.splits.whole.unit(), self.device)
+
+    @cached_property
+    def frechet(self) -> dict[str, Frechet]:
+        """The Fréchet distance to them in each kind of features."""
+        return {kind: Frechet(part) for kind, part in self.features._asdict().items()}
+
+    @cached_property
+    def pixels(self) -> torch.Tensor:
+        """Every training image: float32 [n, h, w] in [0, 1]."""
+        return self.splits.whole.unit()[:, 0].to(self.device)
+
+
+Result = dict[str, Any]
+
+
+def _cas(samples: Samples, real: Real) -> Result:
+    if samples.meta.get("conditional") is False:
+        raise InputError(
+            "these images were made without classes, so that their labels say nothing: "
+            "cas does not apply (try --metrics fd,kid,prdc,copies)"
+        )
+    splits = real.splits
     found = cas(
-        samples.images, samples.labels, splits.test(), splits.mean, splits.std, config, **run
+        samples.images,
+        samples.labels,
+        splits.test(),
+        splits.mean,
+        splits.std,
+        real.config,
+        device=real.device,
+        progress=real.progress,
     )
     return found.as_dict()
 
 
-METRICS: dict[str, Metric] = {"cas": _cas}
+def _fd(samples: Samples, real: Real) -> Result:
+    features = real.eye.features(samples.images, real.device)
+    out: Result = {}
+    for kind, part in features._asdict().items():
+        frechet = real.frechet[kind]
+        distance, se = frechet.distance(part), frechet.standard_error(part)
+        out[kind] = {
+            "fd": distance,
+            "se": se,
+            "low": max(0.0, distance - INTERVAL * se),
+            "high": distance + INTERVAL * se,
+        }
+    return {**out.pop("pooled"), "before_relu": out.pop("linear"), **_about(samples, real)}
+
+
+def _kid(samples: Samples, real: Real) -> Result:
+    features = real.eye.features(samples.images, real.device)
+    mean, sd = kid(features.pooled, real.features.pooled)
+    return {"kid": mean, "sd": sd, **_about(samples, real)}
+
+
+def _prdc(samples: Samples, real: Real) -> Result:
+    features = real.eye.features(samples.images, real.device)
+    # two manifolds are compared on an equal footing: as many real images as there are samples
+    labels = real.splits.whole.labels
+    chosen = balanced_sample(labels, min(len(samples), len(labels)), seed=0)
+    reference = real.features.pooled[torch.as_tensor(chosen, device=features.pooled.device)]
+    found = prdc(features.pooled, reference)
+    return {**found._asdict(), **_about(samples, real), "reference_n": len(reference)}
+
+
+def _copies(samples: Samples, real: Real) -> Result:
+    images = torch.from_numpy(samples.images).to(real.device)
+    found = copies(nearest_two(images, real.pixels))
+    return {**found._asdict(), "reference_n": len(real.pixels)}
+
+
+def _about(samples: Samples, real: Real) -> Result:
+    return {"n": len(samples), "reference_n": len(real.splits.whole), "judge": real.eye.hash}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measurement of a set of images.
+
+    Args:
+        measure: the samples and the real data to plain values for JSON, `n` among them.
+        figures: which of these are figures, and how each is called in tables.
+        floor: whether real test images are a fair comparison (CAS tests on them).
+        judged: whether it sees with a judge.
+    """
+
+    measure: Callable[[Samples, Real], Result]
+    figures: dict[str, str]
+    floor: bool = True
+    judged: bool = True
+
+
+METRICS: dict[str, Metric] = {
+    "cas": Metric(_cas, {"cas": "CAS"}, floor=False, judged=False),
+    "fd": Metric(_fd, {"fd": "FD"}),
+    "kid": Metric(_kid, {"kid": "KID"}),
+    "prdc": Metric(
+        _prdc,
+        {name: name.capitalize() for name in ("precision", "recall", "density", "coverage")},
+    ),
+    "copies": Metric(
+        _copies,
+        {"copies": "Copies", "median_distance": "Distance to the nearest training image"},
+        judged=False,
+    ),
+}
 """What can be measured of a samples file, by name."""
 
 
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Raises `InputError` for a name that is none of `METRICS`."""
+    for name in metrics:
+        if name not in METRICS:
+            raise unknown("metric", name, METRICS)
+
+
 def evaluate(
-    samples: Samples,
-    splits: DataSplits,
-    metrics: Sequence[str] = ("cas",),
-    config: CASConfig | None = None,
-    device: torch.device | str = "cpu",
-    progress: bool = False,
-) -> dict[str, Any]:
+    samples: Samples, real: Real, metrics: Sequence[str] = ("cas",), floor: bool = False
+) -> dict[str, Result]:
     """Measures of a set of labelled images: `{metric: {figure: value}}`.
 
     Args:
         samples: images float32 [n, h, w] in [0, 1] and labels int64 [n].
-        splits: the real data; its test part is what the score is about, its training part gives
-            the mean and deviation of the pixels.
+        real: the real data.
         metrics: names from `METRICS`.
-        config: the protocol of CAS; the paper's unless given.
-        device: where to compute.
-        progress: show progress bars.
+        floor: also measure as many real test images, as `{metric: {"floor": {...}}}`.
 
     Raises:
-        InputError: an unknown metric, or images that do not fit the data set.
+        InputError: an unknown metric, images that do not fit the data set, or no judge for it.
     """
-    for name in metrics:
-        if name not in METRICS:
-            raise unknown("metric", name, METRICS)
-    shape, classes = splits.train.shape, len(splits.train.classes)
-    samples = check(samples.images, samples.labels, samples.meta, shape=shape, classes=classes)
-    return {
-        name: METRICS[name](
-            samples, splits, config=config or CASConfig(), device=device, progress=progress
-        )
-        for name in metrics
-    }
+    check_metrics(metrics)
+    train = real.splits.train
+    samples = check(
+        samples.images, samples.labels, samples.meta, shape=train.shape, classes=len(train.classes)
+    )
+    found = {name: METRICS[name].measure(samples, real) for name in metrics}
+    if floor and any(METRICS[name].floor for name in metrics):
+        test = control(FLOOR, real.splits, len(samples))
+        for name in metrics:
+            if METRICS[name].floor:
+                found[name]["floor"] = METRICS[name].measure(test, real)
+    return found

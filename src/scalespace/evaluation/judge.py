@@ -1,0 +1,160 @@
+"""The trained judge: the folder that holds it, its hash, and the features it gives.
+
+A judge folder is `config.json` (data, recipe, how training went, accuracies) and
+`model.safetensors`, whose tensors have the names of the seed series' own class: `layers.0.weight`
+and so on. Every Fréchet distance names the judge by the hash of those weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.files import atomic, read_json, write_json
+from scalespace.nets.judge import Features, JudgeNet
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+SHIPPED = Path(__file__).parent / "judges"
+SEES = {"mnist": "mnist", "digits": "mnist"}
+"""Data sets that a shipped judge knows, and its folder; the embedded digits are MNIST's."""
+PART = 1000  # images at a time
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained judge.
+
+    Args:
+        weights: of its `JudgeNet`.
+        data: what it was trained on.
+        record: how that went: plain values.
+    """
+
+    weights: Mapping[str, Tensor]
+    data: DataInfo
+    record: dict[str, Any]
+
+    @cached_property
+    def net(self) -> JudgeNet:
+        """The network, ready to use (dropout is off)."""
+        net = JudgeNet(self.data.height, self.data.width, len(self.data.classes))
+        net.load_state_dict(dict(self.weights))
+        return net.eval().requires_grad_(False)
+
+    @cached_property
+    def hash(self) -> str:
+        """Names the judge: 12 hex digits of the SHA-256 of its weights."""
+        content = hashlib.sha256()
+        for name in sorted(self.weights):
+            array = self.weights[name].detach().cpu().float().contiguous().numpy()
+            content.update(name.encode() + str(array.shape).encode() + array.tobytes())
+        return content.hexdigest()[:12]
+
+    @torch.inference_mode()
+    def features(self, images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Features:
+        """Both kinds of features of images in [0, 1]: float32 [n, d] each, on the device.
+
+        Args:
+            images: float [n, h, w] or [n, 1, h, w].
+            device: where to compute.
+
+        Raises:
+            InputError: the images' size is not the judge's.
+        """
+        x = torch.as_tensor(images, dtype=torch.float32)
+        x = x[:, None] if x.ndim == 3 else x
+        if tuple(x.shape[2:]) != (self.data.height, self.data.width):
+            raise InputError(
+                f"the judge sees {self.data.height}x{self.data.width} images, "
+                f"these are {x.shape[2]}x{x.shape[3]}"
+            )
+        net = self.net.to(device)
+        parts = [net.embed(net.pad(part.to(device))) for part in x.split(PART)]
+        return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes the judge folder; a judge that is there already is replaced."""
+        folder = Path(folder)
+        config = {"format": FORMAT, "judge": self.hash, "data": asdict(self.data), **self.record}
+        weights = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.weights.items()
+        }
+        with atomic(folder / CONFIG) as aside:
+            write_json(aside, config)
+            with atomic(folder / WEIGHTS) as file:
+                try:
+                    save_file(weights, file, metadata={"judge": self.hash})
+                except SafetensorError as error:  # how it reports a full disk
+                    raise OSError(str(error)) from error
+        return folder
+
+
+def load_judge(folder: Path | str) -> Judge:
+    """Reads a judge folder.
+
+    Raises:
+        InputError: it is absent or damaged, or its weights are not those that its config names.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"judge folder not found: {folder}")
+    config = read_json(folder / CONFIG, "judge config")
+    try:
+        if config["format"] != FORMAT:
+            raise InputError(f"it has format {config['format']}, this version reads {FORMAT}")
+        data, expected = DataInfo(**config["data"]), config["judge"]
+        weights = load_file(folder / WEIGHTS)
+        known = ("format", "judge", "data")
+        record = {name: value for name, value in config.items() if name not in known}
+        judge = Judge(weights, data, json.loads(json.dumps(record)))
+        judge.net  # noqa: B018 - builds it, which checks names and shapes
+    except Exception as error:  # what the parsers raise on damaged files is an open list
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{folder} is no judge, or a damaged one: {reason}") from error
+    if judge.hash != expected:
+        raise InputError(f"{folder}: the weights are not those of judge {expected}")
+    return judge
+
+
+def shipped_judge(data: DataInfo) -> Judge | None:
+    """The judge that comes with the package for a data set, if there is one that fits."""
+    folder = SHIPPED / SEES.get(data.name, "")
+    if data.name not in SEES or not folder.is_dir():
+        return None
+    judge = load_judge(folder)
+    same = (judge.data.height, judge.data.width, len(judge.data.classes))
+    return judge if same == (data.height, data.width, len(data.classes)) else None
+
+
+def find_judge(data: DataInfo, folder: Path | str | None = None) -> Judge:
+    """The judge in a folder or, if none is named, the shipped one.
+
+    Raises:
+        InputError: there is none for this data, or it sees images of another size.
+    """
+    judge = load_judge(folder) if folder else shipped_judge(data)
+    if judge is None:
+        raise InputError(
+            f"no judge for {data.name} ships with the package: train one with 'scalespace train "
+            f"judge --data {data.name} --out FOLDER' and pass --judge FOLDER"
+        )
+    if (judge.data.height, judge.data.width) != (data.height, data.width):
+        raise InputError(
+            f"the judge sees {judge.data.height}x{judge.data.width} images, those of {data.name} "
+            f"are {data.height}x{data.width}"
+        )
+    return judge

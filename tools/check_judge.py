@@ -1,0 +1,58 @@
+"""The shipped judge's accuracy on MNIST's test part, from its weights alone.
+
+Imports nothing of the package: the network is written out as the seed series lists it.
+
+    python tools/check_judge.py FOLDER_OF_MNIST_RAW
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+WEIGHTS = Path(__file__).parents[1] / "src/scalespace/evaluation/judges/mnist/model.safetensors"
+
+
+def idx(folder: Path, name: str) -> np.ndarray:
+    """The bytes of an IDX file behind its header, which has one int32 for each dimension."""
+    path, packed = folder / name, folder / f"{name}.gz"
+    content = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
+    shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+
+
+def main(folder: Path) -> None:
+    layers = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2d(2, 2),
+        nn.Conv2d(8, 16, 3, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2d(2, 2),
+        nn.Conv2d(16, 32, 3, padding="same"),
+        nn.ReLU(),
+        nn.AvgPool2d(4, 4),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(128, 10),
+    )
+    model = nn.ModuleDict({"layers": layers})
+    model.load_state_dict(load_file(WEIGHTS))
+    model.eval()
+    images = torch.from_numpy(idx(folder, "t10k-images-idx3-ubyte").copy())[:, None] / 255
+    labels = torch.from_numpy(idx(folder, "t10k-labels-idx1-ubyte").astype(np.int64))
+    with torch.inference_mode():
+        answers = layers(nn.functional.pad(images, (2, 2, 2, 2))).argmax(dim=1)
+    share = float((answers == labels).double().mean())
+    count = sum(p.numel() for p in model.parameters())
+    print(f"{count:,} parameters, {share:.2%} of {len(labels):,} test images")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
