@@ -11,6 +11,7 @@ VERBS = {
     "study": "train, sample, score and time methods over several seeds, and write the report",
     "train": "train one method",
     "sample": "make images with a trained method",
+    "reconstruct": "send images through a trained autoencoder and back",
     "evaluate": "score a samples file against real data",
     "bench": "time trained methods",
     "plot": "draw one figure of a study",

@@ -6,20 +6,21 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
-from scalespace.config import BenchConfig, CASConfig
+from scalespace.config import BenchConfig, CASConfig, Config
 from scalespace.data import load, read_samples, write_samples
-from scalespace.errors import InputError
-from scalespace.methods import get_method
+from scalespace.errors import InputError, unknown
+from scalespace.methods import METHODS, get_method
 from scalespace.model import Model, benchmark, train
 from scalespace.presets import build
-from scalespace.settings import load_config
+from scalespace.settings import load_config, make_training
+from scalespace.stages.judge import JUDGE
 from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
 
 Build = Callable[[ArgumentParser], None]
@@ -91,7 +92,9 @@ def _study(options: Namespace, given: dict[str, Any]) -> None:
 
 
 def _train_options(parser: ArgumentParser) -> None:
-    parser.add_argument("method", help="what to train: scalespace models lists the methods")
+    parser.add_argument(
+        "method", help="what to train: scalespace models lists the methods; or judge"
+    )
     parser.add_argument("--preset", default="default", help="quick, default, paper or a YAML file")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
     parser.add_argument("--out", required=True, help="the model folder to write")
@@ -104,11 +107,18 @@ def _train_options(parser: ArgumentParser) -> None:
 
 
 def _train(options: Namespace, given: dict[str, Any]) -> None:
-    method = get_method(options.method)
     config = load_config(options.preset, opt.config_fields(given))
     out = Path(options.out)
     trainings = Path(options.trainings or out / "trainings")
+    if options.method == JUDGE.name:
+        _train_judge(options, config, out, trainings)
+        return
+    if options.method not in METHODS:
+        raise unknown("method", options.method, [*METHODS, JUDGE.name])
+    method = get_method(options.method)
     splits = load(config.data, options.data_dir)
+    for each in method.stages:  # what does not fit is refused before anything is trained
+        make_training(config, each, options.seed, splits.info).build()
     model = train(method.name, splits, config, trainings, options.seed, _runtime(options))
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # one of several processes that train together; the first one writes
@@ -117,6 +127,22 @@ def _train(options: Namespace, given: dict[str, Any]) -> None:
         seconds, loss = stage.record["seconds"], stage.record["val_loss"]
         _note(f"{name}: {seconds:.0f} s of training, validation loss {loss:.4f}")
     print(f"model: {out}")
+
+
+def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path) -> None:
+    from scalespace.training.judge import train_judge
+
+    if options.seed < 0:
+        raise InputError(f"--seed must be at least 0, got {options.seed}")
+    splits = load(config.data, options.data_dir)
+    training = make_training(config, JUDGE, options.seed, splits.info)
+    judge = train_judge(training, splits, trainings, _runtime(options))
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
+    judge.save(out)
+    shares = ", ".join(f"{share:.2%} of {part}" for part, share in judge.record["accuracy"].items())
+    _note(f"judge {judge.hash}: reads {shares} images")
+    print(f"judge: {out}")
 
 
 def _sample_options(parser: ArgumentParser) -> None:
@@ -162,12 +188,53 @@ def _sample(options: Namespace, given: dict[str, Any]) -> None:
     print(f"{len(labels)} images: {options.out}")
 
 
+def _reconstruct_options(parser: ArgumentParser) -> None:
+    parser.add_argument("model", help="a model folder of a method with an autoencoder")
+    parser.add_argument("--samples", help="a samples file (default: the data's test images)")
+    parser.add_argument("--out", required=True, help="the samples file to write (.npz)")
+    parser.add_argument("--grid", help="also a picture: originals above their reconstructions")
+    _data_dir_option(parser)
+    _runtime_options(parser, training=False)
+
+
+def _reconstruct(options: Namespace, given: dict[str, Any]) -> None:
+    import numpy as np
+
+    from scalespace.evaluation.controls import FLOOR, control
+    from scalespace.figures.grids import save_grid
+
+    _suffix("--out", options.out, ".npz")
+    _suffix("--grid", options.grid, ".png", ".jpg", ".webp")
+    model = Model.load(options.model, _runtime(options).torch_device)
+    if options.samples:
+        originals = read_samples(options.samples)
+    else:
+        splits = load(model.data.name, options.data_dir)
+        originals = control(FLOOR, splits, len(splits.test()))
+    rebuilt = model.reconstruct(originals)
+    write_samples(options.out, rebuilt)
+    if options.grid:
+        columns = min(10, len(rebuilt))
+        shown = [part.images[: 100 // columns * columns] for part in (originals, rebuilt)]
+        shown = [part[: len(part) // columns * columns] for part in shown]
+        rows = [part.reshape(-1, columns, *part.shape[1:]) for part in shown]
+        both = np.stack(rows, axis=1)  # a row of originals, then the same images rebuilt
+        save_grid(options.grid, both.reshape(-1, *both.shape[3:]), columns)
+    error = float(np.square(rebuilt.images - originals.images).mean())
+    print(f"{len(rebuilt)} images, mean squared error {error:.5f}: {options.out}")
+
+
 def _evaluate_options(parser: ArgumentParser) -> None:
     parser.add_argument("samples", help="a samples file (.npz)")
     parser.add_argument("--data", help="the real data set (default: the one the file names)")
-    parser.add_argument("--metrics", default="cas", help="which, as in cas")
     parser.add_argument(
-        "--controls", action="store_true", help="also score real images, as many, and down and up"
+        "--metrics", default="cas", help="which, as in cas,fd,kid,prdc,copies (default: cas)"
+    )
+    parser.add_argument(
+        "--judge", help="folder of the judge for fd, kid and prdc (default: the shipped one)"
+    )
+    parser.add_argument(
+        "--controls", action="store_true", help="also score as many real images, and control sets"
     )
     parser.add_argument("--classifiers", type=int, help="short for --cas.classifiers")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -177,9 +244,11 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 
 def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.evaluation.controls import CONTROLS, control
-    from scalespace.evaluation.evaluate import evaluate
+    from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR, control
+    from scalespace.evaluation.evaluate import Real, check_metrics, evaluate
 
+    metrics = options.metrics.replace(" ", "").split(",")
+    check_metrics(metrics)
     samples = read_samples(options.samples)
     data = options.data or samples.meta.get("data")
     if not isinstance(data, str):
@@ -187,34 +256,57 @@ def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
     fields = dict(given.get("cas", {}))
     if options.classifiers is not None:
         fields["classifiers"] = options.classifiers
-    config: CASConfig = build(CASConfig, fields)
     runtime = _runtime(options)
-    splits = load(data, options.data_dir)
-    sets = {"samples": samples}
-    if options.controls:
-        sets |= {name: control(name, splits, len(samples)) for name in CONTROLS}
-    found = {
-        name: evaluate(
-            one,
-            splits,
-            options.metrics.split(","),
-            config,
-            device=runtime.torch_device,
-            progress=runtime.progress and not options.json,
-        )
-        for name, one in sets.items()
-    }
+    real = Real(
+        load(data, options.data_dir),
+        build(CASConfig, fields),
+        options.judge,
+        runtime.torch_device,
+        runtime.progress and not options.json,
+    )
+    found = {"samples": evaluate(samples, real, metrics, floor=True)}
+    for name in {**CONTROLS, **FEATURE_CONTROLS} if options.controls else ():
+        fitting = [m for m in metrics if name in (CONTROLS if m == "cas" else FEATURE_CONTROLS)]
+        if fitting and name != FLOOR:  # which stands beside the samples' own figures already
+            found[name] = evaluate(control(name, real.splits, len(samples)), real, fitting)
     if options.json:
         out = {"file": options.samples, "data": data, **found.pop("samples"), **found}
         print(json.dumps(out, indent=2))
         return
     for name, measures in found.items():
-        for metric, value in measures.items():
-            score = f"{metric} {value[metric]:.4f} ± {value['sd']:.4f}"
-            print(f"{name}: {score} (n {value['n']}, tested on {data})")
+        for metric, result in measures.items():
+            print(f"{name}: {_told(metric, result)}")
+    splits = real.splits
     per_class = found["samples"].get("cas", {}).get("per_class", [])
     for label, share in zip(splits.train.classes, per_class, strict=False):
         print(f"  class {label}: {'no test images' if share is None else f'{share:.4f}'}")
+
+
+def _told(metric: str, result: dict[str, Any]) -> str:
+    """The result of one metric in a line."""
+    from scalespace.evaluation.evaluate import METRICS
+
+    figures = "; ".join(_figures(METRICS[metric].figures, result))
+    about = [f"n {result['n']:,}"]
+    if "reference_n" in result:
+        about.append(f"against {result['reference_n']:,} training images")
+    if "judge" in result:
+        about.append(f"judge {result['judge']}")
+    line = f"{figures} ({', '.join(about)})"
+    if "floor" in result:
+        floor = "; ".join(_figures(METRICS[metric].figures, result["floor"]))
+        line += f"; {result['floor']['n']:,} real test images: {floor}"
+    return line
+
+
+def _figures(figures: dict[str, str], result: dict[str, Any]) -> Iterator[str]:
+    for name, title in figures.items():
+        text = f"{title} {result[name]:.4f}"
+        if "low" in result:
+            text += f" [{result['low']:.4f} to {result['high']:.4f}]"
+        elif "sd" in result:
+            text += f" ± {result['sd']:.4f}"
+        yield text
 
 
 def _bench_options(parser: ArgumentParser) -> None:
@@ -247,14 +339,17 @@ def _bench(options: Namespace, given: dict[str, Any]) -> None:
 
 def _plot_options(parser: ArgumentParser) -> None:
     parser.add_argument("figure", help="its name; a wrong one lists them")
-    parser.add_argument("study", help="a study's folder")
+    parser.add_argument(
+        "folder", help="a study's; for a judge's figures also a judge's, for a vae's a model's"
+    )
     parser.add_argument("--out", required=True, help="the picture to write (.png, .svg or .pdf)")
+    _data_dir_option(parser)
 
 
 def _plot(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.study.figures import render
 
-    render(Path(options.study), options.figure, Path(options.out))
+    render(Path(options.folder), options.figure, Path(options.out), options.data_dir)
     print(f"figure: {options.out}")
 
 
@@ -264,8 +359,6 @@ def _models_options(parser: ArgumentParser) -> None:
 
 
 def _models(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.methods import METHODS
-
     if options.model is None:
         about = [
             {
@@ -344,6 +437,7 @@ _VERBS: dict[str, tuple[Build, Act]] = {
     "study": (_study_options, _study),
     "train": (_train_options, _train),
     "sample": (_sample_options, _sample),
+    "reconstruct": (_reconstruct_options, _reconstruct),
     "evaluate": (_evaluate_options, _evaluate),
     "bench": (_bench_options, _bench),
     "plot": (_plot_options, _plot),

@@ -2,17 +2,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import tiny
 from scalespace.config import Config
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.methods import METHODS
-from scalespace.study.plan import Plan, make_plan
+from scalespace.evaluation import judge as judges
+from scalespace.evaluation.judge import Judge
+from scalespace.methods import METHODS, stages
+from scalespace.nets.judge import JudgeNet
+from scalespace.study.plan import Plan, Unit, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
+EVERY = ("cas", "fd", "kid", "prdc", "copies")
 
 
 def plan(config: Config = tiny.CONFIG, data: DataInfo = INFO) -> Plan:
@@ -24,6 +31,11 @@ def base() -> Plan:
     return plan()
 
 
+def changed(**fields: Any) -> Config:
+    """The tiny config with fields of its study changed."""
+    return replace(tiny.CONFIG, study=replace(tiny.CONFIG.study, **fields))
+
+
 def ids(made: Plan, *kinds: str) -> set[str]:
     return {unit.id for unit in made.units if unit.kind in kinds}
 
@@ -32,18 +44,27 @@ def names(made: Plan, kind: str) -> list[str]:
     return [unit.name for unit in made.units if unit.kind == kind]
 
 
-KINDS = ("train", "sample", "real", "score", "bench")
+KINDS = ("train", "sample", "real", "score", "inspect", "bench")
+
+
+def stages_of(*methods: str) -> set[str]:
+    """All that is trained for methods."""
+    return {stage.name for method in methods for stage in METHODS[method].stages}
 
 
 def test_a_stage_is_trained_once_a_seed() -> None:
     made = base()
-    stages = {stage.name for method in METHODS.values() for stage in method.stages}
-    expected = {f"{stage}-seed{seed}" for stage in stages for seed in (0, 1)}
+    expected = {f"{stage}-seed{seed}" for stage in stages_of(*METHODS) for seed in (0, 1)}
     assert set(names(made, "train")) == expected
     assert len(names(made, "train")) == len(expected)
-    small = next(unit for unit in made.units if unit.name == "small-seed0" and unit.kind == "train")
-    users = [u.name for u in made.units if u.kind == "sample" and small in u.needs]
-    assert sorted(users) == ["cascaded-seed0", "small-seed0"]
+
+    def users(stage: str, kind: str) -> list[str]:
+        trained = next(u for u in made.units if u.name == f"{stage}-seed0" and u.kind == "train")
+        return sorted(u.name for u in made.units if u.kind == kind and trained in u.needs)
+
+    assert users("small", "sample") == ["cascaded-seed0", "small-seed0"]
+    assert users("vae", "sample") == ["latent-flow-seed0", "latent-seed0", "vae-seed0"]
+    assert users("vae", "train") == ["latent-flow-seed0", "latent-seed0"]
 
 
 def test_units_come_after_what_they_need() -> None:
@@ -56,15 +77,163 @@ def test_units_come_after_what_they_need() -> None:
 
 def test_what_is_scored() -> None:
     made = base()
-    controls = ["real", "real-down-up"]
-    pooled = [name for method in METHODS for name in (method, f"{method}-seed0", f"{method}-seed1")]
+    controls = ["cas-real", "cas-real-down-up"]
+    pooled = [
+        f"cas-{name}"
+        for method in METHODS
+        for name in (method, f"{method}-seed0", f"{method}-seed1")
+    ]
     assert names(made, "score") == controls + pooled
     for unit in made.units:
         if unit.kind == "score" and unit.inputs["method"] in METHODS:
             seeds = [need.inputs["seed"] for need in unit.needs]
             assert seeds == ([0, 1] if unit.inputs["seed"] is None else [unit.inputs["seed"]])
     one = plan(replace(tiny.CONFIG, study=replace(tiny.CONFIG.study, seeds=(4,))))
-    assert names(one, "score") == [*controls, *METHODS]
+    assert names(one, "score") == [*controls, *(f"cas-{method}" for method in METHODS)]
+
+
+def scores(made: Plan) -> dict[str, list[str]]:
+    """What each metric is measured of."""
+    found: dict[str, list[str]] = {}
+    for unit in made.units:
+        if unit.kind == "score":
+            found.setdefault(unit.inputs["metric"], []).append(unit.inputs["method"])
+    return found
+
+
+def test_several_metrics() -> None:
+    made = plan(changed(metrics=EVERY, methods=("small", "vae"), seeds=(3,)))
+    cas = ["real", "real-down-up"]
+    seen = ["real-test", "real-down-up", "pixel-noise"]
+    every = [*seen, "small", "vae", "vae-reconstruction"]
+    assert {metric: sorted(of) for metric, of in scores(made).items()} == {
+        "cas": sorted([*cas, "small", "vae"]),
+        **{metric: sorted(every) for metric in EVERY[1:]},
+    }
+    assert names(made, "real") == ["real", "real-down-up", "real-test", "pixel-noise"]
+    only_fd = plan(changed(metrics=("fd",), methods=("small",)))
+    assert names(only_fd, "real") == seen
+    assert set(scores(only_fd)) == {"fd"}
+    assert names(only_fd, "train") == ["small-seed0", "small-seed1", "judge-seed0"]
+
+
+def test_an_autoencoders_own_floor() -> None:
+    """The test images through it, of the first seed: nothing that it decodes comes nearer."""
+    made = plan(changed(metrics=("cas", "fd"), methods=("latent", "small"), seeds=(3, 4)))
+    [unit] = [unit for unit in made.units if unit.kind == "reconstruct"]
+    assert unit.name == "vae-reconstruction"
+    assert [need.name for need in unit.needs] == ["vae-seed3", "real-test"]
+    users = [one.name for one in made.units if unit in one.needs]
+    assert users == ["fd-vae-reconstruction"]
+    # which only a study that compares with the training images has a use for
+    for config in (
+        changed(),
+        changed(methods=("vae",)),
+        changed(metrics=("fd",), methods=("small",)),
+    ):
+        assert names(plan(config), "reconstruct") == []
+
+
+@pytest.mark.parametrize(
+    "metrics", [("cas", "fid"), ("",), ("CAS",)], ids=["fid", "empty", "upper case"]
+)
+def test_unknown_metric(metrics: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="unknown metric"):
+        plan(changed(metrics=metrics))
+
+
+def test_no_cas_of_images_without_classes() -> None:
+    """Their labels say nothing of them; every other metric applies."""
+    blind = replace(
+        changed(metrics=EVERY, methods=("vae", "latent", "small")),
+        process=replace(tiny.PROCESS, labels=False),
+    )
+    found = scores(plan(blind))
+    assert set(found["cas"]) == {"real", "real-down-up", "vae"}
+    for metric in EVERY[1:]:
+        assert {"vae", "latent", "small"} <= set(found[metric])
+    normal = replace(blind, autoencoder=replace(tiny.AUTOENCODER, prior="normal"))
+    assert set(scores(plan(normal))["cas"]) == {"real", "real-down-up"}
+
+
+# The judge
+
+
+def judge(folder: Path, side: int = 12, seed: int = 0) -> Judge:
+    """A judge that is not trained, written to a folder."""
+    torch.manual_seed(seed)
+    weights = JudgeNet(side, side, 3).state_dict()
+    made = Judge(weights, replace(INFO, height=side, width=side), {})
+    made.save(folder)
+    return made
+
+
+def judged(made: Plan) -> list[Unit]:
+    return [u for u in made.units if u.kind == "score" and u.inputs["metric"] in EVERY[1:4]]
+
+
+def test_a_judge_is_trained_where_none_ships() -> None:
+    made = plan(changed(metrics=EVERY, methods=("small",)))
+    assert names(made, "train") == ["small-seed0", "small-seed1", "judge-seed0"]
+    [training] = [unit for unit in made.units if unit.name == "judge-seed0"]
+    assert training.inputs["training"] == made.training("judge", 0).identity
+    for unit in made.units:
+        if unit.kind == "score":
+            assert (training in unit.needs) == (unit.inputs["metric"] in ("fd", "kid", "prdc"))
+    # another training of it means other distances, and the same CAS
+    other = replace(tiny.CONFIG, stages={**tiny.STAGES, "judge": {"train": {"epochs": 1}}})
+    study = changed(metrics=EVERY, methods=("small",)).study
+    renewed = ids(made, "score") - ids(plan(replace(other, study=study)), "score")
+    assert renewed == {unit.id for unit in judged(made)}
+
+
+def test_none_is_trained_for_metrics_that_need_none() -> None:
+    made = plan(changed(metrics=("cas", "copies")))
+    assert "judge-seed0" not in names(made, "train")
+    assert "judge" not in names(made, "inspect")
+
+
+def test_a_judge_of_ones_own(tmp_path: Path) -> None:
+    ours = judge(tmp_path / "ours")
+    made = plan(changed(metrics=EVERY, methods=("small",), judge=str(tmp_path / "ours")))
+    assert names(made, "train") == ["small-seed0", "small-seed1"]
+    assert {unit.inputs["judge"] for unit in judged(made)} == {ours.hash}
+    another = judge(tmp_path / "another", seed=1)
+    assert another.hash != ours.hash
+    other = plan(changed(metrics=EVERY, methods=("small",), judge=str(tmp_path / "another")))
+    assert ids(made, "score") - ids(other, "score") == {unit.id for unit in judged(made)}
+    # its folder is no part of a result's name
+    judge(tmp_path / "moved")
+    moved = plan(changed(metrics=EVERY, methods=("small",), judge=str(tmp_path / "moved")))
+    assert ids(moved, *KINDS) == ids(made, *KINDS)
+    with pytest.raises(InputError, match="judge folder not found"):
+        plan(changed(metrics=EVERY, judge=str(tmp_path / "none")))
+
+
+def test_a_judge_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges, "SHIPPED", tmp_path)
+    ours = judge(tmp_path / "mnist")
+    made = plan(changed(metrics=EVERY, methods=("small",)))
+    assert names(made, "train") == ["small-seed0", "small-seed1"]
+    assert {unit.inputs["judge"] for unit in judged(made)} == {ours.hash}
+    [own] = [unit for unit in made.units if (unit.kind, unit.name) == ("inspect", "judge")]
+    assert own.needs == ()
+    # for other data, or a size that it does not see, one is trained
+    for data in (replace(INFO, name="fashion"), replace(INFO, height=16)):
+        own_judge = plan(changed(metrics=EVERY, methods=("vae",)), data)
+        assert "judge-seed0" in names(own_judge, "train")
+
+
+def test_what_is_looked_into() -> None:
+    """What shows something of itself, with the first seed alone."""
+    assert names(base(), "inspect") == ["vae"]
+    made = plan(changed(metrics=("kid",), methods=("latent",), seeds=(5, 6)))
+    assert sorted(names(made, "inspect")) == ["judge", "vae"]
+    vae, own = [unit for unit in made.units if unit.kind == "inspect"]
+    assert [need.name for need in vae.needs] == ["vae-seed5"]
+    assert [need.name for need in own.needs] == ["judge-seed5"]
+    assert names(plan(changed(methods=("small",))), "inspect") == []
+    assert "judge" in stages()
 
 
 def test_time_is_measured_alone_and_of_all_methods_together() -> None:
@@ -78,7 +247,7 @@ def test_time_is_measured_alone_and_of_all_methods_together() -> None:
 def test_some_methods_only() -> None:
     config = replace(tiny.CONFIG, study=replace(tiny.CONFIG.study, methods=("small",), seeds=(0,)))
     assert names(plan(config), "train") == ["small-seed0"]
-    assert names(plan(config), "score") == ["real", "real-down-up", "small"]
+    assert names(plan(config), "score") == ["cas-real", "cas-real-down-up", "cas-small"]
 
 
 def test_ids_are_the_same_every_time() -> None:
@@ -89,13 +258,47 @@ def test_ids_are_the_same_every_time() -> None:
 
 
 C = tiny.CONFIG
-CHANGES: dict[str, tuple[Config, set[str]]] = {
-    "net": (replace(C, net=replace(C.net, residual=True)), {"train", "sample", "score", "bench"}),
-    "process": (
-        replace(C, process=replace(C.process, states=4)),
-        {"train", "sample", "score", "bench"},
+DIFFUSION = {"baseline", "small", "upscaler", "latent", "latent-flow"}
+# what is changed, and the stages that are trained anew for it
+TRAININGS: dict[str, tuple[Config, set[str]]] = {
+    "net": (replace(C, net=replace(C.net, residual=True)), DIFFUSION),
+    "process": (replace(C, process=replace(C.process, states=4)), DIFFUSION),
+    "labels": (replace(C, process=replace(C.process, labels=False)), DIFFUSION),
+    # the flow stage predicts what it predicts
+    "predict": (
+        replace(C, process=replace(C.process, predict="x0")),
+        DIFFUSION - {"latent-flow"},
     ),
-    "train": (replace(C, train=replace(C.train, lr=1e-4)), {"train", "sample", "score", "bench"}),
+    "train": (replace(C, train=replace(C.train, validate_images=14)), stages_of(*METHODS)),
+    # what is learnt of another autoencoder's latents is another training, too
+    "autoencoder": (
+        replace(C, autoencoder=replace(C.autoencoder, beta=0.7)),
+        {"vae", "latent", "latent-flow"},
+    ),
+}
+
+
+@pytest.mark.parametrize("change", TRAININGS)
+def test_a_change_of_training_renews_what_it_matters_to_and_nothing_else(change: str) -> None:
+    config, renewed = TRAININGS[change]
+    after = plan(config)
+    gone = {unit.id for unit in base().units} - {unit.id for unit in after.units}
+
+    def renewed_of(kind: str) -> set[str]:
+        return {unit.name for unit in base().units if unit.kind == kind and unit.id in gone}
+
+    methods = {name for name in METHODS if stages_of(name) & renewed}
+    assert renewed_of("train") == {f"{stage}-seed{seed}" for stage in renewed for seed in (0, 1)}
+    assert renewed_of("sample") == {f"{name}-seed{seed}" for name in methods for seed in (0, 1)}
+    assert renewed_of("inspect") == renewed & {"vae"}
+    assert renewed_of("real") == set()
+    assert renewed_of("score") == {
+        f"cas-{name}{end}" for name in methods for end in ("", "-seed0", "-seed1")
+    }
+    assert renewed_of("bench") == {"seed0"}
+
+
+CHANGES: dict[str, tuple[Config, set[str]]] = {
     "images": (replace(C, study=replace(C.study, images=31)), {"sample", "real", "score"}),
     "cas": (replace(C, cas=replace(C.cas, epochs=9)), {"score"}),
     "bench": (replace(C, bench=replace(C.bench, productions=9)), {"bench"}),
@@ -106,16 +309,34 @@ CHANGES: dict[str, tuple[Config, set[str]]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_renews_what_it_matters_to_and_nothing_else(change: str) -> None:
     config, renewed = CHANGES[change]
+    changed = plan(config)
     for kind in KINDS:
-        before, after = ids(base(), kind), ids(plan(config), kind)
-        controls = {i for i in before if i.startswith("score-real")}
-        if kind == "score" and renewed >= {"train"}:
-            # real images are not trained
-            assert before & after == controls
-        elif kind in renewed:
+        before, after = ids(base(), kind), ids(changed, kind)
+        if kind in renewed:
             assert not before & after, (change, kind)
         else:
             assert before == after, (change, kind)
+
+
+SAMPLING = {
+    "sampler": ({"process": replace(C.process, sampler="ddim")}, DIFFUSION - {"latent-flow"}),
+    "x0": ({"process": replace(C.process, x0="none")}, DIFFUSION),
+    "prior": ({"autoencoder": replace(C.autoencoder, prior="normal")}, {"vae"}),
+}
+
+
+@pytest.mark.parametrize("change", SAMPLING)
+def test_another_way_of_sampling_trains_nothing_again(change: str) -> None:
+    fields, matters = SAMPLING[change]
+    after = plan(replace(C, **fields))  # type: ignore[arg-type]
+    assert ids(after, "train", "inspect", "real") == ids(base(), "train", "inspect", "real")
+    gone = {unit.id for unit in base().units} - {unit.id for unit in after.units}
+    sampled = {u.inputs["method"] for u in base().units if u.kind == "sample" and u.id in gone}
+    users = {name for name in METHODS if stages_of(name) & matters}
+    # what is made in an autoencoder's latents may count its prior as well, which changes nothing
+    assert users - {"latent", "latent-flow"} <= sampled <= users
+    assert change == "prior" or sampled == users
+    assert not ids(after, "bench") & ids(base(), "bench")
 
 
 def test_other_data_renew_everything() -> None:
@@ -124,18 +345,18 @@ def test_other_data_renew_everything() -> None:
 
 
 def test_a_change_of_one_stage_leaves_the_others() -> None:
-    config = replace(C, stages={"upscaler": {"train": {"epochs": 5}}})
-    before, after = ids(base(), *KINDS), ids(plan(config), *KINDS)
-    renewed = {unit.id for unit in base().units if unit.id not in before & after}
-    assert {i.split("-")[1] for i in renewed if i.startswith("train")} == {"upscaler"}
-    assert {i.split("-")[1] for i in renewed if i.startswith(("sample", "score"))} == {"cascaded"}
+    config = replace(C, stages={**C.stages, "upscaler": {"train": {"epochs": 5}}})
+    after = ids(plan(config), *KINDS)
+    renewed = [unit for unit in base().units if unit.id not in after]
+    assert {u.inputs["stage"] for u in renewed if u.kind == "train"} == {"upscaler"}
+    assert {u.inputs["method"] for u in renewed if u.kind in ("sample", "score")} == {"cascaded"}
 
 
 def test_another_seed_keeps_what_is_done() -> None:
-    more = replace(C, study=replace(C.study, seeds=(0, 1, 2)))
-    for kind in ("train", "sample", "real"):
-        assert ids(base(), kind) < ids(plan(more), kind) or kind == "real"
-    assert ids(base(), "real", "bench") == ids(plan(more), "real", "bench")
+    more = plan(replace(C, study=replace(C.study, seeds=(0, 1, 2))))
+    for kind in ("train", "sample"):
+        assert ids(base(), kind) < ids(more, kind)
+    assert ids(base(), "real", "inspect", "bench") == ids(more, "real", "inspect", "bench")
 
 
 def test_unknown_method() -> None:

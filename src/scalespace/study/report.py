@@ -12,13 +12,16 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from scalespace.evaluation.controls import CONTROLS
+from scalespace.config import Recipe
+from scalespace.evaluation.controls import CONTROLS, TITLES
 from scalespace.figures.grids import tile
 from scalespace.figures.picture import DARK, LIGHT, Picture
 from scalespace.files import write_text
-from scalespace.study import findings, table
+from scalespace.study import cells, findings, table
 from scalespace.study.figures import FIGURES, color
+from scalespace.study.quality import make_quality
 from scalespace.study.results import Results
+from scalespace.study.views import encoders_of_study, judge_of_study
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
@@ -31,6 +34,7 @@ class Card:
     light: str
     dark: str
     strip: str
+    alt: str
     score: str
     spread: str
     difference: str
@@ -63,6 +67,7 @@ def page(results: Results) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     environment.filters["image"] = image
+    environment.filters["cosine_alone"] = _cosine_alone
     study = results.study
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
@@ -71,8 +76,12 @@ def page(results: Results) -> str:
         remarks=findings.remarks(results),
         warnings=findings.warnings(results),
         missing=findings.missing(results),
-        cards=[_card(results, name) for name in results.titles],
+        cards=[_card(results, name) for name in _on_cards(results)],
+        has_cas=findings.has_cas(results),
         table=table.make_table(results),
+        quality=make_quality(results),
+        judge=judge_of_study(results),
+        encoders=encoders_of_study(results),
         figures={name: figure(results) for name, figure in FIGURES.items()},
         recipes=_yaml(study.details["recipes"]),
         config=_yaml(study.details["config"]),
@@ -93,36 +102,63 @@ def image(picture: Picture) -> Markup:
     )
 
 
+def _on_cards(results: Results) -> dict[str, str]:
+    """What has a card: all that CAS scores or, without it, all that is measured."""
+    return results.titles if findings.has_cas(results) else results.measured
+
+
 def _card(results: Results, name: str) -> Card:
-    study, score = results.study, results.scores.get(name)
+    study, title = results.study, _on_cards(results)[name]
     shade = color(results, name)
     methods = [method for method in study.methods if method.name == name]
-    difference, facts = "", []
+    of_classes = name != "pixel-noise" and all(method.conditional for method in methods)
+    score, spread, difference = _score(results, name)
+    facts = []
+    if findings.has_cas(results) and (fd := results.figure("fd", name)):
+        ratio = findings.ratio_to_floor(results, name)
+        floor = f", {cells.times(ratio)} × floor" if ratio is not None else ""
+        facts.append(f"FD {cells.digits(fd['value'])}{floor}")
     for method in methods:
-        control = results.control(method)
-        if score and control in results.scores:
-            gap = table.signed(score.mean - results.scores[control].mean)
-            difference = f"{gap} to {CONTROLS[control]}"
-        facts.append(f"{method.calls} network calls")
+        facts.append(f"{method.calls} network call{'' if method.calls == 1 else 's'}")
         if (macs := results.value("macs", method=name)) is not None:
             facts.append(f"{macs / 1e6:,.0f} M multiply-adds")
         if (latency := results.value("latency_median", method=name)) is not None:
-            facts.append(f"{table.milliseconds(latency)} ms")
+            facts.append(f"{cells.milliseconds(latency)} ms")
     return Card(
-        title=results.titles[name],
+        title=title,
         light=LIGHT.color(shade),
         dark=DARK.color(shade),
         strip=_strip(results, name),
-        score=f"{score.mean:.4f}" if score else table.NONE,
-        spread=f"± {score.sd:.4f}" if score and len(score.accuracy) > 1 else "",
-        difference=difference if methods else "control",
+        alt=f"One image for each of the first classes, {title}" if of_classes else f"{title}",
+        score=score,
+        spread=spread,
+        difference=difference if methods else f"control{f', {difference}' if difference else ''}",
         facts=tuple(facts),
     )
 
 
+def _score(results: Results, name: str) -> tuple[str, str, str]:
+    """A card's number, its spread, and how it stands to its control."""
+    if not findings.has_cas(results):
+        row, ratio = results.figure("fd", name), findings.ratio_to_floor(results, name)
+        value = f"FD {cells.digits(row['value'])}" if row else cells.NONE
+        return value, "", f"{cells.times(ratio)} × floor" if ratio is not None else ""
+    score = results.scores.get(name)
+    if score is None:
+        return cells.cas(results, name), "", ""
+    difference = ""
+    for method in results.study.methods:
+        control = results.control(method)
+        if method.name == name and control in results.scores:
+            gap = cells.signed(score.mean - results.scores[control].mean)
+            difference = f"{gap} to {CONTROLS[control]}"
+    spread = f"± {score.sd:.4f}" if len(score.accuracy) > 1 else ""
+    return f"{score.mean:.4f}", spread, difference
+
+
 def _strip(results: Results, name: str) -> str:
     """The first image of up to ten classes as a data URI; empty if there are none."""
-    seeds = [None] if name in CONTROLS else results.study.seeds
+    seeds = [None] if name in TITLES else results.study.seeds
     found = (results.examples(name, seed) for seed in seeds)
     images = next((examples for examples in found if examples is not None), None)
     if images is None:
@@ -131,6 +167,12 @@ def _strip(results: Results, name: str) -> str:
     buffer = io.BytesIO()
     tile(strip, -(-len(strip) // 2)).save(buffer, format="PNG")
     return _uri(buffer.getvalue())
+
+
+def _cosine_alone(recipes: dict[str, Any]) -> bool:
+    """Whether no process has another schedule than the cosine."""
+    processes = [recipe.process for recipe in recipes.values() if isinstance(recipe, Recipe)]
+    return all(process.schedule == "cosine" for process in processes)
 
 
 def _yaml(value: Any) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalespace.config import Config, Recipe
+from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
 from scalespace.data import read_samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.evaluation.controls import CONTROLS
+from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, TITLES
 from scalespace.files import read_bytes, read_json, read_text
 from scalespace.presets import build
 from scalespace.training.loop import read_metrics
@@ -28,30 +28,60 @@ FORMAT = 1
 REAL, REAL_DOWN_UP = "real", "real-down-up"
 EXAMPLES = 4  # images of each class that a report shows of a samples file
 
+RECIPES = {"diffusion": Recipe, "vae": AutoencoderRecipe, "judge": TrainRecipe}
+"""What a stage's recipe is, by its kind."""
+
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A method of the study: its name, its title in tables, network calls a sample, stages."""
+    """A method of the study: its name, its title in tables, network calls a sample, stages.
+
+    Args:
+        conditional: whether its images are of the classes asked for.
+    """
 
     name: str
     title: str
     doc: str
     calls: int
     stages: tuple[str, ...]
+    conditional: bool = True
 
 
 @dataclass(frozen=True)
 class StageInfo:
-    """A stage of the study: its process (`last_signal` is sqrt(alpha_bar) at its end) and size."""
+    """A stage of the study: its size and, if it is one, its process.
+
+    Args:
+        name: of the stage.
+        parameters: of its networks.
+        kind: diffusion, vae or judge.
+        needs: stages that it builds on; a diffusion stage with one works in its latents.
+        states: S of a process; 0 for what is none.
+        scale: images are taken down by it first.
+        conditioned: the network also sees the image at half the scale.
+        last_signal: sqrt(alpha_bar) at the process's end.
+        latent: shape of an autoencoder's latents.
+        conditional: whether it heeds the labels.
+    """
 
     name: str
-    states: int
-    scale: int
-    conditioned: bool
     parameters: int
-    last_signal: float
+    kind: str = "diffusion"
+    needs: tuple[str, ...] = ()
+    states: int = 0
+    scale: int = 1
+    conditioned: bool = False
+    last_signal: float = 0.0
+    latent: tuple[int, ...] = ()
+    conditional: bool = True
+
+    @property
+    def in_pixels(self) -> bool:
+        """Whether it is a process over images."""
+        return self.kind == "diffusion" and not self.needs
 
 
 @dataclass(frozen=True)
@@ -61,7 +91,7 @@ class Study:
     preset: str
     data: DataInfo
     config: Config
-    recipes: dict[str, Recipe]
+    recipes: dict[str, Any]
     methods: tuple[MethodInfo, ...]
     stages: tuple[StageInfo, ...]
     seeds: tuple[int, ...]
@@ -127,6 +157,42 @@ class Results:
     def titles(self) -> dict[str, str]:
         """The title of everything that is scored, by name: controls first, then methods."""
         return CONTROLS | {method.name: method.title for method in self.study.methods}
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """The title of everything that is compared with the training images, by name.
+
+        Controls first, the floor among them, then methods: none in a study of CAS alone.
+        """
+        if set(self.study.config.study.metrics) <= {"cas"}:
+            return {}
+        return FEATURE_CONTROLS | {method.name: method.title for method in self.study.methods}
+
+    @property
+    def reconstructions(self) -> dict[str, str]:
+        """The title of the test images through each autoencoder, by name: its own floor."""
+        if not self.measured:
+            return {}
+        return {
+            reconstruction(stage.name): f"Real test images through {stage.name}"
+            for stage in self.study.stages
+            if stage.kind == "vae"
+        }
+
+    def figure(self, metric: str, method: str, seed: int | None = None) -> Row | None:
+        """The row of a metric other than CAS: pooled over seeds, or of one seed alone."""
+        rows = self.find(metric, method=method, seed=seed)
+        return rows[-1] if rows and rows[-1]["value"] is not None else None
+
+    def seed_figures(self, metric: str, method: str) -> list[Row]:
+        """The same of each training seed alone; a study of one seed has only the pooled one."""
+        found = [self.figure(metric, method, seed) for seed in self.study.seeds]
+        return [row for row in found if row is not None]
+
+    def inspection(self, stage: str) -> dict[str, NDArray[Any]]:
+        """What a stage showed from inside: arrays by name; {} if the study has none of it."""
+        path = self._artefact("inspection", stage=stage)
+        return {} if path is None else _read_arrays(path)
 
     @cached_property
     def scores(self) -> dict[str, Score]:
@@ -209,7 +275,7 @@ class Results:
         return None if path is None else _read_trajectory(path, len(self.study.data.classes))
 
     def _read_examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
-        kind = "real_samples" if method in CONTROLS else "samples"
+        kind = "real_samples" if method in TITLES else "samples"
         path = self._artefact(kind, method=method, seed=seed)
         if path is None:
             return None
@@ -232,6 +298,11 @@ class Results:
         return self.folder / inside
 
 
+def reconstruction(stage: str) -> str:
+    """The name of the set of test images that an autoencoder has encoded and decoded."""
+    return f"{stage}-reconstruction"
+
+
 def sample_sd(values: NDArray[np.float64]) -> float:
     """Sample standard deviation; NaN for fewer than two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
@@ -242,13 +313,19 @@ def _read_study(path: Path) -> Study:
     try:
         if value["format"] != FORMAT:
             raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
+        stages = tuple(build(StageInfo, stage) for stage in value["stages"])
+        kinds = {stage.name: RECIPES[stage.kind] for stage in stages}
         return Study(
             preset=str(value["preset"]),
             data=build(DataInfo, value["data"]),
             config=build(Config, value["config"]),
-            recipes={name: build(Recipe, recipe) for name, recipe in value["recipes"].items()},
+            recipes={
+                name: build(kinds[name], recipe)
+                for name, recipe in value["recipes"].items()
+                if name in kinds
+            },
             methods=tuple(build(MethodInfo, method) for method in value["methods"]),
-            stages=tuple(build(StageInfo, stage) for stage in value["stages"]),
+            stages=stages,
             seeds=tuple(int(seed) for seed in value["seeds"]),
             machine=dict(value.get("machine") or {}),
             versions=dict(value.get("versions") or {}),
@@ -286,6 +363,20 @@ def _checked(row: Any, classes: int) -> Row:
             raise ValueError(f"confusion must be {classes} x {classes} numbers")
     row.setdefault("value", None)
     return row
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    content = read_bytes(path, "inspection")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if not all(array.dtype.kind in "iuf" for array in arrays.values()):
+            raise ValueError("it holds something that is no number")
+    # what the parsers of zip and npy raise on damaged bytes is an open list
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"inspection {path} is damaged: {reason}") from error
+    return arrays
 
 
 def _read_trajectory(path: Path, classes: int) -> Trajectory:

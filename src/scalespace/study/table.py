@@ -1,54 +1,49 @@
-"""Table 1 of the paper with this study's numbers, as cells and as Markdown."""
+"""Table 1 of the paper with this study's numbers, and both tables as Markdown."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from scalespace.evaluation.controls import CONTROLS
+from scalespace.study import cells
+from scalespace.study.cells import (
+    NONE,
+    Table,
+    TableRow,
+    markdown_lines,
+    method_of,
+    milliseconds,
+    plus_minus,
+    signed,
+)
 from scalespace.study.findings import (
     EMBEDDED_DATA,
     PAPER_CAS,
     PAPER_LATENCY_MS,
+    has_cas,
     headline,
     missing,
+    nearest,
     shows_paper,
     warnings,
 )
-from scalespace.study.results import MethodInfo, Results, sample_sd
-
-NONE = "–"
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """A label and a cell for each column; `paper` marks figures that are not this study's."""
-
-    label: str
-    cells: tuple[str, ...]
-    paper: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns by name and title, rows, and notes that say what the numbers are."""
-
-    names: tuple[str, ...]
-    titles: tuple[str, ...]
-    rows: tuple[TableRow, ...]
-    notes: tuple[str, ...]
+from scalespace.study.quality import make_quality
+from scalespace.study.results import Results, sample_sd
 
 
 def make_table(results: Results) -> Table:
-    """Table 1: a column for each control and method; what was not measured is a dash."""
-    titles = results.titles
+    """Table 1: a column for each control and method; what was not measured is a dash.
+
+    A study without CAS has the methods' costs alone.
+    """
+    with_cas = has_cas(results)
+    titles = results.titles if with_cas else {m.name: m.title for m in results.study.methods}
     cas, seeds = results.study.config.cas, len(results.study.seeds)
     m = f"{cas.classifiers} classifiers" if cas.classifiers > 1 else "one classifier"
     quality = [
-        _row(f"CAS, {m}", titles, lambda name: _cas(results, name)),
+        _row(f"CAS, {m}", titles, lambda name: cells.cas(results, name)),
         _row(f"CAS, {seeds} seeds each alone", titles, lambda name: _seed_cas(results, name)),
         _row("CAS above or below its control", titles, lambda name: _difference(results, name)),
     ]
@@ -59,70 +54,52 @@ def make_table(results: Results) -> Table:
     if shows_paper(results):
         orientation = ", for orientation" if results.study.data.name == EMBEDDED_DATA else ""
         where = f"paper (MNIST, 10,000 images{orientation})"
-        quality.insert(1, _row(f"CAS, {where}", titles, _paper_cas, paper=True))
-        cost.append(_row("Latency, mean (ms), paper (T4 GPU)", titles, _paper_latency, paper=True))
+        quality.insert(1, _row(f"CAS, {where}", titles, _paper_cas, "paper"))
+        cost.append(_row("Latency, mean (ms), paper (T4 GPU)", titles, _paper_latency, "paper"))
     cost += [
-        _row("Network calls a sample", titles, lambda name: _calls(results, name)),
-        _row("Multiply-adds a sample (millions)", titles, lambda name: _macs(results, name)),
-        _row("Parameters", titles, lambda name: _parameters(results, name)),
+        _row("Network calls a sample", titles, lambda name: cells.calls(results, name)),
+        _row("Multiply-adds a sample (millions)", titles, lambda name: cells.macs(results, name)),
+        _row("Parameters", titles, lambda name: cells.parameters(results, name)),
         _row("Images/s at the best batch size", titles, lambda name: _rate(results, name)),
         _row("Training, all stages, a seed (s)", titles, lambda name: _training(results, name)),
     ]
     # the score has its row even before it is known
     rows = [
         row
-        for row in (*quality, *cost)
+        for row in (*(quality if with_cas else ()), *cost)
         if row is quality[0] or any(cell != NONE for cell in row.cells)
     ]
     return Table(tuple(titles), tuple(titles.values()), tuple(rows), tuple(_notes(results)))
 
 
 def markdown(results: Results) -> str:
-    """The table with its headline and notes, for papers and pull requests."""
-    table, study = make_table(results), results.study
+    """The tables with their headline and notes, for papers and pull requests."""
+    table, quality, study = make_table(results), make_quality(results), results.study
+    top, near = headline(results), nearest(results)
     lines = [
-        f"**{headline(results)}**",
+        f"**{top}**",
         "",
+        *([near, ""] if near and near != top else []),
         f"Data `{study.data.name}`, preset `{study.preset}`, "
         f"training seeds {', '.join(map(str, study.seeds))}.",
         "",
-        _line(("", *table.titles)),
-        _line(("---", *["---:"] * len(table.titles))),
-        *(_line((row.label, *row.cells)) for row in table.rows),
+        *markdown_lines(table),
         "",
         *(f"- {note}" for note in table.notes),
-        *(f"- **Note.** {warning}" for warning in warnings(results)),
     ]
+    if quality:
+        lines += ["", f"**{quality.title}**", "", *markdown_lines(quality), ""]
+        lines += [f"- {note}" for note in quality.notes]
+    lines += [f"- **Note.** {warning}" for warning in warnings(results)]
     if lacking := missing(results):
         lines.append(f"- **Not finished.** Missing: {'; '.join(lacking)}.")
     return "\n".join(lines) + "\n"
 
 
-def plus_minus(mean: float, sd: float) -> str:
-    """'0.9764 ± 0.0043', without the spread where it is not known."""
-    return f"{mean:.4f}" if math.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
-
-
-def signed(value: float) -> str:
-    """'+0.0123' or '−0.0123', with a minus sign that is as wide as the plus."""
-    return f"{value:+.4f}".replace("-", "−")
-
-
-def milliseconds(seconds: float) -> str:
-    """Seconds as milliseconds with three figures or more."""
-    value = 1000 * seconds
-    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
-
-
 def _row(
-    label: str, titles: dict[str, str], cell: Callable[[str], str], paper: bool = False
+    label: str, titles: dict[str, str], cell: Callable[[str], str], kind: str = ""
 ) -> TableRow:
-    return TableRow(label, tuple(cell(name) for name in titles), paper)
-
-
-def _cas(results: Results, name: str) -> str:
-    score = results.scores.get(name)
-    return plus_minus(score.mean, score.sd) if score else NONE
+    return TableRow(label, tuple(cell(name) for name in titles), kind)
 
 
 def _seed_cas(results: Results, name: str) -> str:
@@ -131,7 +108,7 @@ def _seed_cas(results: Results, name: str) -> str:
 
 
 def _difference(results: Results, name: str) -> str:
-    method = _method(results, name)
+    method = method_of(results, name)
     control = results.control(method) if method else None
     if name not in results.scores or control not in results.scores:
         return NONE
@@ -158,24 +135,6 @@ def _quartiles(results: Results, name: str) -> str:
     return f"{known[0]} [{known[1]}–{known[2]}]" if len(known) == 3 else NONE
 
 
-def _calls(results: Results, name: str) -> str:
-    method = _method(results, name)
-    return str(method.calls) if method else NONE
-
-
-def _macs(results: Results, name: str) -> str:
-    value = results.value("macs", method=name)
-    return NONE if value is None else f"{value / 1e6:,.1f}"
-
-
-def _parameters(results: Results, name: str) -> str:
-    method = _method(results, name)
-    if method is None:
-        return NONE
-    known = {stage.name: stage.parameters for stage in results.study.stages}
-    return f"{sum(known.get(stage, 0) for stage in method.stages):,}"
-
-
 def _rate(results: Results, name: str) -> str:
     value = results.value("images_per_s", method=name)
     if value is None:
@@ -186,15 +145,11 @@ def _rate(results: Results, name: str) -> str:
 
 
 def _training(results: Results, name: str) -> str:
-    method = _method(results, name)
+    method = method_of(results, name)
     stages = method.stages if method else ()
     found = [results.value("train_seconds", stage=stage) for stage in stages]
     known = [seconds for seconds in found if seconds is not None]
     return f"{sum(known):,.0f}" if known and len(known) == len(found) else NONE
-
-
-def _method(results: Results, name: str) -> MethodInfo | None:
-    return next((m for m in results.study.methods if m.name == name), None)
 
 
 def _notes(results: Results) -> list[str]:
@@ -214,10 +169,12 @@ def _notes(results: Results) -> list[str]:
         if cas.classifiers > 1
         else "of one classifier, so that its spread is not known"
     )
-    notes = [
-        f"CAS: accuracy on the real test images of classifiers trained on n = {n} images; "
-        f"{spread}; generated images {pooled}."
-    ]
+    notes = []
+    if has_cas(results):
+        notes.append(
+            f"CAS: accuracy on the real test images of classifiers trained on n = {n} images; "
+            f"{spread}; generated images {pooled}."
+        )
     alone = sorted({s.n for method in study.methods for s in results.seed_scores(method.name)})
     if alone:
         each = " or ".join(f"{size:,}" for size in alone)
@@ -236,7 +193,3 @@ def _notes(results: Results) -> list[str]:
             "Training: a stage that two methods share was trained once and counts in both."
         )
     return notes
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

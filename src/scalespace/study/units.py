@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from scalespace.config import Config
 from scalespace.data import (
@@ -16,13 +18,17 @@ from scalespace.data import (
     read_samples,
     write_samples,
 )
-from scalespace.evaluation.cas import cas, plain
 from scalespace.evaluation.controls import control
+from scalespace.evaluation.evaluate import METRICS, Real
+from scalespace.evaluation.judge import Judge
+from scalespace.evaluation.normality import inside
 from scalespace.files import atomic
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
+from scalespace.stages.judge import JUDGE
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Unit
 from scalespace.training.fit import fit
+from scalespace.training.judge import train_judge
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import load_stage
 
@@ -58,6 +64,22 @@ class Context:
     def trainings(self) -> Path:
         """Where trained stages live."""
         return self.folder / "trainings"
+
+    @cached_property
+    def real(self) -> Real:
+        """The real data that every set is measured against, with the study's judge."""
+        judge: Judge | str = self.config.study.judge
+        own = (JUDGE.name, self.config.study.seeds[0])
+        if own in self.plan.trainings:  # none ships for this data: the study trains one
+            training = self.plan.training(*own)
+            judge = train_judge(training, self.splits, self.trainings, self.runtime)
+        return Real(
+            self.splits,
+            self.config.cas,
+            judge or None,
+            self.runtime.torch_device,
+            self.runtime.progress,
+        )
 
     def model(self, name: str, seed: int) -> Model:
         """A method with the stages that the plan's `train` units made with a seed."""
@@ -122,34 +144,85 @@ def real(unit: Unit, context: Context) -> list[Row]:
     return [_artefact(own, "real_samples", context.relative(path))]
 
 
+def reconstruct(unit: Unit, context: Context) -> list[Row]:
+    """Real test images through an autoencoder: as near as anything it decodes may come."""
+    training, test = context.plan.training(unit.inputs["stage"], unit.inputs["seed"]), unit.needs[1]
+    autoencoder = load_stage(training, context.trainings).model(context.runtime.torch_device)
+    samples = read_samples(context.place(test) / "samples.npz")
+    unit_range = torch.from_numpy(samples.images)[:, None].to(context.runtime.torch_device)
+    images = autoencoder.reconstruct(unit_range)[:, 0].cpu().numpy()  # type: ignore[operator]
+    path = context.place(unit) / "samples.npz"
+    write_samples(path, Samples(images, samples.labels, {"method": unit.name}))
+    own = {"method": unit.name, "seed": None, "config": unit.id, "n": len(images)}
+    return [_artefact(own, "real_samples", context.relative(path))]
+
+
 def score(unit: Unit, context: Context) -> list[Row]:
-    """The classifiers' accuracies on the test part, trained on the images of the units below."""
-    files = [context.place(need) / "samples.npz" for need in unit.needs]
+    """One metric of the images of the units below."""
+    images = [need for need in unit.needs if need.kind in ("sample", "real", "reconstruct")]
+    files = [context.place(need) / "samples.npz" for need in images]
     samples = pool([read_samples(path) for path in files], unit.inputs["images"])
-    splits = context.splits
-    result = cas(
-        samples.images,
-        samples.labels,
-        splits.test(),
-        splits.mean,
-        splits.std,
-        context.config.cas,
-        device=context.runtime.torch_device,
-        progress=context.runtime.progress,
-    )
+    metric = unit.inputs["metric"]
+    found = METRICS[metric].measure(samples, context.real)
     own = {"method": unit.inputs["method"], "seed": unit.inputs["seed"], "config": unit.id}
+    return _ROWS.get(metric, _plain)(own, metric, found)
+
+
+def _plain(own: Row, metric: str, found: dict[str, Any]) -> list[Row]:
+    """A row for each figure of a metric, with what else was found (n, judge, interval)."""
+    figures = METRICS[metric].figures
+    about = {key: value for key, value in found.items() if key not in figures}
+    return [{**own, **about, "metric": name, "value": found[name]} for name in figures]
+
+
+def _cas(own: Row, metric: str, found: dict[str, Any]) -> list[Row]:
+    """A row for each classifier."""
     return [
         {
             **own,
             "metric": "cas",
             "classifier": k,
-            "value": float(result.accuracy[k]),
-            "n": result.n,
-            "per_class": plain(result.per_class[k]),
-            "confusion": result.confusion[k].tolist(),
+            "value": found["accuracy"][k],
+            "n": found["n"],
+            "per_class": found["classifiers"][k]["per_class"],
+            "confusion": found["classifiers"][k]["confusion"],
         }
-        for k in range(len(result.accuracy))
+        for k in range(len(found["accuracy"]))
     ]
+
+
+def _fd(own: Row, metric: str, found: dict[str, Any]) -> list[Row]:
+    """A row for each kind of features."""
+    linear = found.pop("before_relu")
+    [row] = _plain(own, metric, found)
+    return [row, {**row, "metric": "fd_before_relu", "value": linear.pop("fd"), **linear}]
+
+
+_ROWS: dict[str, Callable[..., list[Row]]] = {"cas": _cas, "fd": _fd}
+
+
+def inspect(unit: Unit, context: Context) -> list[Row]:
+    """What a stage shows from inside, on held-out images; the judge on the test part."""
+    name, path = unit.name, context.place(unit) / "inspection.npz"
+    own: Row = {"stage": name, "seed": unit.inputs.get("seed")}
+    if name == JUDGE.name:
+        judge, held_out = context.real.eye, context.splits.test()
+        arrays = inside(judge.net, held_out.unit(), held_out.labels, len(held_out.classes))
+        history = judge.record.get("history", [])
+        arrays |= {
+            f"history_{key}": np.array([row.get(key, np.nan) for row in history])
+            for key in ("epoch", "loss", "val_loss")
+        }
+        own |= {"judge": judge.hash, "accuracy": judge.record.get("accuracy")}
+        own |= {"trained_on": judge.data.name, "shipped": not unit.needs}
+    else:
+        training = context.plan.training(name, unit.inputs["seed"])
+        stage = load_stage(training, context.trainings).model(context.runtime.torch_device)
+        held_out = context.splits.val.to(context.runtime.torch_device)
+        arrays = stage.inspect(held_out.unit(), held_out.labels)
+    with atomic(path) as aside, open(aside, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    return [_artefact(own, "inspection", context.relative(path))]
 
 
 def bench(unit: Unit, context: Context) -> list[Row]:
@@ -180,7 +253,9 @@ KINDS: dict[str, Callable[[Unit, Context], list[Row]]] = {
     "train": train,
     "sample": sample,
     "real": real,
+    "reconstruct": reconstruct,
     "score": score,
+    "inspect": inspect,
     "bench": bench,
 }
 

@@ -1,0 +1,200 @@
+"""Charts of many small parts: histograms, clouds of points, maps of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import FigureBase
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from scalespace.figures.charts import Size, axes, legend_above
+from scalespace.figures.picture import Color, Drawing, Theme
+
+FIT_POINTS = 120  # of a normal curve
+LINEAR = 2.0  # of a moment to either side of 0; beyond, the axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts [bins] between edges [bins + 1], and the normal distribution to draw over them.
+
+    Args:
+        std: 0 for values that are all alike, which have no such distribution.
+    """
+
+    title: str
+    counts: NDArray[np.integer]
+    edges: NDArray[np.floating]
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points of one kind."""
+
+    label: str
+    color: Color
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
+    marker: str = "o"
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Numbers [k, h, w] >= 0 as k maps in one row, on one scale from 0 to `top`."""
+
+    label: str
+    values: NDArray[np.floating]
+    color: Color
+    top: float
+
+
+def histograms(parts: Sequence[Histogram], columns: int, size: Size) -> Drawing:
+    """Small histograms, each with the normal distribution of the same mean and deviation."""
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        rows = -(-len(parts) // columns)
+        width, height = size
+        cell_w, cell_h = (width - 0.1) / columns, (height - 0.05) / rows
+        for k, part in enumerate(parts):
+            row, column = divmod(k, columns)
+            left, bottom = 0.1 + column * cell_w, height - (row + 1) * cell_h + 0.25
+            ax = figure.add_axes(
+                (left / width, bottom / height, (cell_w - 0.2) / width, (cell_h - 0.55) / height)
+            )
+            _histogram(ax, part, theme)
+
+    return Drawing(size, draw)
+
+
+def cloud(groups: Sequence[Cloud], xlabel: str, ylabel: str, size: Size) -> Drawing:
+    """Points around 0, on axes that are logarithmic far from it."""
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)
+        ax.axhline(0, color=theme.muted, lw=0.9)
+        ax.axvline(0, color=theme.muted, lw=0.9)
+        for group in groups:
+            ax.scatter(
+                group.x,
+                group.y,
+                s=16,
+                marker=group.marker,
+                color=theme.color(group.color),
+                alpha=0.75,
+                linewidths=0,
+                label=group.label,
+            )
+        for name in ("x", "y"):
+            _around_zero(ax, name, np.concatenate([getattr(group, name) for group in groups]))
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+        ax.grid(lw=0.8)
+        legend_above(ax)
+
+    return Drawing(size, draw)
+
+
+def columns(
+    values: NDArray[np.floating], color: Color, xlabel: str, ylabel: str, size: Size
+) -> Drawing:
+    """A bar for each number of a list, counted from 0."""
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        ax = axes(figure, size, left=0.72, bottom=0.52)
+        ax.bar(np.arange(len(values)), values, 0.7, color=theme.color(color))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
+        ax.set_xlim(-0.6, len(values) - 0.4)
+        ax.set_ylim(bottom=0)
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+        ax.grid(axis="y", lw=0.8)
+
+    return Drawing(size, draw)
+
+
+def maps(rows: Sequence[Maps], titles: Sequence[str], cell: float = 0.8) -> Drawing:
+    """Rows of maps under common titles, each row with a scale of its own beside it.
+
+    Args:
+        rows: each with a map for each title.
+        titles: a word above each column.
+        cell: side of a map in inches.
+    """
+    left, right, head, gap = 0.9, 0.75, 0.3, 0.08
+    count = len(titles)
+    size = (left + count * (cell + gap) + right, head + len(rows) * (cell + gap) + 0.1)
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        width, height = size
+        for r, row in enumerate(rows):
+            colormap = LinearSegmentedColormap.from_list(
+                "amount", [theme.paper, theme.color(row.color), theme.ink]
+            )
+            bottom = height - head - (r + 1) * (cell + gap) + gap
+            for k, values in enumerate(row.values):
+                x = left + k * (cell + gap)
+                ax = figure.add_axes((x / width, bottom / height, cell / width, cell / height))
+                shown = ax.imshow(values, cmap=colormap, vmin=0, vmax=row.top, aspect="auto")
+                ax.set_xticks([])
+                ax.set_yticks([])
+                ax.spines[:].set_visible(True)
+                ax.spines[:].set_color(theme.muted)
+                if r == 0:
+                    ax.set_title(titles[k], fontsize=8.5, pad=3)
+            x = left + count * (cell + gap) + 0.05
+            bar = figure.add_axes((x / width, bottom / height, 0.1 / width, cell / height))
+            figure.colorbar(shown, cax=bar)
+            bar.yaxis.set_major_locator(MaxNLocator(nbins=3))
+            bar.tick_params(labelsize=8)
+            figure.text(
+                (left - 0.1) / width,
+                (bottom + cell / 2) / height,
+                row.label,
+                ha="right",
+                va="center",
+                fontsize=9,
+                color=theme.ink,
+            )
+
+    return Drawing(size, draw)
+
+
+def _histogram(ax: Any, part: Histogram, theme: Theme) -> None:
+    wide = np.diff(part.edges)
+    ax.bar(part.edges[:-1], part.counts, wide, align="edge", color=theme.color(0), alpha=0.55)
+    if part.std > 0:
+        x = np.linspace(part.edges[0], part.edges[-1], FIT_POINTS)
+        z = (x - part.mean) / part.std
+        density = np.exp(-0.5 * z**2) / (part.std * np.sqrt(2 * np.pi))
+        ax.plot(x, density * part.counts.sum() * wide.mean(), color=theme.color(1), lw=1.6)
+    ax.set_title(part.title, fontsize=8.5, pad=3)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=2))
+    ax.xaxis.set_major_formatter(FuncFormatter(_plain))
+    ax.tick_params(labelsize=8)
+
+
+def _around_zero(ax: Any, name: str, values: NDArray[np.floating]) -> None:
+    """An axis that is logarithmic beyond `LINEAR` where values lie far out, with plain ticks."""
+    axis = getattr(ax, f"{name}axis")
+    low, high = np.nanmin(values, initial=-1) * 1.25, np.nanmax(values, initial=1) * 1.25
+    if max(-low, high) > 5 * LINEAR:
+        getattr(ax, f"set_{name}scale")("symlog", linthresh=LINEAR)
+        steps = [n * 10**k for k in range(9) for n in (1, 3)]
+        ticks = [*(-step for step in reversed(steps)), 0, *steps]
+        axis.set_ticks([tick for tick in ticks if low <= tick <= high])
+        axis.set_ticks([], minor=True)
+    getattr(ax, f"set_{name}lim")(low, high)
+    axis.set_major_formatter(FuncFormatter(_plain))
+
+
+def _plain(value: float, position: int) -> str:
+    return f"{value:g}".replace("-", "−")

@@ -1,0 +1,117 @@
+"""One figure as a file: of a study, of a judge, or of a model with an autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from scalespace.errors import InputError, unknown
+from scalespace.evaluation.judge import load_judge
+from scalespace.figures.picture import Picture, save
+from scalespace.files import read_json
+from scalespace.model import Model
+from scalespace.study.figures.autoencoder import AUTOENCODER_FIGURES
+from scalespace.study.figures.common import Figure
+from scalespace.study.figures.images import samples
+from scalespace.study.figures.judge import JUDGE_FIGURES
+from scalespace.study.figures.processes import forward, reverse
+from scalespace.study.figures.scores import cas_per_class, confusion, cost
+from scalespace.study.figures.training import training
+from scalespace.study.results import Results
+from scalespace.study.views import (
+    encoders_of_model,
+    encoders_of_study,
+    judge_of_folder,
+    judge_of_study,
+)
+
+
+def _of_judge(name: str) -> Figure:
+    def draw(results: Results) -> list[Picture]:
+        view = judge_of_study(results)
+        return [] if view is None else JUDGE_FIGURES[name](view)
+
+    return draw
+
+
+def _of_encoders(name: str) -> Figure:
+    def draw(results: Results) -> list[Picture]:
+        return [
+            picture
+            for view in encoders_of_study(results)
+            for picture in AUTOENCODER_FIGURES[name](view)
+        ]
+
+    return draw
+
+
+FIGURES: dict[str, Figure] = {
+    "cas": cas_per_class,
+    "reverse": reverse,
+    "forward": forward,
+    "samples": samples,
+    "training": training,
+    "confusion": confusion,
+    "cost": cost,
+    **{name: _of_judge(name) for name in JUDGE_FIGURES},
+    **{name: _of_encoders(name) for name in AUTOENCODER_FIGURES},
+}
+"""Every figure by its name on the command line."""
+
+
+def render(
+    folder: Path | str, name: str, out: Path | str, data_dir: Path | str | None = None
+) -> Path:
+    """Writes one figure as a picture file and returns its path.
+
+    Args:
+        folder: a study; for the figures of a judge also a judge's folder, and for those of an
+            autoencoder also a model's.
+        name: one of `FIGURES`.
+        out: ends in .png, .svg or .pdf, which decides the format.
+        data_dir: root of the data, from which a judge or a model is shown its images; a study
+            holds all that it shows.
+
+    Raises:
+        InputError: no such figure or format, the folder cannot be read or is none of these, or it
+            holds nothing that the figure could show.
+    """
+    if name not in FIGURES:
+        raise unknown("figure", name, FIGURES)
+    pictures = _pictures(Path(folder), name, data_dir)
+    save(out, pictures)
+    return Path(out)
+
+
+def _pictures(folder: Path, name: str, data_dir: Path | str | None) -> list[Picture]:
+    config = folder / "config.json"
+    if (folder / "study.json").exists() or not folder.is_dir():
+        if not (pictures := FIGURES[name](Results(folder))):
+            raise InputError(f"the study {folder} holds nothing to show as '{name}' yet")
+        return pictures
+    about = read_json(config, "config") if config.exists() else None
+    if isinstance(about, dict) and "judge" in about:
+        if name not in JUDGE_FIGURES:
+            raise _not_of(folder, "judge", name, JUDGE_FIGURES)
+        pictures = JUDGE_FIGURES[name](judge_of_folder(load_judge(folder), data_dir))
+    elif isinstance(about, dict) and "method" in about:
+        if name not in AUTOENCODER_FIGURES:
+            raise _not_of(folder, "model", name, AUTOENCODER_FIGURES)
+        views = encoders_of_model(Model.load(folder), data_dir)
+        pictures = [picture for view in views for picture in AUTOENCODER_FIGURES[name](view)]
+    else:
+        raise InputError(
+            f"{folder} is no study (study.json), no judge and no model (config.json): "
+            f"nothing to show as '{name}'"
+        )
+    if not pictures:
+        raise InputError(f"{folder} holds nothing to show as '{name}'")
+    return pictures
+
+
+def _not_of(folder: Path, kind: str, name: str, own: Iterable[str]) -> InputError:
+    wanted = "a judge or a study" if name in JUDGE_FIGURES else "a study"
+    wanted = "a model or a study" if name in AUTOENCODER_FIGURES else wanted
+    return InputError(
+        f"{folder} is a {kind}, which shows {', '.join(own)}: '{name}' needs {wanted}"
+    )

@@ -1,0 +1,81 @@
+"""How the stages were trained."""
+
+from __future__ import annotations
+
+from scalespace.config import AutoencoderRecipe
+from scalespace.figures.charts import Line, curves
+from scalespace.figures.picture import Picture
+from scalespace.study.figures.common import epochs, of_seeds
+from scalespace.study.results import Results, Row, StageInfo
+
+SIZE = (5.5, 3.2)
+
+
+def training(results: Results) -> list[Picture]:
+    """The loss of every stage against its epochs and, of a process, at the end against the state.
+
+    A judge that shows its own training elsewhere in the report is left out.
+    """
+    pictures = []
+    for stage in results.study.stages:
+        if stage.kind == "judge" and results.inspection(stage.name):
+            continue
+        runs = {seed: results.metrics(stage.name, seed) for seed in results.study.seeds}
+        runs = {seed: rows for seed, rows in runs.items() if rows}
+        if runs:
+            pictures += _of_stage(results, stage, runs)
+    return pictures
+
+
+def _of_stage(results: Results, stage: StageInfo, runs: dict[int, list[Row]]) -> list[Picture]:
+    held_out = "test" if stage.kind == "judge" else "validation"
+    lines, levels = [], []
+    for k, rows in enumerate(runs.values()):
+        label = k == 0
+        x = [row["epoch"] for row in rows]
+        y = [row["loss"] for row in rows]
+        lines.append(Line(x, y, "muted", "training" if label else "", width=1.1))
+        checked = [row for row in rows if row.get("val_loss") is not None]
+        x = [row["epoch"] for row in checked]
+        y = [row["val_loss"] for row in checked]
+        lines.append(Line(x, y, 0, held_out if label else "", width=1.6))
+        if stage.kind == "diffusion" and checked and checked[-1].get("val_loss_per_t"):
+            per_t = checked[-1]["val_loss_per_t"]
+            levels.append(Line(range(1, len(per_t) + 1), per_t, 0, width=1.4))
+    last = [rows[-1] for rows in runs.values()]
+    seeds = of_seeds(list(runs))
+    final = ", ".join(f"{row['val_loss']:.4f}" for row in last if row.get("val_loss"))
+    words = f"Stage {stage.name}: {_loss(results, stage)} over {epochs(last[0]['epoch'])}, {seeds}."
+    held = held_out.capitalize()
+    pictures = [
+        Picture(
+            f"training-{stage.name}",
+            f"Training of {stage.name}",
+            f"{words} A line a seed. {held} loss at the end: {final or 'not measured'}.",
+            f"Training and {held_out} loss of stage {stage.name} against the epoch.",
+            curves(lines, "epoch", "loss", SIZE, log=True, whole=True),
+        )
+    ]
+    if levels:
+        pictures.append(
+            Picture(
+                f"per-t-{stage.name}",
+                f"Loss of {stage.name} at each state",
+                f"Validation loss of the last epoch against the state t, {seeds}.",
+                f"Validation loss of stage {stage.name} for t = 1 to {stage.states - 1}.",
+                curves(levels, "state t", "loss", SIZE, log=True, whole=True),
+            )
+        )
+    return pictures
+
+
+def _loss(results: Results, stage: StageInfo) -> str:
+    """What is minimised, in words."""
+    if stage.kind == "judge":
+        return "cross-entropy"
+    recipe = results.study.recipes.get(stage.name)
+    if isinstance(recipe, AutoencoderRecipe):
+        beta = recipe.autoencoder.beta
+        factor = "" if beta == 1 else f"{beta:g} × "
+        return f"squared error summed over an image + {factor}KL divergence in nats"
+    return "mean squared error"

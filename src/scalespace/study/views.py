@@ -1,0 +1,249 @@
+"""What a judge or an autoencoder showed from inside, from a study or computed on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalespace.data import DataSplits, ImageSet, load
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.evaluation.controls import FLOOR
+from scalespace.evaluation.judge import Judge
+from scalespace.evaluation.normality import inside
+from scalespace.model import Model
+from scalespace.stages.judge import JUDGE
+from scalespace.study.cells import compared, digits
+from scalespace.study.results import EXAMPLES, Results
+
+KINDS = {"pooled": "after the ReLU", "linear": "before it"}
+"""The two kinds of features, in words."""
+HISTORY = ("epoch", "loss", "val_loss")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class JudgeView:
+    """A judge, looked into.
+
+    Args:
+        arrays: see `scalespace.evaluation.normality.inside`; and its training's `history_*`.
+        classes: their names.
+        hash: of the judge.
+        trained_on: the name of its data.
+        accuracy: shares of the images that it reads, by part.
+        images: the first test images of each class, float [classes, k, h, w].
+        floor: FD of real test images, where a study has measured it.
+    """
+
+    arrays: Arrays
+    classes: tuple[str, ...]
+    hash: str
+    trained_on: str
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    images: NDArray[np.float32] | None = None
+    floor: float | None = None
+
+    @property
+    def n(self) -> int:
+        """How many test images it was looked into with."""
+        return int(self.arrays["n"])
+
+    def blind_spot(self, kind: str = "pooled") -> float:
+        """What FD cannot see, at least: sum of `w2`, see `scalespace.evaluation.normality`."""
+        return float(np.nansum(self.arrays[f"{kind}_w2"]))
+
+    @property
+    def unseen(self) -> str:
+        """What FD cannot see in these features, in words, beside the FD of real images."""
+        seen = self.blind_spot("pooled")
+        text = (
+            f"FD is 0 between these features and a normal distribution of the same mean and "
+            f"covariance, although their squared Wasserstein distance is at least {digits(seen)} "
+            f"({digits(self.blind_spot('linear'))} before the ReLU)"
+        )
+        if self.floor:
+            text += (
+                f": {compared(seen, self.floor)} the FD of real test images, {digits(self.floor)}"
+            )
+        return f"{text}."
+
+    @property
+    def reads(self) -> str:
+        """Its accuracy in words; empty if it is not known."""
+        names = {"train": "training"}
+        parts = {names.get(part, part): share for part, share in self.accuracy.items()}
+        return " and ".join(f"{share:.2%} of {part}" for part, share in parts.items())
+
+
+@dataclass(frozen=True)
+class EncoderView:
+    """An autoencoder, looked into: the arrays of `scalespace.stages.vae.VAE.inspect`."""
+
+    name: str
+    arrays: Arrays
+    seed: int
+
+
+def judge_of_study(results: Results) -> JudgeView | None:
+    """The judge that a study saw with, if it has looked into it."""
+    if not (arrays := results.inspection(JUDGE.name)):
+        return None
+    row = results.find("artefact", kind="inspection", stage=JUDGE.name)[-1]
+    classes = results.study.data.classes
+    found = row.get("accuracy")
+    accuracy = {
+        str(part): float(share)
+        for part, share in (found.items() if isinstance(found, dict) else ())
+        if isinstance(share, int | float)
+    }
+    floor = results.figure("fd", FLOOR)
+    return JudgeView(
+        checked(arrays, _judge_shapes(arrays, len(classes)), _place(results, row)),
+        classes,
+        str(row.get("judge", "")),
+        str(row.get("trained_on", "")),
+        accuracy,
+        results.examples(FLOOR, None),
+        floor["value"] if floor else None,
+    )
+
+
+def judge_of_folder(judge: Judge, data_dir: Path | str | None) -> JudgeView:
+    """A judge looked into with the test part of its own data.
+
+    Raises:
+        InputError: the data cannot be had, or they do not fit the judge.
+    """
+    splits = load(judge.data.name, data_dir)
+    _check_fit(judge.data, splits)
+    test = splits.test()
+    arrays = inside(judge.net, test.unit(), test.labels, len(judge.data.classes))
+    history = judge.record.get("history", [])
+    arrays |= {
+        f"history_{key}": np.array([row.get(key, np.nan) for row in history]) for key in HISTORY
+    }
+    accuracy = judge.record.get("accuracy", {})
+    return JudgeView(
+        arrays, judge.data.classes, judge.hash, judge.data.name, accuracy, _examples(test)
+    )
+
+
+def encoders_of_study(results: Results) -> list[EncoderView]:
+    """The autoencoders that a study has looked into."""
+    views = []
+    for stage in results.study.stages:
+        if stage.kind != "vae" or not (arrays := results.inspection(stage.name)):
+            continue
+        row = results.find("artefact", kind="inspection", stage=stage.name)[-1]
+        path = _place(results, row)
+        arrays = checked(arrays, _encoder_shapes(arrays, results.study.data), path)
+        numbers, size = arrays["traversed"], arrays["kl"].size
+        if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= size:
+            raise InputError(f"inspection {path} is damaged: 'traversed' must lie in 0..{size - 1}")
+        seed = row.get("seed")
+        views.append(
+            EncoderView(stage.name, arrays, int(results.study.seeds[0] if seed is None else seed))
+        )
+    return views
+
+
+def encoders_of_model(model: Model, data_dir: Path | str | None) -> list[EncoderView]:
+    """The autoencoders of a model, looked into with the validation part of its data.
+
+    Raises:
+        InputError: the data cannot be had, or they do not fit the model.
+    """
+    names = [name for name, stage in model.models.items() if stage.facts().get("kind") == "vae"]
+    if not names:
+        return []
+    splits = load(model.data.name, data_dir)
+    _check_fit(model.data, splits)
+    images, labels = splits.val.unit(), splits.val.labels
+    return [
+        EncoderView(
+            name, model.models[name].inspect(images, labels), model.stages[name].training.seed
+        )
+        for name in names
+    ]
+
+
+def checked(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], path: Path) -> Arrays:
+    """The arrays of an inspection file, if they have the shapes that they must have.
+
+    Args:
+        arrays: by name.
+        shapes: by name; -1 is any length but 0.
+        path: of the file, for the message.
+
+    Raises:
+        InputError: one is absent, or of another shape.
+    """
+    for name, shape in shapes.items():
+        if name not in arrays:
+            raise InputError(f"inspection {path} is damaged: it has no '{name}'")
+        found = arrays[name].shape
+        fits = len(found) == len(shape) and all(
+            a == b or (b == -1 and a > 0) for a, b in zip(found, shape, strict=True)
+        )
+        if not fits:
+            raise InputError(f"inspection {path} is damaged: '{name}' has shape {list(found)}")
+        # moments of a feature that never changes are not defined
+        if not name.endswith(("_skewness", "_kurtosis", "_ks", "_w2", "loss")) and not (
+            np.isfinite(arrays[name]).all()
+        ):
+            raise InputError(f"inspection {path} is damaged: '{name}' is not finite")
+    return arrays
+
+
+def _judge_shapes(arrays: Arrays, classes: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {"n": ()}
+    shapes |= {f"activations_{k}": (classes, -1, -1, -1) for k in (1, 2, 3)}
+    for kind in KINDS:
+        d, bins = (*np.shape(arrays.get(f"{kind}_counts", ())), 0, 0)[:2]
+        shapes |= {f"{kind}_counts": (-1, -1), f"{kind}_edges": (d, bins + 1)}
+        measures = ("mean", "std", "skewness", "kurtosis", "ks", "w2")
+        shapes |= {f"{kind}_{name}": (d,) for name in measures}
+    epochs = np.shape(arrays.get("history_epoch", ()))
+    return {**shapes, **{f"history_{key}": epochs for key in HISTORY}}
+
+
+def _encoder_shapes(arrays: Arrays, data: DataInfo) -> dict[str, tuple[int, ...]]:
+    size = (data.height, data.width)
+    shown = len(arrays.get("originals", ()))
+    moved = len(arrays.get("traversed", ()))
+    latent = np.shape(arrays.get("kl", ()))
+    return {
+        "originals": (-1, *size),
+        "reconstructions": (shown, *size),
+        "interpolations": (-1, -1, *size),
+        "traversed": (-1,),
+        "traversals": (moved, -1, *size),
+        "kl": (-1, -1, -1),
+        "posterior_std": latent,
+        "error": (-1,),
+    }
+
+
+def _check_fit(data: DataInfo, splits: DataSplits) -> None:
+    theirs = (*splits.train.shape, len(splits.train.classes))
+    if theirs != (data.height, data.width, len(data.classes)):
+        raise InputError(
+            f"it was trained on {data.name} of {data.height}x{data.width} pixels in "
+            f"{len(data.classes)} classes; those found: {theirs[0]}x{theirs[1]} in {theirs[2]}"
+        )
+
+
+def _examples(images: ImageSet) -> NDArray[np.float32]:
+    grid, columns = images.examples(EXAMPLES)
+    return grid.reshape(EXAMPLES, columns, *images.shape).swapaxes(0, 1)
+
+
+def _place(results: Results, row: Mapping[str, Any]) -> Path:
+    return results.folder / str(row["path"])
