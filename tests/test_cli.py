@@ -17,7 +17,9 @@ from scalespace import __version__
 from scalespace.cli import VERBS, main
 from scalespace.data import read_samples, write_samples
 from scalespace.data.samples import Samples
+from scalespace.evaluation.judge import load_judge
 from scalespace.methods import METHODS
+from scalespace.model import Model
 
 Capture = pytest.CaptureFixture[str]
 
@@ -137,7 +139,7 @@ def test_train_sample_evaluate_bench(
     assert found["cas"]["n"] == 12
     assert np.array(found["cas"]["confusion"]).sum() == 2 * 60
     main([*evaluate, "--data", "mnist"])
-    assert f"cas {found['cas']['cas']:.4f}" in capsys.readouterr().out
+    assert f"samples: CAS {found['cas']['cas']:.4f} ± " in capsys.readouterr().out
 
     bench = ["bench", str(out), "--quiet", "--device", "cpu", "--bench.productions=2"]
     main([*bench, "--bench.batch_sizes=2,3", "--bench.warmup=0", "--json"])
@@ -172,6 +174,170 @@ def test_controls_stand_beside_a_score(samples: Path, data_dir: Path, capsys: Ca
     assert found["real"]["cas"]["cas"] > 0.8
 
 
+@pytest.mark.parametrize("method", ["vae", "latent", "latent-flow"])
+def test_methods_with_latents(
+    method: str, data_dir: Path, preset: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out, file, gif = tmp_path / "model", tmp_path / "x.npz", tmp_path / "x.gif"
+    train = ["train", method, "--preset", str(preset), "--data-dir", str(data_dir), "--quiet"]
+    main([*train, "--device", "cpu", "--out", str(out)])
+    captured = capsys.readouterr()
+    stages = [stage.name for stage in METHODS[method].stages]
+    assert [line.split(":")[0] for line in captured.err.splitlines()] == stages
+    sample = ["sample", str(out), "--quiet", "--per-class", "2", "--gif", str(gif)]
+    main([*sample, "--out", str(file)])
+    assert read_samples(file).meta["conditional"] is True
+    with Image.open(gif) as film:
+        assert film.n_frames == (2 if method == "vae" else 3 + 1)
+    capsys.readouterr()
+    main(["models", str(out)])
+    calls = 1 if method == "vae" else 3
+    assert f"{calls} network calls a sample" in capsys.readouterr().out
+    main(["bench", str(out), "--quiet", "--bench.productions=1", "--bench.batch_sizes=2", "--json"])
+    assert json.loads(capsys.readouterr().out)["models"][method]["calls"] == calls
+
+
+def test_reconstruct(
+    data_dir: Path,
+    trained: Callable[[str], Model],
+    samples: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from scalespace.figures import grids
+
+    model = trained("latent").save(tmp_path / "model")
+    out, shown = tmp_path / "x.npz", []
+    save_grid = grids.save_grid
+
+    def note(path: Path, images: np.ndarray, columns: int) -> None:
+        shown.append((images, columns))
+        save_grid(path, images, columns)
+
+    monkeypatch.setattr(grids, "save_grid", note)
+    words = ["reconstruct", str(model), "--out", str(out), "--quiet", "--device", "cpu"]
+    main([*words, "--samples", str(samples), "--grid", str(tmp_path / "x.png")])
+    given, made = read_samples(samples), read_samples(out)
+    np.testing.assert_array_equal(made.labels, given.labels)
+    np.testing.assert_allclose(made.images, trained("vae").reconstruct(given).images, atol=1e-5)
+    error = float(((made.images - given.images) ** 2).mean())
+    assert capsys.readouterr().out == f"30 images, mean squared error {error:.5f}: {out}\n"
+    # a row of originals, below it the same images again, and so on
+    [(images, columns)] = shown
+    assert columns == 10
+    for row in range(3):
+        above, below = (images[(2 * row + k) * 10 : (2 * row + k + 1) * 10] for k in (0, 1))
+        np.testing.assert_array_equal(above, given.images[10 * row : 10 * row + 10])
+        np.testing.assert_array_equal(below, made.images[10 * row : 10 * row + 10])
+    assert len(images) == 60
+    # of themselves, the test part's, which can be measured like any samples
+    main([*words, "--data-dir", str(data_dir)])
+    assert capsys.readouterr().out.startswith("60 images")
+    main(["evaluate", str(out), "--data-dir", str(data_dir), "--metrics=copies", "--device=cpu"])
+    assert capsys.readouterr().out.startswith("samples: Copies")
+
+
+# Judges, and the metrics that see with one
+
+
+def test_train_a_judge_and_evaluate_with_it(
+    data_dir: Path, preset: Path, samples: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out, common = tmp_path / "judge", ["--data-dir", str(data_dir), "--quiet", "--device", "cpu"]
+    train = ["train", "judge", "--preset", str(preset), "--out", str(out), *common]
+    main([*train, "--seed", "2", "--train.epochs=4"])
+    captured = capsys.readouterr()
+    judge = load_judge(out)
+    assert captured.out == f"judge: {out}\n"
+    share = judge.record["accuracy"]
+    told = f"judge {judge.hash}: reads {share['train']:.2%} of train, {share['test']:.2%} of test"
+    assert told in captured.err
+    assert (judge.record["seed"], judge.record["recipe"]["train"]["epochs"]) == (2, 4)
+    before = tree(tmp_path)
+    main([*train, "--seed", "2", "--train.epochs=4"])  # it is there
+    assert tree(tmp_path) == before
+
+    capsys.readouterr()
+    words = ["evaluate", str(samples), "--judge", str(out), *common]
+    main([*words, "--metrics", "fd,kid, prdc,copies", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["file", "data", "fd", "kid", "prdc", "copies"]
+    for name in ("fd", "kid", "prdc"):
+        assert found[name]["judge"] == judge.hash
+        assert found[name]["n"] == found[name]["floor"]["n"] == 30
+    assert found["fd"]["reference_n"] == 120
+    assert found["fd"]["before_relu"]["fd"] >= 0
+    assert found["copies"]["reference_n"] == 120
+
+    main([*words, "--metrics", "fd,kid,prdc,copies"])
+    lines = capsys.readouterr().out.splitlines()
+    fd = found["fd"]
+    assert lines[0].startswith(
+        f"samples: FD {fd['fd']:.4f} [{fd['low']:.4f} to {fd['high']:.4f}] "
+        f"(n 30, against 120 training images, judge {judge.hash}); 30 real test images: FD "
+    )
+    assert lines[1].startswith(f"samples: KID {found['kid']['kid']:.4f} ± {found['kid']['sd']:.4f}")
+    for title in ("Precision", "Recall", "Density", "Coverage"):
+        assert f"{title} {found['prdc'][title.lower()]:.4f}" in lines[2]
+    near = found["copies"]
+    assert lines[3].startswith(
+        f"samples: Copies {near['copies']:.4f}; Distance to the nearest training image "
+        f"{near['median_distance']:.4f} (n 30, against 120 training images); 30 real test images"
+    )
+    assert len(lines) == 4
+
+    main([*words, "--metrics=cas,kid", "--controls", "--cas.epochs=1", "--classifiers=1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    measured = {name: set(found[name]) for name in found.keys() - {"file", "data", "cas", "kid"}}
+    assert measured == {
+        "real": {"cas"},
+        "real-down-up": {"cas", "kid"},
+        "pixel-noise": {"kid"},
+    }
+    assert found["pixel-noise"]["kid"]["kid"] > found["kid"]["kid"]
+    main([*words, "--metrics=kid", "--controls"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["samples", "real-down-up", "pixel-noise"]
+
+
+def test_digits_need_no_judge_of_ones_own(tmp_path: Path, capsys: Capture) -> None:
+    """The shipped one sees them."""
+    from scalespace.data import load
+
+    part = load("digits").test()
+    path = tmp_path / "x.npz"
+    meta = {"data": "digits"}
+    write_samples(path, Samples(part.unit()[:40, 0].numpy(), part.labels[:40].numpy(), meta))
+    main(["evaluate", str(path), "--metrics=kid,prdc", "--device", "cpu", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["kid"]["judge"] == found["prdc"]["floor"]["judge"]
+    assert abs(found["kid"]["kid"]) < 1
+    assert found["prdc"]["precision"] > 0.7
+
+
+def test_images_made_without_classes(
+    refused: Callable[..., str],
+    data_dir: Path,
+    preset: Path,
+    judge_dir: Path,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    out, file = tmp_path / "model", tmp_path / "x.npz"
+    common = ["--data-dir", str(data_dir), "--quiet", "--device", "cpu"]
+    train = ["train", "small", "--preset", str(preset), "--out", str(out), *common]
+    main([*train, "--process.labels=false"])
+    main(["sample", str(out), "--per-class", "4", "--quiet", "--out", str(file)])
+    assert read_samples(file).meta["conditional"] is False
+    for metrics in ("cas", "copies,cas"):
+        message = refused("evaluate", file, "--metrics", metrics, *common)
+        assert "made without classes" in message
+        assert "cas does not apply" in message
+    main(["evaluate", str(file), "--metrics=kid,copies", "--judge", str(judge_dir), *common])
+    assert "samples: KID" in capsys.readouterr().out
+
+
 def test_data(data_dir: Path, tmp_path: Path, capsys: Capture) -> None:
     grid = tmp_path / "grid.png"
     main(["data", "mnist", "--data-dir", str(data_dir), "--json", "--grid", str(grid)])
@@ -199,7 +365,21 @@ def test_data(data_dir: Path, tmp_path: Path, capsys: Capture) -> None:
         ("train small --out OUT --stages.smal.train.epochs=3", "'smal'; did you mean 'small'"),
         ("train small --out OUT --stages.small.train.epoch=3", "did you mean 'epochs'"),
         ("sample --lables 3 --out OUT.npz MODEL", "--lables"),
+        ("train jugde --out OUT", "unknown method 'jugde'; did you mean 'judge'"),
+        ("train latent-flw --out OUT", "did you mean 'latent-flow'"),
+        ("train vae --out OUT --autoencoder.latents=3", "did you mean --autoencoder.latent"),
+        ("train vae --out OUT --stages.vae.autoencoder.latents=3", "did you mean 'latent'"),
+        ("train vae --out OUT --stages.vae.net.patch=2", "unknown field of stages.vae 'net'"),
         ("evaluate FILE --metrics fid", "unknown metric 'fid'"),
+        ("evaluate FILE --metrics cas,fid", "unknown metric 'fid'"),
+        ("evaluate FILE --metrics kidd --judge JUDGE", "did you mean 'kid'"),
+        ("evaluate FILE --metrics fd", "no judge for mnist ships with the package"),
+        ("evaluate FILE --metrics fd --judge NONE", "judge folder not found"),
+        ("evaluate FILE --metrics fd --judge FILE", "judge folder not found"),
+        ("evaluate FILE --metrics fd --judge MODEL", "is no judge, or a damaged one"),
+        ("evaluate FILE --metrics fd --judge JUDGE --data digits", "12 x 12"),
+        ("study --study.metrics=cas,fid", "unknown metric 'fid'"),
+        ("study --study.metrics=kid --study.judge=nowhere", "judge folder not found: nowhere"),
         ("evaluate FILE --data mnits", "did you mean 'mnist'"),
         ("data mnits", "did you mean 'mnist'"),
         ("study --study.methods=cascade", "did you mean 'cascaded'"),
@@ -214,13 +394,16 @@ def test_unknown_names(
     samples: Path,
     data_dir: Path,
     model_dir: Path,
+    judge_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SCALESPACE_DATA", str(data_dir))
+    monkeypatch.chdir(tmp_path)
     before = tree(tmp_path)
     places = {"OUT": tmp_path / "out", "OUT.npz": tmp_path / "out.npz", "FILE": samples}
     places |= {"OUT.png": tmp_path / "out.png", "MODEL": model_dir, "STUDY": tmp_path}
+    places |= {"JUDGE": judge_dir, "NONE": tmp_path / "none"}
     assert message in refused(*(places.get(word, word) for word in words.split()))
     assert tree(tmp_path) == before
 
@@ -258,6 +441,25 @@ def test_unknown_names(
         "train small --out OUT --stages.small.train.epochs=0",
         "train small --out OUT --stages.small=3",
         "train small --out OUT --stages=3",
+        "train judge",
+        "train judge --out OUT --seed -1",
+        "train judge --out OUT --train.epochs=0",
+        "train judge --out OUT --stages.judge.train.lr=0",
+        "train judge --out OUT --stages.judge=3",
+        "train vae --out OUT --autoencoder.channels=",
+        "train vae --out OUT --autoencoder.channels=0",
+        "train vae --out OUT --autoencoder.latent=0",
+        "train vae --out OUT --autoencoder.beta=-1",
+        "train vae --out OUT --autoencoder.beta=nan",
+        "train vae --out OUT --autoencoder.prior=flat",
+        "train vae --out OUT --autoencoder.channels=4 --autoencoder.latent=256",
+        "train latent --out OUT --autoencoder.channels=4,4,4,4,4",
+        "train latent --out OUT --net.channels=4,4,4",
+        "train latent --out OUT --net.patch=3",
+        "train small --out OUT --process.schedule=quadratic",
+        "train small --out OUT --process.predict=velocity",
+        "train small --out OUT --process.labels=perhaps",
+        "study --study.metrics=",
         "study --jobs 0",
         "study --devices 2",
         "study --study.seeds=0,0",
@@ -282,6 +484,13 @@ def test_unknown_names(
         "sample MODEL --per-class 1 --out OUT.npz --gif OUT.png",
         "sample NONE --per-class 1 --out OUT.npz",
         "sample FILE --per-class 1 --out OUT.npz",
+        "reconstruct",
+        "reconstruct MODEL --out OUT.npz",
+        "reconstruct NONE --out OUT.npz",
+        "reconstruct MODEL",
+        "reconstruct MODEL --out OUT",
+        "reconstruct MODEL --out OUT.npz --grid OUT.npz",
+        "reconstruct MODEL --out OUT.npz --samples NONE",
         "evaluate NONE",
         "evaluate MODEL",
         "evaluate FILE --classifiers 0",
@@ -289,6 +498,12 @@ def test_unknown_names(
         "evaluate FILE --cas.epochs=0",
         "evaluate FILE --metrics=",
         "evaluate FILE --data digits",
+        "evaluate FILE --metrics cas,",
+        "evaluate FILE --judge",
+        "evaluate FILE --metrics fd --judge OUT",
+        "evaluate FEW --metrics fd --judge JUDGE",
+        "evaluate FEW --metrics kid --judge JUDGE",
+        "evaluate FEW --metrics prdc --judge JUDGE",
         "bench",
         "bench NONE",
         "bench MODEL NONE",
@@ -309,15 +524,19 @@ def test_bad_values(
     data_dir: Path,
     preset: Path,
     model_dir: Path,
+    judge_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SCALESPACE_DATA", str(data_dir))
     monkeypatch.chdir(tmp_path)
+    few = read_samples(samples)
+    write_samples(tmp_path / "few.npz", Samples(few.images[:1], few.labels[:1], few.meta))
     before = tree(tmp_path)
     places = {"OUT": tmp_path / "out", "OUT.npz": tmp_path / "out.npz", "FILE": samples}
     places |= {"OUT.png": tmp_path / "out.png", "OUT.txt": tmp_path / "out.txt"}
-    places |= {"MODEL": model_dir, "NONE": tmp_path / "none"}
+    places |= {"MODEL": model_dir, "NONE": tmp_path / "none", "JUDGE": judge_dir}
+    places |= {"FEW": tmp_path / "few.npz"}
     extra = ["--preset", preset] if words.startswith(("train", "study")) else []
     refused(*(places.get(word, word) for word in words.split()), *extra)
     after = tree(tmp_path)
