@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scalespace.data import DataSplits
+from scalespace.data import DataSplits, load
 from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR, TITLES, control
 
 
@@ -67,6 +67,17 @@ def test_the_noise_of_each_pixel(splits: DataSplits) -> None:
     labels = control("pixel-noise", splits, 99).labels
     by_class = [made[labels == c].mean(axis=0) for c in range(3)]
     assert max(float(np.abs(a - mean).mean()) for a in by_class) < 0.1
+
+
+def test_pixels_that_never_change_have_no_noise() -> None:
+    """The corners of the digits are black in every one of them."""
+    digits = load("digits")
+    every = digits.train.unit()[:, 0].numpy()
+    dead, lively = every.std(axis=0) == 0, every.std(axis=0) > 0.3
+    made = control("pixel-noise", digits, 500).images
+    assert dead.sum() > 50
+    np.testing.assert_array_equal(made[:, dead], np.broadcast_to(every[0, dead], (500, dead.sum())))
+    assert made[:, lively].std(axis=0).min() > 0.2
 
 
 def test_only_the_floor_reads_the_test_part(

@@ -65,7 +65,7 @@ def test_real_images_beat_noise_and_wrong_labels(real: Real) -> None:
 
 def test_no_cas_of_images_without_classes(real: Real) -> None:
     blind = Samples(samples().images, samples().labels, {"conditional": False})
-    with pytest.raises(InputError, match="made without classes.*cas does not apply") as caught:
+    with pytest.raises(InputError, match=r"made without classes.*cas does not apply") as caught:
         evaluate(blind, real, ["cas"])
     assert "\n" not in str(caught.value)
     assert set(evaluate(blind, real, EVERY[1:])) == set(EVERY[1:])

@@ -87,17 +87,20 @@ def test_validation_is_without_dropout(model: JudgeModel, splits: DataSplits) ->
     torch.testing.assert_close(found, expected[:, None])
 
 
-def test_it_is_no_process_and_shows_what_its_network_does(
-    model: JudgeModel, splits: DataSplits
-) -> None:
+def test_it_is_no_process(model: JudgeModel, splits: DataSplits) -> None:
     batch = model.prepare(splits.info.standardize(splits.val.unit()))
     assert model.facts() == {"kind": "judge"}
     assert model.preview(batch, splits.val.labels, seed=0) is None
-    shown = model.eval().inspect(splits.val.unit(), splits.val.labels)
-    direct = inside(model.net, splits.val.unit(), splits.val.labels, 3)
-    assert shown.keys() == direct.keys()
-    for name, array in shown.items():
-        np.testing.assert_array_equal(array, direct[name])
+
+
+def test_a_judge_shows_what_its_network_does(judge: Judge, splits: DataSplits) -> None:
+    shown = judge.inspect(splits.val)
+    direct = inside(judge.net, splits.val.unit(), splits.val.labels, 3)
+    history = {f"history_{key}" for key in ("epoch", "loss", "val_loss")}
+    assert shown.keys() == direct.keys() | history
+    for name, array in direct.items():
+        np.testing.assert_array_equal(shown[name], array)
+    assert shown["history_epoch"].tolist() == [row["epoch"] for row in judge.record["history"]]
 
 
 def test_no_grid_of_what_makes_no_images(splits: DataSplits, tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from scalespace.data import ImageSet
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.evaluation.normality import inside
 from scalespace.files import atomic, read_json, write_json
 from scalespace.nets.judge import Features, JudgeNet
 
@@ -32,6 +34,8 @@ SHIPPED = Path(__file__).parent / "judges"
 SEES = {"mnist": "mnist", "digits": "mnist"}
 """Data sets that a shipped judge knows, and its folder; the embedded digits are MNIST's."""
 PART = 1000  # images at a time
+HISTORY = ("epoch", "loss", "val_loss")
+"""What a judge's record keeps of each epoch of its training."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,17 @@ class Judge:
         net = self.net.to(device)
         parts = [net.embed(net.pad(part.to(device))) for part in x.split(PART)]
         return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
+
+    def inspect(self, images: ImageSet) -> dict[str, np.ndarray]:
+        """What it does with images, and how its training went, as arrays for figures.
+
+        See `scalespace.evaluation.normality.inside`; and `history_epoch`, `history_loss`,
+        `history_val_loss`, one number an epoch, from its record.
+        """
+        arrays = inside(self.net, images.unit(), images.labels, len(self.data.classes))
+        rows = self.record.get("history", [])
+        history = {key: [row.get(key, np.nan) for row in rows] for key in HISTORY}
+        return arrays | {f"history_{key}": np.array(own) for key, own in history.items()}
 
     def save(self, folder: Path | str) -> Path:
         """Writes the judge folder; a judge that is there already is replaced."""

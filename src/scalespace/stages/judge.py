@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +18,6 @@ from torch import Tensor
 from scalespace.config import TrainRecipe
 from scalespace.data import DataSplits, ImageSet
 from scalespace.data.info import DataInfo
-from scalespace.evaluation.normality import inside
 from scalespace.nets.judge import HEAD, JudgeNet
 from scalespace.stages.base import Stage, StageModel
 
@@ -83,10 +81,6 @@ class JudgeModel(StageModel):
         return torch.cat(
             [F.cross_entropy(self.net.eval()(x), y, reduction="none") for x, y in parts]
         )[:, None]
-
-    def inspect(self, images: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-        """Activations and features of the images; see `scalespace.evaluation.normality.inside`."""
-        return inside(self.net, images, labels, len(self.data.classes))
 
     def facts(self) -> dict[str, Any]:
         """That it is no process."""

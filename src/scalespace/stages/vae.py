@@ -150,6 +150,8 @@ class VAE(StageModel):
     def finish(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Mean and deviation of a posterior sample, by channel and then, normalised, by class."""
         rng = torch.Generator(labels.device).manual_seed(0)
+        self.latent_mean.zero_()
+        self.latent_std.fill_(1)
         mean, std = self.eval().encode(batch[0])
         z = mean + std * torch.randn(mean.shape, generator=rng, device=mean.device)
         self.latent_mean.copy_(z.mean(dim=(0, 2, 3))[:, None, None])

@@ -132,7 +132,7 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
                 scores += [score(metric, method.name, u.inputs["seed"], (u,)) for u in own]
 
     for (stage, seed), unit in train.items():
-        if seed == first and isinstance(models[stage], VAE):
+        if seed == first and isinstance(models[stage], VAE) and set(study.metrics) - {"cas"}:
             name = reconstruction(stage)
             samples.append(Unit("reconstruct", name, {"stage": stage, "seed": seed}, (unit, test)))
             scores += [
@@ -143,7 +143,7 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
     inspect = [
         Unit("inspect", stage, {"stage": stage, "seed": first}, (unit,))
         for (stage, seed), unit in train.items()
-        if seed == first and stage != JUDGE.name and shows_itself(models[stage])
+        if seed == first and shows_itself(models[stage])
     ]
     if judged:
         inputs = {"judge": judge_name(study.judge, data), "data": data.fingerprint}

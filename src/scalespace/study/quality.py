@@ -145,7 +145,7 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
     if any(rows.values()):
         notes.append(_sizes(results, [row for found in rows.values() for row in found]))
     if rows["fd"] or rows["kid"] or rows["precision"]:
-        notes.append(_seen(rows["fd"] or rows["kid"] or rows["precision"], judge))
+        notes.append(_seen(results, rows["fd"] or rows["kid"] or rows["precision"], judge))
     if rows["fd"]:
         n = " or ".join(f"{size:,}" for size in sorted({row["reference_n"] for row in rows["fd"]}))
         notes.append(
@@ -216,14 +216,17 @@ def _sizes(results: Results, rows: list[Row]) -> str:
     return f"n = {n} images a set, generated ones {pooled}."
 
 
-def _seen(rows: list[Row], judge: JudgeView | None) -> str:
+def _seen(results: Results, rows: list[Row], judge: JudgeView | None) -> str:
     names = sorted({str(row["judge"]) for row in rows if row.get("judge")})
     if judge is None:
         return (
             f"Judge {join(names)}: the network whose features FD, KID, precision to coverage see."
         )
     reads = f"; it reads {judge.reads} images" if judge.reads else ""
-    return (
+    text = (
         f"Judge {join(names)}: the network whose features FD, KID and precision to coverage see; "
         f"trained on {judge.trained_on}{reads}."
     )
+    if results.study.data.name == EMBEDDED_DATA != judge.trained_on:
+        text += " All of the embedded digits were among its training images, the test part's too."
+    return text

@@ -170,13 +170,12 @@ class Results:
 
     @property
     def reconstructions(self) -> dict[str, str]:
-        """The title of the test images through each autoencoder, by name: its own floor."""
-        if not self.measured:
-            return {}
+        """The title of the test images through each autoencoder, by name, where there are any."""
+        sets = {row.get("method") for row in self.find("artefact", kind="real_samples")}
         return {
-            reconstruction(stage.name): f"Real test images through {stage.name}"
+            name: f"Real test images through {stage.name}"
             for stage in self.study.stages
-            if stage.kind == "vae"
+            if (name := reconstruction(stage.name)) in sets
         }
 
     def figure(self, metric: str, method: str, seed: int | None = None) -> Row | None:

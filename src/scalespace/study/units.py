@@ -21,7 +21,6 @@ from scalespace.data import (
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
-from scalespace.evaluation.normality import inside
 from scalespace.files import atomic
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
@@ -64,6 +63,12 @@ class Context:
     def trainings(self) -> Path:
         """Where trained stages live."""
         return self.folder / "trainings"
+
+    @cached_property
+    def blind(self) -> Real:
+        """The same without a judge, for what needs none: the study's own may still be trained."""
+        device, progress = self.runtime.torch_device, self.runtime.progress
+        return Real(self.splits, self.config.cas, device=device, progress=progress)
 
     @cached_property
     def real(self) -> Real:
@@ -163,7 +168,8 @@ def score(unit: Unit, context: Context) -> list[Row]:
     files = [context.place(need) / "samples.npz" for need in images]
     samples = pool([read_samples(path) for path in files], unit.inputs["images"])
     metric = unit.inputs["metric"]
-    found = METRICS[metric].measure(samples, context.real)
+    real = context.real if METRICS[metric].judged else context.blind
+    found = METRICS[metric].measure(samples, real)
     own = {"method": unit.inputs["method"], "seed": unit.inputs["seed"], "config": unit.id}
     return _ROWS.get(metric, _plain)(own, metric, found)
 
@@ -204,17 +210,15 @@ _ROWS: dict[str, Callable[..., list[Row]]] = {"cas": _cas, "fd": _fd}
 def inspect(unit: Unit, context: Context) -> list[Row]:
     """What a stage shows from inside, on held-out images; the judge on the test part."""
     name, path = unit.name, context.place(unit) / "inspection.npz"
-    own: Row = {"stage": name, "seed": unit.inputs.get("seed")}
+    own: Row = {"stage": name, "seed": unit.inputs.get("seed"), "config": unit.id}
     if name == JUDGE.name:
-        judge, held_out = context.real.eye, context.splits.test()
-        arrays = inside(judge.net, held_out.unit(), held_out.labels, len(held_out.classes))
-        history = judge.record.get("history", [])
-        arrays |= {
-            f"history_{key}": np.array([row.get(key, np.nan) for row in history])
-            for key in ("epoch", "loss", "val_loss")
-        }
+        judge = context.real.eye
+        arrays = judge.inspect(context.splits.test())
         own |= {"judge": judge.hash, "accuracy": judge.record.get("accuracy")}
-        own |= {"trained_on": judge.data.name, "shipped": not unit.needs}
+        own |= {
+            "trained_on": judge.data.name,
+            "shipped": not (unit.needs or context.config.study.judge),
+        }
     else:
         training = context.plan.training(name, unit.inputs["seed"])
         stage = load_stage(training, context.trainings).model(context.runtime.torch_device)

@@ -14,8 +14,7 @@ from scalespace.data import DataSplits, ImageSet, load
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.controls import FLOOR
-from scalespace.evaluation.judge import Judge
-from scalespace.evaluation.normality import inside
+from scalespace.evaluation.judge import HISTORY, Judge
 from scalespace.model import Model
 from scalespace.stages.judge import JUDGE
 from scalespace.study.cells import compared, digits
@@ -23,7 +22,6 @@ from scalespace.study.results import EXAMPLES, Results
 
 KINDS = {"pooled": "after the ReLU", "linear": "before it"}
 """The two kinds of features, in words."""
-HISTORY = ("epoch", "loss", "val_loss")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -124,14 +122,14 @@ def judge_of_folder(judge: Judge, data_dir: Path | str | None) -> JudgeView:
     splits = load(judge.data.name, data_dir)
     _check_fit(judge.data, splits)
     test = splits.test()
-    arrays = inside(judge.net, test.unit(), test.labels, len(judge.data.classes))
-    history = judge.record.get("history", [])
-    arrays |= {
-        f"history_{key}": np.array([row.get(key, np.nan) for row in history]) for key in HISTORY
-    }
     accuracy = judge.record.get("accuracy", {})
     return JudgeView(
-        arrays, judge.data.classes, judge.hash, judge.data.name, accuracy, _examples(test)
+        judge.inspect(test),
+        judge.data.classes,
+        judge.hash,
+        judge.data.name,
+        accuracy,
+        _examples(test),
     )
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from scalespace.data import DataSplits
-from scalespace.evaluation.judge import Judge
+from scalespace.evaluation.judge import HISTORY, Judge
 from scalespace.evaluation.normality import accuracy
 from scalespace.training.checkpoint import under_prefix
 from scalespace.training.fit import fit
 from scalespace.training.loop import read_metrics
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import Training
-
-HISTORY = ("epoch", "loss", "val_loss")
 
 
 def train_judge(training: Training, splits: DataSplits, trainings: Path, runtime: Runtime) -> Judge:
