@@ -9,12 +9,12 @@ from scalespace.errors import InputError, unknown
 
 VERBS = {
     "study": "train, sample, score and time methods over several seeds, and write the report",
-    "train": "train one method",
+    "train": "train one method, or a judge",
     "sample": "make images with a trained method",
     "reconstruct": "send images through a trained autoencoder and back",
     "evaluate": "score a samples file against real data",
     "bench": "time trained methods",
-    "plot": "draw one figure of a study",
+    "plot": "draw one figure of a study, a judge or an autoencoder",
     "models": "list the methods, or tell about a trained model",
     "data": "fetch, verify and show a data set",
 }

@@ -199,7 +199,9 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
     if has_cas(results):
         real = results.scores.get(REAL)
         beside = f"; of real training images it is {real.mean:.4f}" if real else ""
-        notes.append(f"CAS: as in Table 1{beside}. “{cells.NO_CLASSES}”: made without labels.")
+        blind = any(not method.conditional for method in results.study.methods)
+        without = f" “{cells.NO_CLASSES}”: made without labels." if blind else ""
+        notes.append(f"CAS: as in Table 1{beside}.{without}")
     return notes
 
 
