@@ -317,12 +317,10 @@ def train(
         InputError: an unknown method, a bad field of the config, or what `fit` raises.
     """
     chosen, runtime = get_method(method), runtime or Runtime()
-    if seed < 0:
-        raise InputError(f"--seed must be at least 0, got {seed}")
-    stages = {}
-    for stage in chosen.stages:
-        training = make_training(config, stage, seed, splits.info)
-        stages[stage.name] = fit(training, splits, Path(trainings), runtime)
+    wanted = [make_training(config, stage, seed, splits.info) for stage in chosen.stages]
+    for training in wanted:
+        training.build()  # what does not fit is refused before anything is trained
+    stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
     return Model(chosen, stages, runtime.torch_device)
 
 

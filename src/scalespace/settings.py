@@ -56,6 +56,12 @@ def stage_recipe(config: Config, stage: Stage) -> Any:
 
 
 def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Training:
-    """The training of a stage as a config has it, with those of the stages that it needs."""
+    """The training of a stage as a config has it, with those of the stages that it needs.
+
+    Raises:
+        InputError: a seed below 0, or what `stage_recipe` raises.
+    """
+    if seed < 0:
+        raise InputError(f"--seed must be at least 0, got {seed}")
     needs = tuple(make_training(config, need, seed, data) for need in stage.needs)
     return Training(stage, stage_recipe(config, stage), seed, data, needs)

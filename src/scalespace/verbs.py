@@ -117,8 +117,6 @@ def _train(options: Namespace, given: dict[str, Any]) -> None:
         raise unknown("method", options.method, [*METHODS, JUDGE.name])
     method = get_method(options.method)
     splits = load(config.data, options.data_dir)
-    for each in method.stages:  # what does not fit is refused before anything is trained
-        make_training(config, each, options.seed, splits.info).build()
     model = train(method.name, splits, config, trainings, options.seed, _runtime(options))
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # one of several processes that train together; the first one writes
@@ -132,8 +130,6 @@ def _train(options: Namespace, given: dict[str, Any]) -> None:
 def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path) -> None:
     from scalespace.training.judge import train_judge
 
-    if options.seed < 0:
-        raise InputError(f"--seed must be at least 0, got {options.seed}")
     splits = load(config.data, options.data_dir)
     training = make_training(config, JUDGE, options.seed, splits.info)
     judge = train_judge(training, splits, trainings, _runtime(options))
@@ -244,8 +240,8 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 
 def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR, control
-    from scalespace.evaluation.evaluate import Real, check_metrics, evaluate
+    from scalespace.evaluation.controls import FLOOR, TITLES, control
+    from scalespace.evaluation.evaluate import METRICS, Real, check_metrics, evaluate
 
     metrics = options.metrics.replace(" ", "").split(",")
     check_metrics(metrics)
@@ -265,8 +261,8 @@ def _evaluate(options: Namespace, given: dict[str, Any]) -> None:
         runtime.progress and not options.json,
     )
     found = {"samples": evaluate(samples, real, metrics, floor=True)}
-    for name in {**CONTROLS, **FEATURE_CONTROLS} if options.controls else ():
-        fitting = [m for m in metrics if name in (CONTROLS if m == "cas" else FEATURE_CONTROLS)]
+    for name in TITLES if options.controls else ():
+        fitting = [metric for metric in metrics if name in METRICS[metric].controls]
         if fitting and name != FLOOR:  # which stands beside the samples' own figures already
             found[name] = evaluate(control(name, real.splits, len(samples)), real, fitting)
     if options.json:

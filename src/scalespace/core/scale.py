@@ -22,6 +22,17 @@ def down(images: Tensor, factor: int = 2) -> Tensor:
     return images if factor == 1 else F.avg_pool2d(images, factor)
 
 
+def whole(side: int, factor: int) -> int:
+    """The least multiple of `factor` that is not below `side`: 32 for 28 and 16."""
+    return -(-side // factor) * factor
+
+
+def pad(images: Tensor, height: int, width: int) -> Tensor:
+    """Images [n, c, h, w] in the middle of zeros: [n, c, height, width], no side smaller."""
+    across, above = width - images.shape[-1], height - images.shape[-2]
+    return F.pad(images, (across // 2, across - across // 2, above // 2, above - above // 2))
+
+
 def up(images: Tensor, factor: int = 2) -> Tensor:
     """Images [n, c, h, w] to [n, c, h factor, w factor]: bilinear between pixel centres.
 

@@ -105,8 +105,7 @@ def cosine(
     Raises:
         InputError: fewer than two states, or a power that is not positive.
     """
-    if states < 2:
-        raise InputError(f"a schedule needs at least 2 states, got {states}")
+    _check_states(states)
     if not power > 0:
         raise InputError(f"the power of the cosine must be positive, got {power}")
     u = torch.arange(states, dtype=torch.float64) / (states if stop_short else states - 1)
@@ -125,8 +124,7 @@ def linear(states: int, beta_first: float = 1e-4, beta_last: float = 0.02) -> Sc
     Raises:
         InputError: fewer than two states.
     """
-    if states < 2:
-        raise InputError(f"a schedule needs at least 2 states, got {states}")
+    _check_states(states)
     factor = 1000 / (states - 1)
     beta = factor * torch.linspace(beta_first, beta_last, states - 1, dtype=torch.float64)
     return _from_beta(beta)
@@ -143,11 +141,15 @@ def flow(states: int) -> Schedule:
     Raises:
         InputError: fewer than two states.
     """
-    if states < 2:
-        raise InputError(f"a schedule needs at least 2 states, got {states}")
+    _check_states(states)
     u = torch.linspace(0, 1, states, dtype=torch.float64)
     alpha_bar = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)
     return _from_beta(1 - alpha_bar[1:] / alpha_bar[:-1])
+
+
+def _check_states(states: int) -> None:
+    if states < 2:
+        raise InputError(f"a schedule needs at least 2 states, got {states}")
 
 
 def _from_beta(beta: Tensor) -> Schedule:

@@ -14,7 +14,7 @@ from scalespace.config import CASConfig
 from scalespace.data import DataSplits, Samples, balanced_sample, check
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.cas import cas
-from scalespace.evaluation.controls import FLOOR, control
+from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR, control
 from scalespace.evaluation.copies import copies, nearest_two
 from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge, find_judge
@@ -64,7 +64,7 @@ class Real:
     @cached_property
     def pixels(self) -> torch.Tensor:
         """Every training image: float32 [n, h, w] in [0, 1]."""
-        return self.splits.whole.unit()[:, 0].to(self.device)
+        return self.splits.whole.unit()[:, 0]
 
 
 Result = dict[str, Any]
@@ -122,8 +122,7 @@ def _prdc(samples: Samples, real: Real) -> Result:
 
 
 def _copies(samples: Samples, real: Real) -> Result:
-    images = torch.from_numpy(samples.images).to(real.device)
-    found = copies(nearest_two(images, real.pixels))
+    found = copies(nearest_two(torch.from_numpy(samples.images), real.pixels))
     return {**found._asdict(), "reference_n": len(real.pixels)}
 
 
@@ -146,6 +145,11 @@ class Metric:
     figures: dict[str, str]
     floor: bool = True
     judged: bool = True
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """The sets that stand beside it, and their titles."""
+        return FEATURE_CONTROLS if self.floor else CONTROLS
 
 
 METRICS: dict[str, Metric] = {

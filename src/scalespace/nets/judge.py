@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalespace.core.scale import pad, whole
+
 STRIDE = 16  # of its three poolings together: 2, 2 and 4
 HEAD = 11  # where in `layers` the linear layer is
 LAST_CONV, LAST_POOL = 6, 8
@@ -26,7 +28,7 @@ class Features(NamedTuple):
 
 def padded(size: int) -> int:
     """The side that images of a side are padded to: the next multiple of 16 (28 becomes 32)."""
-    return -(-size // STRIDE) * STRIDE
+    return whole(size, STRIDE)
 
 
 class JudgeNet(nn.Module):
@@ -61,8 +63,7 @@ class JudgeNet(nn.Module):
 
     def pad(self, x: Tensor) -> Tensor:
         """Images [n, 1, h, w] in [0, 1] with a black border, so that their sides are whole."""
-        across, down = self.width - x.shape[-1], self.height - x.shape[-2]
-        return F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2))
+        return pad(x, self.height, self.width)
 
     def convolved(self, x: Tensor) -> Tensor:
         """Padded images to the last convolution, before its ReLU: [n, 32, h/4, w/4]."""

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scalespace.config import AutoencoderRecipe
 from scalespace.core.noise import NoiseStreams
+from scalespace.core.scale import pad, whole
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.nets.autoencoder import Decoder, Encoder, kl_divergence, reduction
@@ -75,9 +75,7 @@ class VAE(StageModel):
         self.stage, self.data = stage, data
         self.beta, self.conditional = c.beta, c.prior == "class"
         factor = reduction(c)
-        self.height, self.width = (
-            -(-side // factor) * factor for side in (data.height, data.width)
-        )
+        self.height, self.width = whole(data.height, factor), whole(data.width, factor)
         self.shape = (c.latent, self.height // factor, self.width // factor)
         d, classes = int(np.prod(self.shape)), len(data.classes)
         if d > MOST:
@@ -96,8 +94,7 @@ class VAE(StageModel):
 
     def pad(self, unit: Tensor) -> Tensor:
         """Images [n, 1, h, w] in [0, 1] with a black border that makes their sides whole."""
-        across, down = self.width - unit.shape[-1], self.height - unit.shape[-2]
-        return F.pad(unit, (across // 2, across - across // 2, down // 2, down - down // 2))
+        return pad(unit, self.height, self.width)
 
     def crop(self, x: Tensor) -> Tensor:
         """Padded images without their border."""
@@ -125,15 +122,15 @@ class VAE(StageModel):
         """The padded pixels in [0, 1]."""
         return (self.pad(self.data.to_unit(images)),)
 
-    def terms(self, x: Tensor, eps: Tensor | None) -> tuple[Tensor, Tensor]:
+    def terms(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         """Both terms of the loss: summed squared error [n], and KL [n, *shape].
 
         Args:
             x: padded images.
-            eps: the noise of the posterior samples [n, *shape]; None decodes the means.
+            eps: the noise of the posterior samples [n, *shape].
         """
         mean, log_variance = self.encoder(x)
-        z = mean if eps is None else mean + (0.5 * log_variance).exp() * eps
+        z = mean + (0.5 * log_variance).exp() * eps
         error = (self.decoder(z) - x).square().flatten(1).sum(dim=1)
         return error, kl_divergence(mean, log_variance)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scalespace.config import Config
 from scalespace.data.info import DataInfo
-from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR
+from scalespace.evaluation.controls import FLOOR
 from scalespace.evaluation.evaluate import METRICS, check_metrics
 from scalespace.evaluation.judge import load_judge, shipped_judge
 from scalespace.methods import METHODS, get_method
@@ -82,8 +81,9 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
         for stage in method.stages
     }
     first = study.seeds[0]
-    judged = needs_judge(study.metrics)
-    if judged and not study.judge and shipped_judge(data) is None:
+    judged = any(METRICS[metric].judged for metric in study.metrics)
+    eye = judge_name(study.judge, data) if judged else ""
+    if judged and not eye:
         trainings[JUDGE.name, first] = make_training(config, JUDGE, first, data)
     train: dict[tuple[str, int], Unit] = {}
     for (stage, seed), training in trainings.items():
@@ -100,21 +100,21 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
             inputs["cas"] = asdict(config.cas)
         seen = METRICS[metric].judged
         if seen:
-            inputs["judge"] = judge_name(study.judge, data)
+            inputs["judge"] = eye
         title = f"{metric}-{name}" if seed is None else f"{metric}-{name}-seed{seed}"
         return Unit("score", title, inputs, (*images, *(judge if seen else ())))
 
-    controls = {metric: CONTROLS if metric == "cas" else FEATURE_CONTROLS for metric in METRICS}
-    samples, scores = [], []
-    for name in dict.fromkeys(name for metric in study.metrics for name in controls[metric]):
-        inputs = {"method": name, "images": study.images, "data": data.fingerprint}
-        samples.append(Unit("real", name, inputs))
-        scores += [
-            score(metric, name, None, (samples[-1],))
-            for metric in study.metrics
-            if name in controls[metric]
-        ]
-    test = Unit("real", FLOOR, {"method": FLOOR, "images": study.images, "data": data.fingerprint})
+    beside_floor = [metric for metric in study.metrics if METRICS[metric].floor]
+    controls = dict.fromkeys(name for m in study.metrics for name in METRICS[m].controls)
+    same = {"images": study.images, "data": data.fingerprint}
+    real = {name: Unit("real", name, {"method": name, **same}) for name in controls}
+    samples = list(real.values())
+    scores = [
+        score(metric, name, None, (unit,))
+        for name, unit in real.items()
+        for metric in study.metrics
+        if name in METRICS[metric].controls
+    ]
     for method in methods:
         own = []
         stages = [trainings[stage.name, first] for stage in method.stages]
@@ -132,21 +132,18 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
                 scores += [score(metric, method.name, u.inputs["seed"], (u,)) for u in own]
 
     for (stage, seed), unit in train.items():
-        if seed == first and isinstance(models[stage], VAE) and set(study.metrics) - {"cas"}:
+        if seed == first and isinstance(models[stage], VAE) and beside_floor:
             name = reconstruction(stage)
-            samples.append(Unit("reconstruct", name, {"stage": stage, "seed": seed}, (unit, test)))
-            scores += [
-                score(metric, name, None, (samples[-1],))
-                for metric in study.metrics
-                if metric != "cas"
-            ]
+            needs = (unit, real[FLOOR])
+            samples.append(Unit("reconstruct", name, {"stage": stage, "seed": seed}, needs))
+            scores += [score(metric, name, None, (samples[-1],)) for metric in beside_floor]
     inspect = [
         Unit("inspect", stage, {"stage": stage, "seed": first}, (unit,))
         for (stage, seed), unit in train.items()
         if seed == first and shows_itself(models[stage])
     ]
     if judged:
-        inputs = {"judge": judge_name(study.judge, data), "data": data.fingerprint}
+        inputs = {"judge": eye, "data": data.fingerprint}
         inspect.append(Unit("inspect", JUDGE.name, inputs, judge))
     inputs = {
         "methods": [method.name for method in methods],
@@ -165,11 +162,6 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
 def shows_itself(model: StageModel) -> bool:
     """Whether a stage has something to show from inside."""
     return type(model).inspect is not StageModel.inspect
-
-
-def needs_judge(metrics: Sequence[str]) -> bool:
-    """Whether one of the metrics sees with a judge."""
-    return any(METRICS[metric].judged for metric in metrics)
 
 
 def judge_name(folder: str, data: DataInfo) -> str:
