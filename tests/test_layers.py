@@ -25,6 +25,10 @@ LAYERS = {
         "evaluation",
     },
     "figures": {"figures", "core", "nets", "config", "data", "files"},
+    "toy": {
+        *("toy", "training", "stages", "figures", "core", "nets"),
+        *("config", "files", "presets", "machine"),
+    },
     "study": {
         *("study", "training", "methods", "stages", "evaluation", "figures", "data", "core"),
         *("nets", "config", "files", "presets", "settings", "model", "machine", "__version__"),
@@ -33,6 +37,8 @@ LAYERS = {
     "files": set(),
     "errors": set(),
     "presets": {"presets", "files"},
+    "pretrained": set(),
+    "hub": {"hub"},
     "machine": {"__version__"},
     "settings": {"config", "methods", "stages", "training", "data", "presets"},
     "options": {"config", "presets"},
