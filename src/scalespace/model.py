@@ -1,7 +1,8 @@
 """A trained method: what `scalespace train` writes and every other command reads.
 
-One folder: `config.json` (method, data, recipes, how training went) and `model.safetensors` (for
-each stage the averaged weights, which sampling uses, and the last ones).
+One folder: `config.json` (method, data, recipes, how training went, and the figures of a model that
+was measured) and `model.safetensors` (for each stage the averaged weights, which sampling uses, and
+the last ones). What is saved for others has a card beside them, and the averaged weights alone.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from scalespace import pretrained
 from scalespace.config import BenchConfig, Config
 from scalespace.core.samplers import Step
 from scalespace.data import DataSplits, Samples, check
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.latency import Producer, measure
-from scalespace.files import atomic, read_json, write_json
+from scalespace.files import atomic, read_json, write_json, write_text
+from scalespace.hub import remote
+from scalespace.hub.card import About, card
+from scalespace.hub.figures import Figures
 from scalespace.methods import Method, get_method
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest
@@ -36,7 +41,7 @@ from scalespace.training.runtime import Runtime
 from scalespace.training.training import TrainedStage, Training
 
 FORMAT = 1
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 MAX_SIDE = 4096  # of images; a config that says more is damaged
 
 
@@ -47,17 +52,70 @@ class Model:
         method: what is sampled.
         stages: its trained stages, by name.
         device: where to sample.
+        figures: what was measured of it.
     """
 
     def __init__(
-        self, method: Method, stages: Mapping[str, TrainedStage], device: torch.device | str = "cpu"
+        self,
+        method: Method,
+        stages: Mapping[str, TrainedStage],
+        device: torch.device | str = "cpu",
+        figures: Figures | None = None,
     ) -> None:
         self.method = method
+        self.figures = figures
         self.stages = dict(stages)
         self.device = torch.device(device)
         self.models: dict[str, StageModel] = {
             name: stage.model(self.device) for name, stage in self.stages.items()
         }
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: Path | str,
+        *,
+        revision: str | None = None,
+        cache_dir: Path | str | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Model:
+        """A model from a folder, from the package itself, or from the Hugging Face Hub.
+
+        Args:
+            name: a folder, which comes first; the name of a shipped model; or USER/NAME on the Hub.
+            revision: a branch, tag or commit there.
+            cache_dir: where to keep what is fetched, instead of the Hub's own cache.
+            force_download: fetch it even if it is there.
+            local_files_only: never ask the network.
+            token: for private repositories; True for the one that `hf auth login` has stored.
+            device: where to sample.
+
+        Raises:
+            InputError: there is no such model, it cannot be fetched, or it is damaged.
+        """
+        if Path(name).is_dir() or pretrained.is_shipped(name) or not remote.is_repo(name):
+            folder = pretrained.find(name)
+            if revision is not None:
+                raise InputError(f"revision is for models on the Hub, and '{name}' is none")
+            return cls.load(folder, device)
+        folder = remote.download(
+            str(name),
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        try:
+            return cls.load(folder, device)
+        except InputError as error:
+            raise InputError(
+                f"'{name}' on the Hub is no scalespace model, or its download is damaged "
+                f"(force_download=True repeats it): {error}"
+            ) from error
 
     @classmethod
     def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> Model:
@@ -78,6 +136,7 @@ class Model:
                 )
             method, expected = get_method(config["method"]), config["hash"]
             data = _data_info(config["data"])
+            figures = Figures.from_json(config["figures"]) if "figures" in config else None
             trainings: dict[str, Training] = {}
             records: dict[str, dict[str, Any]] = {}
             for stage in method.stages:
@@ -99,19 +158,105 @@ class Model:
             name: TrainedStage.from_tensors(training, under_prefix(name, tensors), records[name])
             for name, training in trainings.items()
         }
-        return cls(method, stages, device)
+        return cls(method, stages, device, figures)
 
-    def save(self, folder: Path | str) -> Path:
-        """Writes the model folder; an existing model there is replaced."""
+    def save(self, folder: Path | str, averaged_only: bool = False) -> Path:
+        """Writes the model folder; an existing model there is replaced.
+
+        Args:
+            folder: where to.
+            averaged_only: leave out the last weights, which nothing samples with.
+        """
         folder = Path(folder)
         tensors: dict[str, Tensor] = {}
         for name, stage in self.stages.items():
-            tensors |= with_prefix(name, stage.tensors)
+            own = with_prefix("ema", stage.ema) if averaged_only else stage.tensors
+            tensors |= with_prefix(name, own)
         # the config is on the disk, if not yet in its place, before the old weights give way
         with atomic(folder / CONFIG) as aside:
             write_json(aside, self.config)
             save_tensors(folder / WEIGHTS, tensors, {"hash": self.hash})
         return folder
+
+    def save_pretrained(
+        self,
+        folder: Path | str,
+        *,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        **push: Any,
+    ) -> str | None:
+        """Writes the model folder as others should get it: averaged weights alone, and a card.
+
+        Args:
+            folder: where to; a model there is replaced.
+            repo_id: the name that the card tells readers to load; the folder's unless given.
+            push_to_hub: also upload it, as `repo_id`, or by the folder's name.
+            push: then goes to `push_to_hub`.
+
+        Returns:
+            the address of the commit, if it was uploaded.
+
+        Raises:
+            InputError: it cannot be written, or what `push_to_hub` raises.
+        """
+        folder = Path(folder)
+        if push and not push_to_hub:
+            raise InputError(f"{', '.join(push)} can only be given with push_to_hub=True")
+        self.save(folder, averaged_only=True)
+        write_text(folder / CARD, self.card(repo_id or f"./{folder.name}"))
+        return self.push_to_hub(repo_id or folder.name, **push) if push_to_hub else None
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Upload a model with scalespace",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+    ) -> str:
+        """Uploads what `save_pretrained` writes to the Hugging Face Hub, in one commit.
+
+        Args:
+            repo_id: USER/NAME, or NAME alone for the token's owner; made if absent.
+            commit_message: of the commit.
+            private: of a new repository; None: the owner's default.
+            token: that may write; None or True for the one that `hf auth login` has stored.
+            branch: to commit to; made if absent.
+            create_pr: open a pull request instead.
+
+        Returns:
+            the address of the commit.
+
+        Raises:
+            InputError: the Hub refuses or cannot be reached, or huggingface_hub is not installed.
+        """
+
+        def write(folder: Path, full_name: str) -> None:
+            self.save_pretrained(folder, repo_id=full_name)
+
+        return remote.upload(
+            repo_id,
+            write,
+            commit_message=commit_message,
+            private=private,
+            token=token,
+            branch=branch,
+            create_pr=create_pr,
+        )
+
+    def card(self, source: str) -> str:
+        """The model card: data, recipe, figures, limits, licence; Markdown with the Hub's header.
+
+        Args:
+            source: what its reader gives to `from_pretrained`.
+        """
+        sizes = {name: parameters(model) for name, model in self.models.items()}
+        doc = (type(self.method).__doc__ or "").strip().partition("\n")[0]
+        about = About(self.method.title, doc, self.config, sizes, self.figures)
+        return card(about, source)
 
     @property
     def data(self) -> DataInfo:
@@ -142,6 +287,7 @@ class Model:
     @property
     def config(self) -> dict[str, Any]:
         """What `config.json` holds."""
+        figures = {} if self.figures is None else {"figures": asdict(self.figures)}
         return {
             "format": FORMAT,
             "method": self.method.name,
@@ -157,6 +303,7 @@ class Model:
                 }
                 for name, stage in self.stages.items()
             },
+            **figures,
         }
 
     def check_labels(self, labels: Sequence[int]) -> None:

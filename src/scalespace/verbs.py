@@ -8,23 +8,29 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
+from scalespace import pretrained
 from scalespace.config import BenchConfig, CASConfig, Config
 from scalespace.data import load, read_samples, write_samples
 from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, get_method
-from scalespace.model import Model, benchmark, train
+from scalespace.model import CARD, Model, benchmark, train
 from scalespace.presets import build
 from scalespace.settings import load_config, make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
 
+if TYPE_CHECKING:
+    import torch
+
 Build = Callable[[ArgumentParser], None]
 Act = Callable[[Namespace, dict[str, Any]], None]
+
+MODEL = "a model folder, or the name of a shipped model (scalespace models lists them)"
 
 
 def run(verb: str, arguments: Sequence[str]) -> None:
@@ -60,6 +66,15 @@ def _data_dir_option(parser: ArgumentParser) -> None:
 def _runtime(options: Namespace) -> Runtime:
     chosen = {name: options[name] for name in ("precision", "devices") if name in options}
     return Runtime(device=options.device, progress=not options.quiet, **chosen)
+
+
+def _model(name: str, device: torch.device | str = "cpu") -> Model:
+    """The model that a command names; says so where a folder hides a shipped one."""
+    folder = pretrained.find(name)
+    model = Model.load(folder, device)
+    if pretrained.is_shipped(name) and folder == Path(name):
+        _note(f"{name}: the model in the folder of that name here, not the shipped one")
+    return model
 
 
 def _study_options(parser: ArgumentParser) -> None:
@@ -142,14 +157,16 @@ def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path)
 
 
 def _sample_options(parser: ArgumentParser) -> None:
-    parser.add_argument("model", help="a model folder")
+    parser.add_argument("model", help=MODEL)
     parser.add_argument("--per-class", type=int, help="images of every class")
     parser.add_argument("--labels", type=str, help="classes, as in 3,1,4")
     parser.add_argument("--seed", type=int, default=0, help="with an image's index, fixes it")
     parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
-    parser.add_argument("--out", required=True, help="the samples file to write (.npz)")
-    parser.add_argument("--grid", help="also a picture of the images (at most 400 of them)")
-    parser.add_argument("--gif", help="also an animation of the reverse process (at most 100)")
+    parser.add_argument("--out", help="the samples file to write (.npz)")
+    parser.add_argument("--grid", help="a picture of the images to write (at most 400 of them)")
+    parser.add_argument(
+        "--gif", help="an animation of the reverse process to write (at most 100 images)"
+    )
     _runtime_options(parser, training=False)
 
 
@@ -163,8 +180,13 @@ def _sample(options: Namespace, given: dict[str, Any]) -> None:
     _suffix("--out", options.out, ".npz")
     _suffix("--grid", options.grid, ".png", ".jpg", ".webp")
     _suffix("--gif", options.gif, ".gif")
+    written = [path for path in (options.out, options.grid, options.gif) if path]
+    if not written:
+        raise InputError(
+            "say what to write: --out FILE.npz, --grid FILE.png, --gif FILE.gif, or several"
+        )
     runtime = _runtime(options)
-    model = Model.load(options.model, runtime.torch_device)
+    model = _model(options.model, runtime.torch_device)
     classes = len(model.data.classes)
     if options.labels is not None:
         labels = opt.numbers(options.labels, "--labels")
@@ -173,7 +195,8 @@ def _sample(options: Namespace, given: dict[str, Any]) -> None:
     else:
         labels = [label for _ in range(options.per_class) for label in range(classes)]
     samples = model.sample(labels, options.seed, options.batch_size, progress=runtime.progress)
-    write_samples(options.out, samples)
+    if options.out:
+        write_samples(options.out, samples)
     columns = classes if options.labels is None else min(len(labels), 10)
     if options.grid:
         save_grid(options.grid, samples.images[:400], columns)
@@ -181,7 +204,7 @@ def _sample(options: Namespace, given: dict[str, Any]) -> None:
         steps = model.trajectory(labels[:100], options.seed)
         frames = [model.data.to_unit(step.x)[:, 0].cpu().numpy() for step in steps]
         save_gif(options.gif, frames, columns)
-    print(f"{len(labels)} images: {options.out}")
+    print(f"{len(labels)} images: {', '.join(written)}")
 
 
 def _reconstruct_options(parser: ArgumentParser) -> None:
@@ -201,7 +224,7 @@ def _reconstruct(options: Namespace, given: dict[str, Any]) -> None:
 
     _suffix("--out", options.out, ".npz")
     _suffix("--grid", options.grid, ".png", ".jpg", ".webp")
-    model = Model.load(options.model, _runtime(options).torch_device)
+    model = _model(options.model, _runtime(options).torch_device)
     if options.samples:
         originals = read_samples(options.samples)
     else:
@@ -306,7 +329,7 @@ def _figures(figures: dict[str, str], result: dict[str, Any]) -> Iterator[str]:
 
 
 def _bench_options(parser: ArgumentParser) -> None:
-    parser.add_argument("models", nargs="+", help="model folders, measured in turns")
+    parser.add_argument("models", nargs="+", help=f"measured in turns; each {MODEL}")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _runtime_options(parser, training=False)
     opt.add_config(parser, only=["bench"])
@@ -317,7 +340,7 @@ def _bench(options: Namespace, given: dict[str, Any]) -> None:
 
     runtime = _runtime(options)
     config: BenchConfig = build(BenchConfig, given.get("bench", {}))
-    models = [Model.load(folder, runtime.torch_device) for folder in options.models]
+    models = [_model(name, runtime.torch_device) for name in options.models]
     found = benchmark(models, config, progress=runtime.progress and not options.json)
     if options.json:
         about = {"machine": machine(runtime.torch_device), "versions": versions()}
@@ -345,23 +368,26 @@ def _plot_options(parser: ArgumentParser) -> None:
 def _plot(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.study.figures import render
 
-    render(Path(options.folder), options.figure, Path(options.out), options.data_dir)
+    shipped = pretrained.is_shipped(options.folder)
+    folder = pretrained.find(options.folder) if shipped else Path(options.folder)
+    render(folder, options.figure, Path(options.out), options.data_dir)
     print(f"figure: {options.out}")
 
 
 def _models_options(parser: ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", help="a model folder")
+    parser.add_argument("model", nargs="?", help=MODEL)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _models(options: Namespace, given: dict[str, Any]) -> None:
     if options.model is None:
-        about = [
+        about: list[dict[str, Any]] = [
             {
                 "method": method.name,
                 "title": method.title,
                 "stages": [stage.name for stage in method.stages],
                 "about": (method.__doc__ or "").strip().partition("\n")[0],
+                "shipped": pretrained.is_shipped(method.name),
             }
             for method in METHODS.values()
         ]
@@ -369,9 +395,11 @@ def _models(options: Namespace, given: dict[str, Any]) -> None:
             print(json.dumps(about, indent=2))
             return
         for one in about:
-            print(f"{one['method']:<10} stages: {', '.join(one['stages']):<16} {one['about']}")
+            shipped = "shipped" if one["shipped"] else ""
+            stages = ", ".join(one["stages"])
+            print(f"{one['method']:<11} {shipped:<7}  stages: {stages:<16} {one['about']}")
         return
-    model = Model.load(options.model)
+    model = _model(options.model)
     config = {**model.config, "parameters": model.parameters}
     if options.json:
         print(json.dumps(config, indent=2))
@@ -384,6 +412,11 @@ def _models(options: Namespace, given: dict[str, Any]) -> None:
             f"  {name}: seed {stage['seed']}, {record['images']} images in "
             f"{record['seconds']:.0f} s, validation loss {record['val_loss']:.4f}"
         )
+    if model.figures is not None:
+        measured = [f"{one.title} {one.value:.4f}" for one in model.figures.measures]
+        print(f"measured: {', '.join(measured)}")
+    if (card := pretrained.find(options.model) / CARD).is_file():
+        print(f"card: {card}")
 
 
 def _data_options(parser: ArgumentParser) -> None:

@@ -1,0 +1,114 @@
+"""A model's card: its README.md, with the header that the Hugging Face Hub reads.
+
+https://huggingface.co/docs/hub/model-cards tells the header's fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from scalespace.hub.figures import Figures, Measure
+
+TEMPLATE = Path(__file__).parent / "card.md.jinja"
+HUB_DATASETS = {"mnist": "mnist", "digits": "mnist", "fashion-mnist": "fashion_mnist"}
+"""What the Hub calls the data sets that it has, by their names here."""
+MNIST = ("mnist", "digits")  # the embedded digits are MNIST's
+TITLES = {"mnist": "MNIST", "digits": "5,000 digits of MNIST"}
+HUB_METRICS = {
+    "cas": "classification-accuracy-score",
+    "fd": "frechet-distance",  # not FID: that names another extractor
+    "kid": "kid",
+    "precision": "precision",
+    "recall": "recall",
+}
+"""The figures that the header names, in words for readers who see nothing else."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a card tells of a model.
+
+    Args:
+        title, doc: of its method.
+        config: what its `config.json` holds.
+        parameters: trained numbers of each stage, by name.
+        figures: what was measured of it, if anything was.
+    """
+
+    title: str
+    doc: str
+    config: Mapping[str, Any]
+    parameters: Mapping[str, int]
+    figures: Figures | None = None
+
+
+def card(about: About, source: str) -> str:
+    """The card's text.
+
+    Args:
+        about: the model.
+        source: what a reader gives to `Model.from_pretrained` to have it.
+    """
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {"number": number, "spread": _spread, "yaml": _yaml}
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    figures, data = about.figures, about.config["data"]
+    controls = dict.fromkeys(
+        title for measure in (figures.measures if figures else ()) for title in measure.controls
+    )
+    classes = data["classes"]
+    return template.render(
+        header=_yaml(header(about)),
+        about=about,
+        data=data,
+        data_title=TITLES.get(data["name"], data["name"]),
+        stages=about.config["stages"],
+        figures=figures,
+        measured={measure.metric for measure in figures.measures} if figures else set(),
+        controls=list(controls),
+        source=source,
+        labels=[label % len(classes) for label in (2, 0, 2, 6)],
+        is_mnist=data["name"] in MNIST,
+    )
+
+
+def header(about: About) -> dict[str, Any]:
+    """The fields of the card's YAML header."""
+    name, config = about.config["data"]["name"], about.config
+    measured = {measure.metric for measure in about.figures.measures} if about.figures else set()
+    fields = {
+        "license": "mit",
+        "library_name": "scalespace",
+        "pipeline_tag": "unconditional-image-generation",  # the Hub has none for class labels
+        "tags": ["diffusion", "ddpm", "class-conditional", "scale-space", config["method"], name],
+        "datasets": [HUB_DATASETS[name]] if name in HUB_DATASETS else [],
+        "metrics": [title for metric, title in HUB_METRICS.items() if metric in measured],
+    }
+    return {field: value for field, value in fields.items() if value}
+
+
+def number(value: float | None) -> str:
+    """A figure as tables show it; a dash for one that was not measured."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _spread(measure: Measure) -> str:
+    """Mean ± sample standard deviation over the training seeds; a dash for a single one."""
+    if len(measure.seeds) < 2:
+        return "–"
+    return f"{number(mean(measure.seeds))} ± {number(stdev(measure.seeds))}"
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).strip()

@@ -1,0 +1,59 @@
+"""The models that ship with the package, and how a name or a path becomes a model's folder.
+
+Each is an ordinary model folder with a card (README.md), written by `tools/ship_models.py`. They
+hold the averaged weights alone. The small stage lies in two of them, so that each folder can be
+copied, or uploaded, as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from scalespace.errors import InputError
+
+FOLDER = Path(__file__).parent
+CONFIG = "config.json"
+
+
+def names() -> list[str]:
+    """The models that ship with the package."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{CONFIG}"))
+
+
+def is_shipped(model: Path | str) -> bool:
+    """Whether this is the name of a shipped model; a `Path`, or what has a separator, never is."""
+    return isinstance(model, str) and model in names()
+
+
+def find(model: Path | str) -> Path:
+    """The folder of a model: a path, or the name of a shipped one.
+
+    A folder that exists comes first, as with any path; so a shipped model's name means that model
+    wherever the working directory has no folder of that name. `./NAME` is always a path.
+
+    Raises:
+        InputError: neither; or a folder that holds no model stands before a shipped one's name.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        if is_shipped(model) and not (folder / CONFIG).exists():
+            raise InputError(
+                f"the folder {model} holds no model ({CONFIG}), and stands before the shipped "
+                f"model of that name: rename it, or work elsewhere"
+            )
+        return folder
+    if is_shipped(model):
+        return FOLDER / str(model)
+    raise absent(model)
+
+
+def absent(model: Path | str) -> InputError:
+    """The error for a folder that is not there; suggests the nearest shipped model's name."""
+    text = f"model folder not found: {model}"
+    if isinstance(model, Path) or os.sep in model or not names():
+        return InputError(text)
+    near = difflib.get_close_matches(model, names(), n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return InputError(f"{text}{hint} (shipped: {', '.join(names())})")

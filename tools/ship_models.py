@@ -1,0 +1,169 @@
+"""Writes the models that ship with the package, from the trainings of a finished study.
+
+    python tools/ship_models.py --study runs/default-mnist
+
+Each of `baseline`, `small` and `cascaded` becomes a model folder with its averaged weights, the
+study's figures and a card. The training seed that ships, 0, was fixed before anything was measured:
+`--seed` is for trying the tool out, not for choosing by figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from scalespace import pretrained
+from scalespace.errors import InputError
+from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS
+from scalespace.evaluation.evaluate import METRICS
+from scalespace.hub.figures import Figures, Measure
+from scalespace.methods import get_method
+from scalespace.model import Model
+from scalespace.stages.base import Stage
+from scalespace.study.results import Results
+from scalespace.training.checkpoint import load_tensors
+from scalespace.training.training import FINISHED, TrainedStage, Training
+
+SHIPPED = ("baseline", "small", "cascaded")
+SEED = 0
+MOST_BYTES = 7_900_000  # of all weights: with cards and configs below 8 MB
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--study", required=True, type=Path, help="the finished study's folder")
+    parser.add_argument("--seed", type=int, default=SEED, help="the training seed (default: 0)")
+    parser.add_argument("--out", type=Path, default=pretrained.FOLDER, help="where to write")
+    options = parser.parse_args(argv)
+    try:
+        ship(Results(options.study), options.seed, options.out)
+    except InputError as error:
+        print(f"ship_models: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def ship(results: Results, seed: int, out: Path) -> None:
+    """Writes the model folders; none before all of them are there.
+
+    Raises:
+        InputError: the study has no finished training of a stage, or they are too large.
+    """
+    models = {name: shipped_model(results, name, seed) for name in SHIPPED}
+    stages = [stage for model in models.values() for stage in model.stages.values()]
+    size = sum(tensor.nbytes for stage in stages for tensor in stage.ema.values())
+    if size > MOST_BYTES:
+        raise InputError(
+            f"the weights have {size:,} bytes, more than the {MOST_BYTES:,} that a package may ship"
+        )
+    for name, model in models.items():
+        model.save_pretrained(out / name, repo_id=name)
+        own = sum(path.stat().st_size for path in (out / name).iterdir())
+        print(f"{name}: {model.parameters:,} parameters, {own:,} bytes in {out / name}")
+
+
+def shipped_model(results: Results, name: str, seed: int) -> Model:
+    """A method with the study's trainings of one seed, and the study's figures of it."""
+    method = get_method(name)
+    stages = {stage.name: trained_stage(results, stage, seed) for stage in method.stages}
+    return Model(method, stages, figures=figures(results, name, seed))
+
+
+def trained_stage(results: Results, stage: Stage, seed: int) -> TrainedStage:
+    """A finished training of the study: the one that its own results name.
+
+    They name it by the identity that it had when it was trained; a later version of the package
+    may count it up in another way.
+    """
+    rows = results.find("train_seconds", stage=stage.name, seed=seed)
+    if not rows or stage.name not in results.study.recipes:
+        raise InputError(
+            f"{results.folder} has no finished training of '{stage.name}', seed {seed}"
+        )
+    if stage.needs:
+        raise InputError(f"'{stage.name}' builds on other stages, which this tool does not ship")
+    identity = str(rows[-1]["config"])
+    path = results.folder / "trainings" / f"{stage.name}-{identity}" / FINISHED
+    tensors, record = load_tensors(path, "trained stage")
+    if record.pop("identity", None) != identity:
+        raise InputError(f"{path} holds another training than its folder says")
+    training = Training(stage, results.study.recipes[stage.name], seed, results.study.data)
+    return replace(TrainedStage.from_tensors(training, tensors, record), raw={})
+
+
+def figures(results: Results, method: str, seed: int) -> Figures:
+    """What the study measured of a method's model of one training seed."""
+    study = results.study
+    names = {
+        name: title
+        for metric in study.config.study.metrics
+        for name, title in METRICS[metric].figures.items()
+    }
+    found = [
+        cas(results, method, seed, title)
+        if name == "cas"
+        else measure(results, method, seed, name, title)
+        for name, title in names.items()
+    ]
+    macs = results.value("macs", method=method)
+    return Figures(
+        preset=study.preset,
+        seed=seed,
+        seeds=study.seeds,
+        machine=study.machine,
+        versions=study.versions,
+        measures=tuple(one for one in found if one is not None),
+        latency=results.value("latency_median", method=method),
+        macs=None if macs is None else round(macs),
+    )
+
+
+def cas(results: Results, method: str, seed: int, title: str) -> Measure | None:
+    """The Classification Accuracy Score of one seed's images alone, if the study has it."""
+    every = {own: results.score(method, _kept(results, own)) for own in results.study.seeds}
+    own = every[seed]
+    if own is None:
+        return None
+    controls = {label: results.score(name) for name, label in CONTROLS.items()}
+    return Measure(
+        "cas",
+        title,
+        own.mean,
+        own.n,
+        sd=None if math.isnan(own.sd) else own.sd,
+        seeds=tuple(score.mean for score in every.values() if score is not None),
+        controls={label: score.mean for label, score in controls.items() if score is not None},
+    )
+
+
+def measure(results: Results, method: str, seed: int, name: str, title: str) -> Measure | None:
+    """Any other figure of one seed's images alone, if the study has it."""
+    every = {own: results.figure(name, method, _kept(results, own)) for own in results.study.seeds}
+    own = every[seed]
+    if own is None:
+        return None
+    controls = {label: results.figure(name, control) for control, label in FEATURE_CONTROLS.items()}
+    return Measure(
+        name,
+        title,
+        own["value"],
+        own["n"],
+        sd=own.get("sd"),
+        low=own.get("low"),
+        high=own.get("high"),
+        reference_n=own.get("reference_n"),
+        judge=own.get("judge") or "",
+        seeds=tuple(row["value"] for row in every.values() if row is not None),
+        controls={label: row["value"] for label, row in controls.items() if row is not None},
+    )
+
+
+def _kept(results: Results, seed: int) -> int | None:
+    """How a study's rows name a seed: one with a single seed has only figures over all seeds."""
+    return None if len(results.study.seeds) == 1 else seed
+
+
+if __name__ == "__main__":
+    main()
