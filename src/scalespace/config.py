@@ -76,11 +76,13 @@ class ProcessConfig:
             data to noise of flow matching.
         power: exponent of the cosine schedule; the paper's is 1.5.
         stop_short: end the cosine schedule one state early, as the published code does.
+        zero_terminal: stretch the schedule so that its last state is noise alone; not with noise
+            prediction, from which such a state tells no image.
         predict: what the network predicts: the noise, the image (x0), the velocity of a
             variance-preserving process (v), or that of the straight path (flow).
         labels: tell the network the class; without, its images are of no class in particular.
-        x0: what to do with an estimate of x0 outside the images' range: none, clip, or dynamic
-            thresholding.
+        x0: what to do with an estimate of x0 outside the images' range: none, clip, dynamic
+            thresholding, or barrier (a step of an interior-point method).
         sampler: ancestral (Algorithm 2 of Ho et al.) or ddim (deterministic; with flow, Euler
             steps along the learnt velocity).
     """
@@ -89,9 +91,10 @@ class ProcessConfig:
     schedule: Literal["cosine", "linear", "flow"] = "cosine"
     power: float = 1.5
     stop_short: bool = False
+    zero_terminal: bool = False
     predict: Literal["noise", "x0", "v", "flow"] = "noise"
     labels: bool = True
-    x0: Literal["none", "clip", "dynamic"] = "none"
+    x0: Literal["none", "clip", "dynamic", "barrier"] = "none"
     sampler: Literal["ancestral", "ddim"] = "ancestral"
 
     SAMPLING: ClassVar[tuple[str, ...]] = ("x0", "sampler")
@@ -100,8 +103,106 @@ class ProcessConfig:
     def __post_init__(self) -> None:
         if self.states is not None:
             _between(2, 10_000, **{"process.states": self.states})
-        if not self.power > 0:
-            raise ValueError(f"process.power must be positive, got {self.power}")
+        if not 0 < self.power <= 100:
+            raise ValueError(f"process.power must be positive and at most 100, got {self.power}")
+        if self.zero_terminal and self.predict == "noise":
+            raise ValueError(
+                "process.zero_terminal needs another process.predict than noise: "
+                "where nothing of the image is left, the noise does not tell it"
+            )
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What a training step minimises: Algorithm 1 unless a field says otherwise.
+
+    Args:
+        weighting: of the states' errors: none, or min-snr.
+        perturb: deviation of the noise added to the network's input alone, per unit of the
+            process's own (input perturbation); 0.1 in the literature.
+        unroll: n of n-step training: the input is what n-1 steps of the network's own sampler
+            make; 1 is the standard.
+        self_condition: the network is also shown its last estimate of x0.
+        guide: strength of the guidance that is trained into the network; 0 for none.
+        unlabelled: share of training images whose label is withheld, which guidance needs.
+    """
+
+    weighting: Literal["none", "min-snr"] = "none"
+    perturb: float = 0.0
+    unroll: int = 1
+    self_condition: bool = False
+    guide: float = 0.0
+    unlabelled: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(0, **{"objective.perturb": self.perturb})
+        _between(1, 100, **{"objective.unroll": self.unroll})
+        _between(0, 1, **{"objective.unlabelled": self.unlabelled})
+        if not 0 <= self.guide < 1:
+            raise ValueError(f"objective.guide must lie in [0, 1), got {self.guide}")
+        if self.guide and not self.unlabelled:
+            raise ValueError(
+                "objective.guide needs objective.unlabelled, a share of images without labels "
+                "(0.1, say) to learn what the labels change"
+            )
+
+
+@dataclass(frozen=True)
+class ConditionConfig:
+    """Conditioning augmentation of a stage that sees the image at half its size (Ho et al. 2022).
+
+    Args:
+        augment: what is done to that small image in training, to a degree that is drawn for each
+            image and told to the network: none, gaussian (the small process's own noise) or blur.
+        most: the largest degree drawn: a state of the small process, or tenths of a pixel of blur.
+        level: the degree that sampling uses, found on the validation part.
+        truncate: with gaussian, end the small process in the state `level`, instead of finishing
+            it and adding noise.
+    """
+
+    augment: Literal["none", "gaussian", "blur"] = "none"
+    most: int = 6
+    level: int = 0
+    truncate: bool = False
+
+    SAMPLING: ClassVar[tuple[str, ...]] = ("level", "truncate")
+    """The fields that matter in sampling only."""
+
+    def __post_init__(self) -> None:
+        _between(1, 1000, **{"condition.most": self.most})
+        if not 0 <= self.level <= self.most:
+            raise ValueError(f"condition.level must lie in 0 .. {self.most}, got {self.level}")
+        if self.level and self.augment == "none":
+            raise ValueError("condition.level needs condition.augment")
+        if self.truncate and self.augment != "gaussian":
+            raise ValueError("condition.truncate needs condition.augment=gaussian")
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """Mistakes of the code published with the seed paper, one by one: for the autopsy alone.
+
+    Args:
+        alpha: estimate x0 with 1/sqrt(alpha_t) where 1/sqrt(alpha_bar_t) is right.
+        renoise: put fresh noise on the estimate of x0 for the next state, instead of drawing it
+            from the posterior.
+        batch_mode: let batch norms normalise by the batch that is sampled, instead of by what they
+            remember of training. Images then depend on which others share their batch.
+        unit_range: train on pixels in [0, 1] instead of standardised ones.
+    """
+
+    alpha: bool = False
+    renoise: bool = False
+    batch_mode: bool = False
+    unit_range: bool = False
+
+    SAMPLING: ClassVar[tuple[str, ...]] = ("alpha", "renoise", "batch_mode")
+    """The fields that matter in sampling only."""
+
+    @property
+    def in_sampling(self) -> bool:
+        """Whether any of those is set."""
+        return any(getattr(self, name) for name in self.SAMPLING)
 
 
 @dataclass(frozen=True)
@@ -195,6 +296,9 @@ class Recipe:
     net: UNetConfig = field(default_factory=UNetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
+    ablation: AblationConfig = field(default_factory=AblationConfig)
 
 
 @dataclass(frozen=True)
@@ -259,6 +363,15 @@ class StudyConfig:
         metrics: what is measured of them: cas, fd, kid, prdc, copies.
         judge: folder of the trained judge that fd, kid and prdc see with; empty for the one that
             ships with the package, or, for data that it does not know, one trained in the study.
+        part: the held-out real images that scores are of: test, or validation for a search that
+            must not see the test part. Then FD, KID and PRDC compare with the training part alone.
+        variants: changed recipes to compare, as {name: {process.x0: clip}}: the fields that each
+            puts over the others of this config. `like: NAME` starts from another variant, and is
+            compared with it; the others are compared with the first. None: this config alone.
+        switches: choices that this config has wrong, as {name: fields that turn it right}; their
+            variants are each one turned right alone, all of them, and each left wrong alone.
+        only: variants that a method is carried out in, as {method: [name, ...]}; a method that is
+            not named is carried out in all, and each in the first.
     """
 
     methods: tuple[str, ...] = ()
@@ -266,6 +379,10 @@ class StudyConfig:
     images: int = 10_000
     metrics: tuple[str, ...] = ("cas",)
     judge: str = ""
+    part: Literal["test", "validation"] = "test"
+    variants: dict[str, Any] = field(default_factory=dict)
+    switches: dict[str, Any] = field(default_factory=dict)
+    only: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(self.methods))
@@ -291,6 +408,9 @@ class Config:
     data: str = "mnist"
     net: UNetConfig = field(default_factory=UNetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
+    ablation: AblationConfig = field(default_factory=AblationConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     stages: dict[str, Any] = field(default_factory=dict)

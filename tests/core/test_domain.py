@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scalespace.core.domain import X0_RULES, clip, dynamic, keep
+from scalespace.core.domain import BARRIER, X0_RULES, barrier, clip, dynamic, keep
 
 images = hnp.arrays(np.float64, (3, 1, 4, 5), elements=st.floats(-50, 50))
 ends = st.tuples(st.floats(-3, 0), st.floats(0.1, 4))
 
 
 def test_the_rules_by_name() -> None:
-    assert {"none": keep, "clip": clip, "dynamic": dynamic} == X0_RULES
+    assert {"none": keep, "clip": clip, "dynamic": dynamic, "barrier": barrier} == X0_RULES
 
 
 @given(images, ends)
@@ -43,7 +43,26 @@ def test_dynamic_against_numpy(x: np.ndarray, ends: tuple[float, float], quantil
     assert found.max() <= high + tolerance
 
 
-@pytest.mark.parametrize("rule", X0_RULES.values())
+@given(images, ends, st.sampled_from([0.01, 0.3, 1.0]))
+def test_barrier_is_the_minimum_that_it_claims(
+    x: np.ndarray, ends: tuple[float, float], variance: float
+) -> None:
+    """Against bisection of the derivative, which rises from -inf to inf inside the domain."""
+    low, high = ends
+    y = 2 * (x - low) / (high - low) - 1
+    left, right = np.full_like(y, -1), np.full_like(y, 1)
+    for _ in range(60):
+        u = (left + right) / 2
+        with np.errstate(divide="ignore"):
+            slope = u - y - BARRIER * variance * (1 / (1 + u) - 1 / (1 - u))
+        left, right = np.where(slope < 0, u, left), np.where(slope < 0, right, u)
+    found = barrier(torch.from_numpy(x), low, high, variance).numpy()
+    np.testing.assert_allclose(found, (left + 1) / 2 * (high - low) + low, atol=1e-6)
+    assert found.min() >= low - 1e-9
+    assert found.max() <= high + 1e-9
+
+
+@pytest.mark.parametrize("rule", [keep, clip, dynamic])
 def test_an_image_in_the_domain_stays(rule: object) -> None:
     x = torch.rand(4, 1, 6, 6) * 3 - 1
     torch.testing.assert_close(rule(x, low=-1.0, high=2.0), x)  # type: ignore[operator]

@@ -11,7 +11,7 @@ from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalespace.core.schedule import MAX_BETA, Schedule, cosine, flow, linear
+from scalespace.core.schedule import MAX_BETA, Schedule, cosine, flow, linear, zero_terminal
 
 schedules = st.one_of(
     st.builds(
@@ -124,7 +124,7 @@ def test_linear_with_few_states_ends_where_a_thousand_do(states: int) -> None:
         [0.9, 0.5],
         [1.0, 1.0],
         [1.0, 0.5, 0.6],
-        [1.0, 0.5, 0.0],
+        [1.0, 0.0, 0.0],
         [1.0, -0.5],
         [1.0, math.nan],
     ],
@@ -199,3 +199,28 @@ def test_two_steps_are_one(transition: tuple[Schedule, int, int], data: st.DataO
     assert second.xt_weight * first.xt_weight == pytest.approx(one.xt_weight, rel=1e-7, abs=1e-12)
     variance = second.std**2 + (second.xt_weight * first.std) ** 2
     assert variance == pytest.approx(one.std**2, rel=1e-7, abs=1e-12)
+
+
+# Zero terminal signal-to-noise ratio
+
+
+@pytest.mark.parametrize("schedule", [cosine(10), cosine(30, stop_short=True), linear(20), flow(5)])
+def test_zero_terminal_against_the_papers_algorithm(schedule: Schedule) -> None:
+    """Lin et al. 2024, Algorithm 1, a number at a time: shift, then scale, sqrt(alpha_bar)."""
+    roots = [math.sqrt(value) for value in schedule.alpha_bar.tolist()]
+    first, last = roots[0], roots[-1]
+    expected = [((root - last) * first / (first - last)) ** 2 for root in roots]
+    found = zero_terminal(schedule).alpha_bar
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+    assert float(found[0]) == 1
+    assert float(found[-1]) == 0
+
+
+def test_the_posterior_of_pure_noise_forgets_it() -> None:
+    """From a state that holds nothing of the image, x_s comes from x0_hat and noise alone."""
+    schedule = zero_terminal(cosine(10))
+    q = schedule.posterior(schedule.last, schedule.last - 1)
+    ab = float(schedule.alpha_bar[-2])
+    assert q.xt_weight == 0
+    assert q.x0_weight == pytest.approx(math.sqrt(ab))
+    assert q.std == pytest.approx(math.sqrt(1 - ab))

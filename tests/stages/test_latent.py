@@ -12,6 +12,7 @@ from torch import Tensor
 
 import tiny
 from scalespace.core import process
+from scalespace.core.objective import Objective
 from scalespace.core.schedule import flow
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
@@ -77,13 +78,13 @@ def test_a_posterior_sample_is_drawn_anew_each_step(
     mean, std = model.prepare(standardised(splits))
     labels = splits.train.labels
     drawn: list[Tensor] = []
-    loss = process.loss
+    losses = Objective.losses
 
-    def note(network: Any, schedule: Any, parametrization: Any, x0: Tensor, *rest: Any) -> Tensor:
+    def note(self: Objective, network: Any, x0: Tensor, *rest: Any) -> Tensor:
         drawn.append(x0)
-        return loss(network, schedule, parametrization, x0, *rest)
+        return losses(self, network, x0, *rest)
 
-    monkeypatch.setattr(process, "loss", note)
+    monkeypatch.setattr(Objective, "losses", note)
     for seed in (0, 0, 1):
         model((mean, std), labels, torch.Generator().manual_seed(seed))
     first, again, other = drawn

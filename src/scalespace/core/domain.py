@@ -1,28 +1,34 @@
 """Keeping an estimate of x0 inside the images' domain, as an explicit choice.
 
-`low` and `high` are the domain's ends in the process's own units: a tensor that broadcasts or a
-float; pixels in [0, 1] become [-mean/std, (1-mean)/std] once standardised.
+Each rule takes `(x0_hat, low, high, variance)`. `low` and `high` are the domain's ends in the
+process's own units, floats: pixels in [0, 1] become [-mean/std, (1-mean)/std] once standardised.
+`variance` is that of the noise which the estimate was made through, 1 - alpha_bar_t.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+BARRIER = 1e-3  # weight of the logarithmic barrier at variance 1
 
-def keep(x0_hat: Tensor, low: float, high: float) -> Tensor:
+
+def keep(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
     """The estimate as it comes, also outside the domain."""
     return x0_hat
 
 
-def clip(x0_hat: Tensor, low: float, high: float) -> Tensor:
+def clip(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
     """Each pixel moved to the nearest value in [low, high]."""
     return x0_hat.clamp(low, high)
 
 
-def dynamic(x0_hat: Tensor, low: float, high: float, quantile: float = 0.995) -> Tensor:
+def dynamic(
+    x0_hat: Tensor, low: float, high: float, variance: float = 1.0, quantile: float = 0.995
+) -> Tensor:
     """Dynamic thresholding (Saharia et al. 2022, section 2.3): images [n, ...] to the same.
 
     The domain is mapped to [-1, 1]; each image whose `quantile` of |pixel| exceeds 1 is clipped to
@@ -35,4 +41,30 @@ def dynamic(x0_hat: Tensor, low: float, high: float, quantile: float = 0.995) ->
     return torch.minimum(torch.maximum(unit, -size), size) / size * half + middle
 
 
-X0_RULES: dict[str, Callable[..., Tensor]] = {"none": keep, "clip": clip, "dynamic": dynamic}
+def barrier(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
+    """One step of an interior-point method (the seed paper's proposal, section 1.3).
+
+    With the domain mapped to [-1, 1], the estimate y becomes the point that minimises
+    (u - y)^2 / 2 - mu (log(1 + u) + log(1 - u)), which lies inside whatever y is. Interior-point
+    methods lower mu along the way; here mu = `BARRIER` times the noise's variance, so that the last
+    steps, where a black pixel must be black, are left nearly alone. The minimum is the middle root
+    of u^3 - y u^2 - (1 + 2 mu) u + y = 0, found in closed form (Viete's).
+    """
+    middle, half = (low + high) / 2, (high - low) / 2
+    mu = BARRIER * variance
+    y = (x0_hat - middle) / half
+    p = -(1 + 2 * mu) - y.square() / 3
+    q = y * (2 - 2 * mu) / 3 - 2 * y**3 / 27
+    size = (-p / 3).sqrt()
+    angle = torch.acos((q / (-2 * size**3)).clamp(-1, 1)) / 3 - 2 * math.pi / 3
+    u = 2 * size * torch.cos(angle) + y / 3
+    # rounding, where the root is the small difference of large numbers
+    return u.clamp(-1, 1) * half + middle
+
+
+X0_RULES: dict[str, Callable[..., Tensor]] = {
+    "none": keep,
+    "clip": clip,
+    "dynamic": dynamic,
+    "barrier": barrier,
+}

@@ -11,6 +11,12 @@ from scalespace.core.parametrization import Parametrization
 from scalespace.core.schedule import Schedule
 
 
+def at_state(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """The entries t int64 [n] of a table over the states, shaped to broadcast against `like`."""
+    # rounded before it moves: not every device knows float64
+    return table.to(like.dtype).to(t.device)[t].view(-1, *[1] * (like.ndim - 1))
+
+
 def signal_and_noise(schedule: Schedule, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """sqrt(alpha_bar[t]) and sqrt(1 - alpha_bar[t]), shaped to broadcast against `like`.
 
@@ -19,13 +25,10 @@ def signal_and_noise(schedule: Schedule, t: Tensor, like: Tensor) -> tuple[Tenso
         t: states, int64 [n].
         like: images [n, ...]; gives dtype, device and number of dimensions.
     """
-    shape = (-1, *[1] * (like.ndim - 1))
-
-    def at_t(table: Tensor) -> Tensor:
-        # rounded before it moves: not every device knows float64
-        return table.sqrt().to(like.dtype).to(t.device)[t].view(shape)
-
-    return at_t(schedule.alpha_bar), at_t(1 - schedule.alpha_bar)
+    return (
+        at_state(schedule.alpha_bar.sqrt(), t, like),
+        at_state((1 - schedule.alpha_bar).sqrt(), t, like),
+    )
 
 
 def q_sample(schedule: Schedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:

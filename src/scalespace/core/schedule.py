@@ -27,7 +27,8 @@ class Schedule:
     """`alpha_bar[t]` for the S states t = 0 .. S-1 of a process: float64 [S], on the CPU.
 
     State 0 is the data (`alpha_bar[0] == 1`), so no formula needs a special case for the step into
-    it. S states have S-1 transitions, hence S-1 network calls a sample.
+    it. S states have S-1 transitions, hence S-1 network calls a sample. The last state alone may be
+    noise entirely (`alpha_bar[-1] == 0`); then no image can be told from a predicted noise.
 
     Raises:
         InputError: fewer than two states, `alpha_bar[0] != 1`, or a beta outside (0, 1).
@@ -42,8 +43,11 @@ class Schedule:
         if table[0] != 1:
             raise InputError(f"alpha_bar[0] must be 1 (state 0 is the data), got {table[0]:g}")
         beta = 1 - table[1:] / table[:-1]
-        if not bool(((beta > 0) & (beta < 1)).all()):
-            raise InputError("every beta must lie in (0, 1): alpha_bar must fall and stay above 0")
+        if not bool((beta > 0).all() and (beta[:-1] < 1).all() and beta[-1] <= 1):
+            raise InputError(
+                "every beta must lie in (0, 1): alpha_bar must fall and stay above 0 "
+                "(its last entry alone may be 0)"
+            )
         object.__setattr__(self, "alpha_bar", table)
 
     @property
@@ -145,6 +149,18 @@ def flow(states: int) -> Schedule:
     u = torch.linspace(0, 1, states, dtype=torch.float64)
     alpha_bar = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)
     return _from_beta(1 - alpha_bar[1:] / alpha_bar[:-1])
+
+
+def zero_terminal(schedule: Schedule) -> Schedule:
+    """A schedule whose last state is noise alone, as sampling takes it to be.
+
+    sqrt(alpha_bar) is shifted and stretched so that it still begins at 1 and ends at 0 (Lin et al.
+    2024, Algorithm 1).
+    """
+    root = schedule.alpha_bar.sqrt()
+    table = ((root - root[-1]) / (1 - root[-1])).square()
+    table[0], table[-1] = 1.0, 0.0  # whatever the rounding
+    return Schedule(table)
 
 
 def _check_states(states: int) -> None:

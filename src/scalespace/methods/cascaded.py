@@ -15,7 +15,7 @@ from scalespace.methods.small import SMALL
 from scalespace.stages.base import Models
 from scalespace.stages.diffusion import DiffusionStage
 
-UPSCALER = DiffusionStage("upscaler", states=10, conditioned=True)
+UPSCALER = DiffusionStage("upscaler", states=10, conditioned=SMALL.states)
 
 
 @register
@@ -34,6 +34,14 @@ class Cascaded(Method):
         indices: Sequence[int],
     ) -> Iterator[Step]:
         """All states at half size, then all states at full size, given the finished small image."""
-        for step in models[SMALL.name].sample(labels, seed, indices):
+        small, upscaler = models[SMALL.name], models[UPSCALER.name]
+        upscaler.check_condition(small.schedule)
+        for step in small.sample(labels, seed, indices):
             yield step
-        yield from models[UPSCALER.name].sample(labels, seed, indices, low=step.x)
+            if step.t == upscaler.starts_from:
+                break
+        yield from upscaler.sample(labels, seed, indices, low=step.x)
+
+    def calls(self, models: Models) -> int:
+        """Fewer where the small process is ended early (truncated augmentation)."""
+        return super().calls(models) - models[UPSCALER.name].starts_from

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from scalespace.config import ProcessConfig, Recipe, UNetConfig
 from scalespace.core import process
+from scalespace.core.augmentation import Augmentation, Blur, GaussianNoise
 from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import NoiseStreams
+from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.samplers import SAMPLERS, Step
 from scalespace.core.scale import down, up
-from scalespace.core.schedule import Schedule, cosine, flow, linear
+from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.nets.unet import UNet
@@ -33,12 +35,13 @@ class DiffusionStage(Stage):
         name: of the stage.
         states: S; sampling takes S-1 network calls. A recipe may override it.
         scale: the images are taken down by this factor first.
-        conditioned: the network also sees the image at half this scale, taken up to this one.
+        conditioned: for a network that also sees the image at half this scale, taken up to this
+            one: the states of the process that makes it. 0: there is none.
     """
 
     states: int
     scale: int = 1
-    conditioned: bool = False
+    conditioned: int = 0
 
     def build(
         self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
@@ -48,15 +51,36 @@ class DiffusionStage(Stage):
         Raises:
             InputError: the images cannot be halved, or the network is too deep for them.
         """
-        return Diffusion(self, recipe, data, (1, *_size(self, recipe.net, data)))
+        from scalespace.stages.ablation import Ablated  # which builds on this module
+
+        kind = Ablated if recipe.ablation.in_sampling else Diffusion
+        return kind(self, recipe, data, (1, *_size(self, recipe.net, data)))
 
 
 def make_schedule(process: ProcessConfig, states: int) -> Schedule:
     """The schedule that a config asks for; `states` is the stage's own number of them."""
     states = process.states or states
     if process.schedule == "cosine":
-        return cosine(states, power=process.power, stop_short=process.stop_short)
-    return {"linear": linear, "flow": flow}[process.schedule](states)
+        schedule = cosine(states, power=process.power, stop_short=process.stop_short)
+    else:
+        schedule = {"linear": linear, "flow": flow}[process.schedule](states)
+    return zero_terminal(schedule) if process.zero_terminal else schedule
+
+
+def make_augmentation(recipe: Recipe, low_states: int) -> Augmentation | None:
+    """The conditioning augmentation that a recipe asks for, if the stage is conditioned."""
+    c = recipe.condition
+    if not low_states or c.augment == "none":
+        return None
+    if c.augment == "blur":
+        return Blur(c.most, c.level)
+    schedule = make_schedule(recipe.process, low_states)
+    if c.most > schedule.last:
+        raise InputError(
+            f"condition.most is {c.most}, and the last state of the process that makes the "
+            f"half-size images is {schedule.last}"
+        )
+    return GaussianNoise(c.most, c.level, schedule, finished=not c.truncate)
 
 
 class Diffusion(StageModel):
@@ -73,7 +97,7 @@ class Diffusion(StageModel):
         self, stage: DiffusionStage, recipe: Recipe, data: DataInfo, shape: tuple[int, int, int]
     ) -> None:
         super().__init__()
-        p = recipe.process
+        p, o = recipe.process, recipe.objective
         self.stage, self.data, self.shape = stage, data, shape
         self.classes = len(data.classes)
         self.conditional = p.labels
@@ -82,29 +106,84 @@ class Diffusion(StageModel):
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.x0_rule = X0_RULES[p.x0]
         self.sampler = SAMPLERS[p.sampler]
-        inputs = shape[0] * (2 if stage.conditioned else 1)
-        self.net = UNet(recipe.net, inputs, shape[0], context=1 + self.classes)
+        self.objective = Objective(
+            self.schedule,
+            self.parametrization,
+            o.weighting,
+            o.perturb,
+            o.unroll,
+            o.self_condition,
+            o.guide,
+        )
+        self.unlabelled = o.unlabelled
+        self.augmentation = make_augmentation(recipe, stage.conditioned)
+        inputs = shape[0] * (1 + bool(stage.conditioned) + o.self_condition)
+        context = 1 + self.classes + (self.augmentation is not None)
+        self.net = UNet(recipe.net, inputs, shape[0], context)
 
     @property
     def domain(self) -> tuple[float, float]:
         """The ends of what an x0 may be, in the process's units."""
         return self.data.domain
 
-    def predict(self, x: Tensor, t: Tensor, labels: Tensor, low: Tensor | None) -> Tensor:
+    @property
+    def starts_from(self) -> int:
+        """The state of the half-size process whose images `sample` is to be given."""
+        return self.augmentation.starts_from if self.augmentation is not None else 0
+
+    def check_condition(self, schedule: Schedule) -> None:
+        """Raises `InputError` unless half-size images in state `starts_from` are what it knows.
+
+        Args:
+            schedule: of the process that makes them.
+        """
+        known = self.augmentation.schedule if self.starts_from else schedule  # type: ignore[union-attr]
+        if not torch.equal(known.alpha_bar, schedule.alpha_bar):
+            raise InputError(
+                f"condition.truncate: stage '{self.stage.name}' was trained for half-size images "
+                "of another schedule than those it is given"
+            )
+
+    def predict(
+        self,
+        x: Tensor,
+        t: Tensor,
+        labels: Tensor,
+        low: Tensor | None,
+        level: Tensor | None = None,
+        guess: Tensor | None = None,
+    ) -> Tensor:
         """The network's prediction for images x_t.
 
         Args:
             x: images [n, c, h, w] in states of their own.
             t: those states over S-1: float [n] (paper, appendix 3.6.1).
-            labels: int64 [n].
+            labels: int64 [n]; -1 tells the network no label.
             low: for a conditioned stage, the images at half the scale [n, 1, h/2, w/2].
+            level: for one with augmentation, its degree over the largest: float [n]; None is 0.
+            guess: for a self-conditioned one, an earlier estimate of x0 like x; None is none.
         """
+        inputs = [x]
         if low is not None:
-            x = torch.cat([x, up(low)], dim=1)
-        one_hot = F.one_hot(labels, self.classes).to(t.dtype)
-        context = torch.cat([t[:, None], one_hot * self.conditional], dim=1)
+            inputs.append(up(low))
+        if self.objective.self_condition:
+            inputs.append(torch.zeros_like(x) if guess is None else guess)
+        one_hot = F.one_hot(labels.clamp(min=0), self.classes) * (labels >= 0)[:, None]
+        context = [t[:, None], one_hot.to(t.dtype) * self.conditional]
+        if self.augmentation is not None:
+            context.append(torch.zeros_like(t)[:, None] if level is None else level[:, None])
         # convolutions on the CPU, and half-precision ones on a GPU, run faster channels-last
-        return self.net(x.contiguous(memory_format=torch.channels_last), context)
+        seen = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
+        return self.net(
+            seen.contiguous(memory_format=torch.channels_last), torch.cat(context, dim=1)
+        )
+
+    def estimate(self, prediction: Tensor, x: Tensor, t: int) -> Tensor:
+        """The x0 that a prediction for images x, all in state t, stands for: shaped as x."""
+        alpha_bar = float(self.schedule.alpha_bar[t])
+        return self.parametrization.x0(
+            prediction, x, math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+        )
 
     def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
         """x0 at the stage's scale and, for a conditioned stage, the image at half of it."""
@@ -121,8 +200,21 @@ class Diffusion(StageModel):
         return process.loss(network, self.schedule, self.parametrization, x0, t, eps)
 
     def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
-        """Algorithm 1 of Ho et al. 2020: t uniform, one noise an image; float [n]."""
-        return self.losses(batch, labels, *process.draw(self.schedule, batch[0], rng))
+        """The stage's `Objective`, Algorithm 1 of Ho et al. 2020 unless changed: float [n]."""
+        if self.unlabelled:
+            share = torch.rand(labels.shape, generator=rng, device=labels.device)
+            labels = torch.where(share < self.unlabelled, -1, labels)
+        low, level = batch[1] if self.stage.conditioned else None, None
+        if self.augmentation is not None and low is not None:
+            low, level = self.augmentation.drawn(low, rng)
+
+        def network(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+            return self.predict(x, u, labels, low, level, guess)
+
+        def unlabelled(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+            return self.predict(x, u, torch.full_like(labels, -1), low, level, guess)
+
+        return self.objective.losses(network, batch[0], rng, unlabelled)
 
     def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
         """The loss at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].
@@ -167,13 +259,18 @@ class Diffusion(StageModel):
         """
         streams = NoiseStreams(seed, indices, self.stage.name, labels.device)
         low_end, high_end = self.domain
+        level, guess = None, None
+        if self.augmentation is not None and low is not None:
+            own = NoiseStreams(seed, indices, f"{self.stage.name}/condition", labels.device)
+            low, level = self.augmentation.chosen(low, own.normal)
 
         def denoise(x: Tensor, t: int) -> Tensor:
+            nonlocal guess
             u = torch.full((len(x),), t / self.schedule.last, device=x.device)
-            a = math.sqrt(float(self.schedule.alpha_bar[t]))
-            b = math.sqrt(1 - float(self.schedule.alpha_bar[t]))
-            prediction = self.predict(x, u, labels, low).to(x.dtype)
-            return self.x0_rule(self.parametrization.x0(prediction, x, a, b), low_end, high_end)
+            prediction = self.predict(x, u, labels, low, level, guess).to(x.dtype)
+            variance = 1 - float(self.schedule.alpha_bar[t])
+            guess = self.x0_rule(self.estimate(prediction, x, t), low_end, high_end, variance)
+            return guess
 
         yield from self.sampler(denoise, self.schedule, lambda: streams.normal(self.shape))
 

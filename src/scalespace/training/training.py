@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +40,29 @@ class Training:
 
     @property
     def identity(self) -> str:
-        """Hash of everything that decides the outcome: not what matters in sampling alone."""
-        recipe = asdict(self.recipe)
-        for part in fields(self.recipe):
-            for name in getattr(getattr(self.recipe, part.name), "SAMPLING", ()):
-                del recipe[part.name][name]
+        """Hash of everything that decides the outcome: not what matters in sampling alone.
+
+        Fields at their default are left out, so that a field which a later version adds, with a
+        default that changes nothing, gives no training another name.
+        """
         needs = [training.identity for training in self.needs]
-        return digest([asdict(self.stage), recipe, self.seed, asdict(self.data), needs])
+        parts = [chosen(self.stage), chosen(self.recipe), self.seed, asdict(self.data), needs]
+        return digest([type(self.stage).__name__, *parts])
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What else decides the images that it makes: the recipe's fields that `identity` omits."""
-        return {
-            f"{part.name}.{name}": getattr(getattr(self.recipe, part.name), name)
-            for part in fields(self.recipe)
-            for name in getattr(getattr(self.recipe, part.name), "SAMPLING", ())
-        }
+        """What else decides the images that it makes: the recipe's fields that `identity` omits.
+
+        Those at their default are left out, too.
+        """
+        found = {}
+        for part in fields(self.recipe):
+            own = getattr(self.recipe, part.name)
+            default = type(own)()
+            for name in getattr(own, "SAMPLING", ()):
+                if getattr(own, name) != getattr(default, name):
+                    found[f"{part.name}.{name}"] = getattr(own, name)
+        return found
 
     def folder(self, root: Path) -> Path:
         """Where below `root` this training lives."""
@@ -74,6 +81,23 @@ class Training:
             torch.manual_seed(derive_seed(self.seed, self.stage.name, "weights"))
             model = self.stage.build(self.recipe, self.data, needs)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def chosen(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass, and of those within it, that are not at their default.
+
+    Those in a dataclass's `SAMPLING` are left out as well.
+    """
+    found = {}
+    for part in fields(config):
+        value = getattr(config, part.name)
+        default = part.default_factory() if callable(part.default_factory) else part.default
+        if value == default or part.name in getattr(config, "SAMPLING", ()):
+            continue
+        inner = chosen(value) if is_dataclass(value) else value
+        if inner != {}:  # a part that differs in what matters in sampling alone
+            found[part.name] = inner
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Conditioning augmentation: what an upscaler is shown is made worse, and it is told by how much.
+
+In a cascade the upscaler meets the samples of another model, never the real images that it was
+trained with. Ho et al. 2022 (Cascaded diffusion models, section 4) blur or noise its condition in
+training, to a degree drawn for each image, and choose a degree for sampling afterwards.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scalespace.core.process import q_sample
+from scalespace.core.schedule import Schedule
+
+TENTH = 0.1  # of a pixel: the step between two degrees of blur
+
+
+@dataclass(frozen=True, eq=False)
+class Augmentation(ABC):
+    """One kind of it.
+
+    Args:
+        most: the largest degree; training draws 0 .. most uniformly.
+        level: the degree used in sampling.
+    """
+
+    most: int
+    level: int
+
+    @abstractmethod
+    def apply(self, low: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+        """Images [n, c, h, w] made worse by degrees int64 [n]; `noise` is standard normal."""
+
+    @property
+    def starts_from(self) -> int:
+        """The state of the small process that sampling starts from: 0 is its finished image."""
+        return 0
+
+    def drawn(self, low: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For training: the images, each at a random degree, and degree / most, float [n]."""
+        level = torch.randint(self.most + 1, (len(low),), generator=rng, device=low.device)
+        noise = torch.randn(low.shape, generator=rng, device=low.device, dtype=low.dtype)
+        return self.apply(low, level, noise), level.to(low.dtype) / self.most
+
+    def chosen(
+        self, low: Tensor, noise: Callable[[Sequence[int]], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """For sampling: the images at `level`, and level / most, float [n].
+
+        Args:
+            low: images [n, c, h, w] in the state `starts_from`.
+            noise: gives standard normal noise [n, *shape].
+        """
+        level = torch.full((len(low),), self.level, device=low.device)
+        if self.level and not self.starts_from:
+            low = self.apply(low, level, noise(low.shape[1:]))
+        return low, level.to(low.dtype) / self.most
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianNoise(Augmentation):
+    """The condition in state s of the small process: z_s ~ q(z_s | z_0).
+
+    Args:
+        most, level: states of that process.
+        schedule: its own.
+        finished: noise is added to the finished image (non-truncated); otherwise the small process
+            stops in the state `level`, which saves the calls that are left (truncated).
+    """
+
+    schedule: Schedule
+    finished: bool = True
+
+    def apply(self, low: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+        """q_sample of the small process."""
+        return q_sample(self.schedule, low, level, noise)
+
+    @property
+    def starts_from(self) -> int:
+        """`level`, if the small process stops there."""
+        return 0 if self.finished else self.level
+
+
+@dataclass(frozen=True, eq=False)
+class Blur(Augmentation):
+    """The condition under a Gaussian blur of `level` tenths of a pixel (Ho et al. 2022, 4.2)."""
+
+    def apply(self, low: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+        """A separable 5-tap Gaussian, the image's edge continued outwards; 0 changes nothing."""
+        offset = torch.arange(-2, 3, device=low.device, dtype=low.dtype)
+        sigma = (level.to(low.dtype) * TENTH).clamp(min=1e-3)  # 0: a kernel of the middle alone
+        taps = torch.exp(-(offset**2) / (2 * sigma[:, None] ** 2))
+        taps = taps / taps.sum(dim=1, keepdim=True)
+        n, channels, height, width = low.shape
+        kernel = (taps[:, :, None] * taps[:, None, :]).repeat_interleave(channels, dim=0)[:, None]
+        padded = F.pad(low, (2, 2, 2, 2), mode="replicate")
+        # each image has a kernel of its own: images become the groups of one convolution
+        flat = padded.reshape(1, n * channels, height + 4, width + 4)
+        return F.conv2d(flat, kernel, groups=n * channels).view(n, channels, height, width)

@@ -1,0 +1,172 @@
+"""What a stage does with the fields of its objective and of its condition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from tests import tiny
+from torch import Tensor
+
+from scalespace.config import ConditionConfig, ObjectiveConfig, ProcessConfig, Recipe
+from scalespace.data import DataSplits
+from scalespace.errors import InputError
+from scalespace.methods import get_method
+from scalespace.methods.cascaded import UPSCALER
+from scalespace.methods.small import SMALL
+from scalespace.stages.diffusion import Diffusion, DiffusionStage
+
+LABELS = torch.tensor([0, 1, 2, 1])
+
+
+def build(splits: DataSplits, stage: DiffusionStage = SMALL, **parts: Any) -> Diffusion:
+    torch.manual_seed(0)
+    model = stage.build(replace(tiny.RECIPE, **parts), splits.info)
+    assert isinstance(model, Diffusion)
+    return model.eval()
+
+
+def batch(model: Diffusion, splits: DataSplits) -> tuple[Tensor, ...]:
+    return model.prepare(splits.info.standardize(splits.train.unit()[:4]))
+
+
+def test_a_withheld_label_is_no_class(splits: DataSplits) -> None:
+    model = build(splits)
+    seen: list[Tensor] = []
+    model.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
+    x = batch(model, splits)[0]
+    with torch.no_grad():
+        model.predict(x, torch.full((4,), 0.5), torch.tensor([0, -1, 2, -1]), None)
+    [context] = seen
+    assert context[:, 0].tolist() == [0.5] * 4
+    assert context[:, 1:].argmax(1)[[0, 2]].tolist() == [0, 2]
+    assert context[:, 1:].sum(1).tolist() == [1, 0, 1, 0]
+
+
+def test_labels_are_withheld_at_the_rate_asked_for(splits: DataSplits) -> None:
+    model = build(splits, objective=ObjectiveConfig(unlabelled=0.25))
+    seen: list[Tensor] = []
+    model.net.register_forward_pre_hook(lambda net, given: seen.append(given[1][:, 1:].sum(1)))
+    x = batch(model, splits)[0][:1].expand(4000, -1, -1, -1)
+    with torch.no_grad():
+        model([x], torch.zeros(4000, dtype=torch.int64), torch.Generator().manual_seed(0))
+    assert float(1 - seen[0].mean()) == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / 4000) ** 0.5)
+
+
+def test_guidance_runs_the_network_without_labels_too(splits: DataSplits) -> None:
+    model = build(splits, objective=ObjectiveConfig(guide=0.3, unlabelled=0.1))
+    seen: list[float] = []
+    model.net.register_forward_pre_hook(
+        lambda net, given: seen.append(float(given[1][:, 1:].sum()))
+    )
+    model(batch(model, splits), LABELS, torch.Generator().manual_seed(1))
+    assert seen == [4, 0]
+
+
+def test_self_conditioning_shows_the_last_estimate_in_sampling(splits: DataSplits) -> None:
+    model = build(splits, objective=ObjectiveConfig(self_condition=True))
+    seen: list[Tensor] = []
+    model.net.register_forward_pre_hook(lambda net, given: seen.append(given[0]))
+    steps = list(model.sample(LABELS, 0, range(4)))
+    assert not seen[0][:, 1].any()  # nothing is known at first
+    for given, step in zip(seen[1:], steps[1:-1], strict=True):
+        assert step.x0_hat is not None
+        torch.testing.assert_close(given[:, 1:], step.x0_hat)
+
+
+@pytest.mark.parametrize("augment", ["gaussian", "blur"])
+def test_the_upscaler_is_told_how_bad_its_condition_is(splits: DataSplits, augment: Any) -> None:
+    plain = build(splits, UPSCALER)
+    model = build(splits, UPSCALER, condition=ConditionConfig(augment=augment, most=2, level=1))
+    seen: list[Tensor] = []
+    model.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
+    x, low = batch(model, splits)
+    list(model.sample(LABELS, 0, range(4), low))
+    model([x, low], LABELS, torch.Generator().manual_seed(0))
+    width = 1 + len(splits.info.classes)
+    assert seen[0].shape[1] == width + 1
+    assert seen[0][:, -1].tolist() == [0.5] * 4  # level 1 of 2
+    assert set(seen[-1][:, -1].tolist()) <= {0, 0.5, 1}
+    with torch.no_grad():
+        plain.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
+        plain([x, low], LABELS, torch.Generator().manual_seed(0))
+    assert seen[-1].shape[1] == width
+
+
+def cascade(splits: DataSplits, truncate: bool, level: int = 1) -> dict[str, Diffusion]:
+    condition = ConditionConfig(augment="gaussian", most=2, level=level, truncate=truncate)
+    process = replace(tiny.PROCESS, states=None)  # each stage's own
+    return {
+        "small": build(splits, SMALL, process=process),
+        "upscaler": build(splits, UPSCALER, condition=condition, process=process),
+    }
+
+
+def test_a_truncated_cascade_hands_over_a_noisy_state(splits: DataSplits) -> None:
+    models, method = cascade(splits, truncate=True), get_method("cascaded")
+    seen: list[Tensor] = []
+    models["upscaler"].net.register_forward_pre_hook(lambda net, given: seen.append(given[0]))
+    steps = list(method.sample(models, LABELS, 0, range(4)))
+    small = [step for step in steps if step.x.shape[-1] == splits.info.width // 2]
+    assert small[-1].t == 1
+    assert method.calls(models) == 19 - 1 + 9 == len(steps) - 2
+    up = torch.nn.functional.interpolate(small[-1].x, scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(seen[0][:, 1:], up)
+
+
+def test_a_finished_cascade_adds_the_noise(splits: DataSplits) -> None:
+    models, method = cascade(splits, truncate=False), get_method("cascaded")
+    steps = list(method.sample(models, LABELS, 0, range(4)))
+    assert method.calls(models) == 28 == len(steps) - 2
+    finished = next(step.x for step in steps[1:] if step.t == 0)
+    again = list(models["upscaler"].sample(LABELS, 0, range(4), low=finished))[-1].x
+    torch.testing.assert_close(again, steps[-1].x, rtol=0, atol=0)
+    other = list(models["upscaler"].sample(LABELS, 1, range(4), low=finished))[-1].x
+    assert float((again - other).abs().max()) > 1e-3
+
+
+def test_a_truncated_cascade_needs_one_schedule(splits: DataSplits) -> None:
+    models = cascade(splits, truncate=True)
+    models["small"] = build(splits, SMALL, process=replace(tiny.PROCESS, states=12))
+    with pytest.raises(InputError, match="another schedule"):
+        list(get_method("cascaded").sample(models, LABELS, 0, range(4)))
+
+
+def test_a_level_beyond_the_small_process(splits: DataSplits) -> None:
+    condition = ConditionConfig(augment="gaussian", most=20)
+    with pytest.raises(InputError, match=r"condition\.most is 20"):
+        build(splits, UPSCALER, condition=condition, process=ProcessConfig())
+
+
+@pytest.mark.parametrize(
+    ("make", "fields", "word"),
+    [
+        (ObjectiveConfig, {"guide": 0.3}, "unlabelled"),
+        (ObjectiveConfig, {"guide": 1.0, "unlabelled": 0.1}, "guide"),
+        (ObjectiveConfig, {"unroll": 0}, "unroll"),
+        (ObjectiveConfig, {"perturb": -0.1}, "perturb"),
+        (ConditionConfig, {"level": 1}, "augment"),
+        (ConditionConfig, {"augment": "blur", "level": 9}, "level"),
+        (ConditionConfig, {"augment": "blur", "truncate": True}, "truncate"),
+        (ProcessConfig, {"zero_terminal": True}, "noise"),
+    ],
+)
+def test_choices_that_make_no_sense(make: Any, fields: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        make(**fields)
+
+
+def test_a_field_at_its_default_gives_no_training_another_name(splits: DataSplits) -> None:
+    from scalespace.training.training import Training
+
+    def name(recipe: Recipe) -> str:
+        return Training(UPSCALER, recipe, 0, splits.info).identity
+
+    plain = name(Recipe())
+    assert plain == name(Recipe(objective=ObjectiveConfig(), condition=ConditionConfig()))
+    assert plain != name(Recipe(objective=ObjectiveConfig(perturb=0.1)))
+    gaussian = [ConditionConfig("gaussian", 6, level) for level in (0, 3)]
+    assert len({name(Recipe(condition=c)) for c in gaussian}) == 1  # level is for sampling
+    assert plain != name(Recipe(condition=gaussian[0]))
