@@ -17,6 +17,7 @@ VERBS = {
     "plot": "draw one figure of a study, a judge or an autoencoder",
     "models": "list the methods, or tell about a trained model",
     "data": "fetch, verify and show a data set",
+    "toy": "diffuse points on a line, where the best network is known exactly",
 }
 
 

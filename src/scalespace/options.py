@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
@@ -42,7 +43,7 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
     Raises:
         InputError: an unknown option or a bad value, in one line.
     """
-    words = _bracketed(arguments)
+    words = _bracketed(_joined(arguments))
     try:
         options = using.parse_args(words)
         given = using.parse_args(words, defaults=False).as_dict()
@@ -67,6 +68,25 @@ def numbers(text: str, option: str) -> list[int]:
         return [int(word) for word in text.replace(" ", "").split(",")]
     except ValueError as error:
         raise InputError(f"{option} takes whole numbers, as in 3,1,4: got '{text}'") from error
+
+
+def reals(text: str, option: str) -> list[float]:
+    """'-1,0.5' as [-1.0, 0.5]; `InputError` for anything else."""
+    try:
+        return [float(word) for word in text.replace(" ", "").split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} takes numbers, as in -1,0.5: got '{text}'") from error
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--points -1,1` as one word: a list that begins with a dash would pass for an option."""
+    out: list[str] = []
+    for word in arguments:
+        if out and re.fullmatch(r"-[\d.][^=]*,.*", word) and re.fullmatch(r"--[^=]+", out[-1]):
+            out[-1] += f"={word}"
+        else:
+            out.append(word)
+    return out
 
 
 def _typed(value: Any) -> Any:

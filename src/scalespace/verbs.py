@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace import pretrained
@@ -443,6 +443,46 @@ def _data(options: Namespace, given: dict[str, Any]) -> None:
         print(f"{key}: {value}")
 
 
+def _toy_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, help="the folder to write")
+    parser.add_argument("--seeds", default="0,1,2", help="one training of each arm for each")
+    parser.add_argument("--points", default="-1,1", help="the data, each point equally likely")
+    parser.add_argument("--epochs", type=int, default=200, help="of 100 x 128 points")
+    parser.add_argument("--samples", type=int, default=10_000, help="trajectories a seed")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.1,
+        help="a stray ends further from every point, in halves of the distance of the nearest two",
+    )
+    parser.add_argument(
+        "--cures", action=ActionYesNo(no_prefix="no-"), default=True, help="also try the cures"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _toy(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.toy.config import ToyConfig
+    from scalespace.toy.experiment import experiment
+    from scalespace.toy.report import strays_table
+
+    results = experiment(
+        Path(options.out),
+        ToyConfig(tuple(opt.reals(options.points, "--points")), epochs=options.epochs),
+        opt.numbers(options.seeds, "--seeds"),
+        options.samples,
+        options.tolerance,
+        options.cures,
+        progress=not (options.quiet or options.json),
+    )
+    if options.json:
+        print(json.dumps(results, indent=2))
+        return
+    print("\n".join(strays_table(results)))
+    print(f"tables and pictures: {Path(options.out) / 'toy.md'}")
+
+
 def _suffix(option: str, path: str | None, *suffixes: str) -> None:
     if path is not None and Path(path).suffix.lower() not in suffixes:
         raise InputError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
@@ -472,4 +512,5 @@ _VERBS: dict[str, tuple[Build, Act]] = {
     "plot": (_plot_options, _plot),
     "models": (_models_options, _models),
     "data": (_data_options, _data),
+    "toy": (_toy_options, _toy),
 }

@@ -1,0 +1,133 @@
+"""What an arm of the one-dimensional experiment is: the paper's settings and one change to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from scalespace.config import ObjectiveConfig, ProcessConfig
+from scalespace.errors import InputError
+from scalespace.presets import digest, merge, nested
+from scalespace.toy.mixture import Mixture
+
+STATES = 20  # T = 19 transitions (paper, appendix 3.8)
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """One training and its sampling; the defaults are those of the paper's appendix 3.8.
+
+    Args:
+        points: the data, each equally likely.
+        process: schedule, parametrisation, sampler, and what is done to estimates of x0 outside
+            the convex hull of the points.
+        objective: what a training step minimises.
+        hidden: features of the network's hidden layers.
+        epochs: of `batches` batches of `batch_size` fresh points.
+        lr: Adam's learning rate.
+    """
+
+    points: tuple[float, ...] = (-1.0, 1.0)
+    process: ProcessConfig = field(default_factory=lambda: ProcessConfig(states=STATES))
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    hidden: int = 64
+    epochs: int = 200
+    batches: int = 100
+    batch_size: int = 128
+    lr: float = 1e-4
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", Mixture(tuple(self.points)).points)
+        for name in ("hidden", "epochs", "batches", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.lr > 0:
+            raise InputError(f"lr must be positive, got {self.lr}")
+
+    @property
+    def mixture(self) -> Mixture:
+        """The distribution of the data."""
+        return Mixture(self.points)
+
+    @property
+    def identity(self) -> str:
+        """Hash of what decides the trained network, but for the seed: not of sampling alone."""
+        fields = asdict(self)
+        for name in ProcessConfig.SAMPLING:
+            del fields["process"][name]
+        return digest(fields)
+
+    def changed(self, dotted: Mapping[str, Any]) -> ToyConfig:
+        """This config with other values for some fields, as in {"process.x0": "clip"}.
+
+        Raises:
+            InputError: an unknown field, or values that do not go together.
+        """
+        fields = merge(asdict(self), nested(dotted))
+        try:
+            process = ProcessConfig(**fields.pop("process"))
+            objective = ObjectiveConfig(**fields.pop("objective"))
+            return ToyConfig(process=process, objective=objective, **fields)
+        except (TypeError, ValueError) as error:
+            raise InputError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the ablation: what it is called, and what it changes."""
+
+    title: str
+    changes: Mapping[str, Any]
+
+
+PAPER = "paper"
+CURES: dict[str, Arm] = {
+    "clip": Arm("x0 clipped", {"process.x0": "clip"}),
+    "dynamic": Arm("dynamic thresholding", {"process.x0": "dynamic"}),
+    "barrier": Arm("barrier (interior point)", {"process.x0": "barrier"}),
+    "ddim": Arm("DDIM sampler", {"process.sampler": "ddim"}),
+    "stop-short": Arm("stopping short (published code)", {"process.stop_short": True}),
+    "unroll-2": Arm("2-step training", {"objective.unroll": 2}),
+    "unroll-4": Arm("4-step training", {"objective.unroll": 4}),
+    "perturb": Arm("input perturbation 0.1", {"objective.perturb": 0.1}),
+    "min-snr": Arm("min-SNR weighting", {"objective.weighting": "min-snr"}),
+    "self-condition": Arm("self-conditioning", {"objective.self_condition": True}),
+    "x0": Arm("x0-prediction", {"process.predict": "x0"}),
+    "v": Arm("v-prediction", {"process.predict": "v"}),
+    "zero-terminal": Arm(
+        "v-prediction, zero terminal SNR",
+        {"process.predict": "v", "process.zero_terminal": True},
+    ),
+    "lr": Arm("learning rate 1e-3", {"lr": 1e-3}),
+    "v-clip": Arm("v-prediction, x0 clipped", {"process.predict": "v", "process.x0": "clip"}),
+}
+"""The cures that the paper proposes and the field knows, each over the paper's settings.
+
+The learning rate is no cure of the literature's, but tells what longer training would do.
+"""
+
+
+def arms(base: ToyConfig, cures: bool = True) -> dict[str, tuple[Arm, ToyConfig]]:
+    """The rows of a run: the paper's settings, the data moved, and the cures.
+
+    The data are moved by one standard deviation, {-1, 1} to {0, 2}: once with the schedule's last
+    state visited and once without, where a start from N(0, 1) is off by more.
+    """
+    _, std = base.mixture.moments
+    moved = tuple(point + std for point in base.points)
+    rows = {
+        PAPER: Arm("the paper's settings", {}),
+        "moved": Arm(f"data moved to {braces(moved)}", {"points": moved}),
+        "moved-stop-short": Arm(
+            f"data moved to {braces(moved)}, stopping short",
+            {"points": moved, "process.stop_short": True},
+        ),
+        **(CURES if cures else {}),
+    }
+    return {name: (arm, base.changed(arm.changes)) for name, arm in rows.items()}
+
+
+def braces(points: tuple[float, ...]) -> str:
+    """(-1.0, 1.0) as {−1, 1}."""
+    return "{" + ", ".join(f"{point:g}".replace("-", "−") for point in points) + "}"

@@ -1,0 +1,158 @@
+"""The one-dimensional diffusion model, and its training (paper, appendix 3.8)."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from scalespace.core.domain import X0_RULES
+from scalespace.core.noise import derive_seed
+from scalespace.core.objective import Objective
+from scalespace.core.parametrization import PARAMETRIZATIONS
+from scalespace.core.samplers import SAMPLERS, Denoiser
+from scalespace.errors import InputError
+from scalespace.nets.mlp import MLP
+from scalespace.stages.diffusion import make_schedule
+from scalespace.toy.config import STATES, ToyConfig
+from scalespace.training.checkpoint import load_tensors, load_weights, save_tensors
+
+
+class Toy(nn.Module):
+    """Network, process and sampler for points on a line, shaped [n, 1] throughout.
+
+    Args:
+        config: its fields.
+        seed: of the first weights.
+    """
+
+    def __init__(self, config: ToyConfig, seed: int) -> None:
+        super().__init__()
+        p, o = config.process, config.objective
+        self.config, self.mixture = config, config.mixture
+        self.schedule = make_schedule(p, STATES)
+        self.parametrization = PARAMETRIZATIONS[p.predict]
+        self.x0_rule = X0_RULES[p.x0]
+        self.sampler = SAMPLERS[p.sampler]
+        self.objective = Objective(
+            self.schedule,
+            self.parametrization,
+            weighting=o.weighting,
+            perturb=o.perturb,
+            unroll=o.unroll,
+            self_condition=o.self_condition,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "toy", "weights"))
+            self.net = MLP(1 + o.self_condition, config.hidden)
+
+    def predict(self, x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+        """The network's prediction [n, 1] for x_t [n, 1] in the states u = t / (S-1) float [n].
+
+        Args:
+            x: x_t.
+            u: the states.
+            guess: for a self-conditioned network, its last estimate of x0 [n, 1]; None is none.
+        """
+        if self.objective.self_condition:
+            x = torch.cat([x, torch.zeros_like(x) if guess is None else guess], dim=1)
+        return self.net(x, u)
+
+    def scales(self, t: int) -> tuple[float, float]:
+        """a = sqrt(alpha_bar_t) and b = sqrt(1 - alpha_bar_t)."""
+        alpha_bar = float(self.schedule.alpha_bar[t])
+        return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+
+    def learnt(self) -> Denoiser:
+        """The trained network as a denoiser, for one run of a sampler."""
+        guess: Tensor | None = None
+
+        @torch.inference_mode()
+        def denoise(x: Tensor, t: int) -> Tensor:
+            nonlocal guess
+            a, b = self.scales(t)
+            u = torch.full((len(x),), t / self.schedule.last, dtype=x.dtype)
+            x0_hat = self.parametrization.x0(self.predict(x, u, guess), x, a, b)
+            guess = self.x0_rule(x0_hat, *self.mixture.domain, b**2)
+            return guess
+
+        return denoise
+
+    def exact(self) -> Denoiser:
+        """The perfect network as a denoiser: E[x0 | x_t], under the same rule for x0."""
+
+        def denoise(x: Tensor, t: int) -> Tensor:
+            a, b = self.scales(t)
+            return self.x0_rule(self.mixture.mean(x, a, b), *self.mixture.domain, b**2)
+
+        return denoise
+
+
+def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> Toy:
+    """A trained model in float64: trained now, or taken from `folder` if it was before.
+
+    All configs see the same points, states and noises of a seed, in the same order.
+
+    Args:
+        config: what to train.
+        seed: of weights, points and noise.
+        folder: of trained networks; each is a file named by the config's hash and the seed.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the training diverged, or a file is damaged or cannot be written.
+    """
+    model, path = Toy(config, seed), folder / f"{config.identity}-seed{seed}.safetensors"
+    if path.exists():
+        tensors, record = load_tensors(path, "trained network")
+        if record.get("identity") != config.identity or record.get("seed") != seed:
+            raise InputError(f"{path} holds another training than its name says: delete it")
+        load_weights(model.net, tensors, f"trained network {path}")
+    else:
+        began = time.monotonic()
+        loss = _train(model, seed, progress)
+        record = {
+            "identity": config.identity,
+            "seed": seed,
+            "config": asdict(config),
+            "loss": loss,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+        save_tensors(path, model.net.state_dict(), record)
+    return model.double().eval()
+
+
+def _train(model: Toy, seed: int, progress: bool) -> float:
+    """Adam on fresh points; gives the mean loss of the last epoch."""
+    config = model.config
+    rng = torch.Generator().manual_seed(derive_seed(seed, "toy", "training"))
+    optimizer = torch.optim.Adam(model.net.parameters(), config.lr, fused=True)
+    bar = tqdm(
+        total=config.epochs * config.batches,
+        desc=f"train {config.identity} (seed {seed})",
+        unit="step",
+        disable=not progress,
+        dynamic_ncols=True,
+        mininterval=0.5,
+    )
+    with bar:
+        for _ in range(config.epochs):
+            total = torch.zeros(())
+            points = model.mixture.draw(config.batches * config.batch_size, rng).float()
+            for x0 in points.split(config.batch_size):
+                loss = model.objective.losses(model.predict, x0, rng).mean()
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                total += loss.detach()
+            bar.update(config.batches)
+            mean = float(total) / config.batches
+            if not math.isfinite(mean):
+                raise InputError(f"the training diverged (loss {mean}): try a smaller --lr")
+            bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
+    return mean
