@@ -83,8 +83,9 @@ class ProcessConfig:
         labels: tell the network the class; without, its images are of no class in particular.
         x0: what to do with an estimate of x0 outside the images' range: none, clip, dynamic
             thresholding, or barrier (a step of an interior-point method).
-        sampler: ancestral (Algorithm 2 of Ho et al.) or ddim (deterministic; with flow, Euler
-            steps along the learnt velocity).
+        sampler: ancestral (Algorithm 2 of Ho et al.) or ddim (with flow, Euler steps along the
+            learnt velocity).
+        eta: of ddim, how much new noise a step draws: 0 none, 1 as much as ancestral, up to all.
     """
 
     states: int | None = None
@@ -96,8 +97,9 @@ class ProcessConfig:
     labels: bool = True
     x0: Literal["none", "clip", "dynamic", "barrier"] = "none"
     sampler: Literal["ancestral", "ddim"] = "ancestral"
+    eta: float = 0.0
 
-    SAMPLING: ClassVar[tuple[str, ...]] = ("x0", "sampler")
+    SAMPLING: ClassVar[tuple[str, ...]] = ("x0", "sampler", "eta")
     """The fields that matter in sampling only: a trained network serves any value of them."""
 
     def __post_init__(self) -> None:
@@ -105,6 +107,9 @@ class ProcessConfig:
             _between(2, 10_000, **{"process.states": self.states})
         if not 0 < self.power <= 100:
             raise ValueError(f"process.power must be positive and at most 100, got {self.power}")
+        _at_least(0, **{"process.eta": self.eta})
+        if self.eta and self.sampler != "ddim":
+            raise ValueError("process.eta is for process.sampler=ddim")
         if self.zero_terminal and self.predict == "noise":
             raise ValueError(
                 "process.zero_terminal needs another process.predict than noise: "
@@ -244,8 +249,10 @@ class TrainConfig:
         epochs: passes over the training part.
         batch_size: images a step (over all devices together).
         lr: Adam's learning rate.
-        warmup: steps over which the learning rate rises to lr.
-        decay: the learning rate's way down to 0 afterwards: none, linear or cosine.
+        muon: Muon's learning rate, which then moves the kernels inside the network (0.02 is
+            usual); 0 for Adam everywhere.
+        warmup: steps over which the learning rates rise to these.
+        decay: the learning rates' way down to 0 afterwards: none, linear or cosine.
         ema: decay of the weights' moving average, which sampling uses; it warms up, and 0 turns
             it off.
         validate_every: epochs between validations (the last epoch always is one).
@@ -256,6 +263,7 @@ class TrainConfig:
     epochs: int = 10
     batch_size: int = 128
     lr: float = 1e-3
+    muon: float = 0.0
     warmup: int = 0
     decay: Literal["none", "linear", "cosine"] = "none"
     ema: float = 0.0
@@ -268,6 +276,7 @@ class TrainConfig:
         _at_least(1, **{"train.validate_every": self.validate_every})
         _at_least(1, **{"train.validate_images": self.validate_images})
         _at_least(0, **{"train.warmup": self.warmup, "train.grid_every": self.grid_every})
+        _at_least(0, **{"train.muon": self.muon})
         if not self.lr > 0:
             raise ValueError(f"train.lr must be positive, got {self.lr}")
         if not 0 <= self.ema < 1:

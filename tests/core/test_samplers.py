@@ -9,7 +9,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.samplers import SAMPLERS, Noise, Sampler, ancestral, ddim
+from scalespace.core.samplers import SAMPLERS, Noise, Sampler, ancestral, ddim, make_sampler
 from scalespace.core.schedule import Schedule, cosine, flow, linear
 
 # they know no "flow": what it predicts is given to them as the image that it stands for
@@ -154,13 +154,17 @@ def test_only_the_start_of_ddim_is_random() -> None:
 
 @pytest.mark.parametrize("predict", PARAMETRIZATIONS)
 @pytest.mark.parametrize("clip", [False, True])
-@pytest.mark.parametrize("name", ["ancestral", "ddim"])
+@pytest.mark.parametrize(
+    ("name", "eta"), [("ancestral", 0.0), ("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0)]
+)
 @pytest.mark.parametrize(
     "schedule",
     [cosine(20), cosine(11, 2.0, stop_short=True), linear(15), flow(12)],
     ids=["cosine", "stop short", "linear", "flow"],
 )
-def test_against_diffusers(name: str, clip: bool, predict: str, schedule: Schedule) -> None:
+def test_against_diffusers(
+    name: str, eta: float, clip: bool, predict: str, schedule: Schedule
+) -> None:
     """Their state t is our t + 1, for they do not count the data."""
     common = {
         "num_train_timesteps": schedule.last,
@@ -179,14 +183,15 @@ def test_against_diffusers(name: str, clip: bool, predict: str, schedule: Schedu
         return x0_hat.clamp(-1.2, 1.2) if clip else x0_hat
 
     shape, ours_rng, their_rng = (3, 1, 4, 4), *(torch.Generator().manual_seed(5) for _ in "ab")
-    steps = list(SAMPLERS[name](denoise, schedule, lambda: torch.randn(shape, generator=ours_rng)))
+    sampler = make_sampler(name, eta)
+    steps = list(sampler(denoise, schedule, lambda: torch.randn(shape, generator=ours_rng)))
     if name == "ancestral":
         theirs = DDPMScheduler(**common, variance_type="fixed_small")
         extra = {"generator": their_rng}
     else:
         theirs = DDIMScheduler(**common, set_alpha_to_one=True)
         # both take the noise of the direction from the clipped estimate then
-        extra = {"eta": 0.0, "use_clipped_model_output": True}
+        extra = {"eta": eta, "use_clipped_model_output": True, "generator": their_rng}
     theirs.set_timesteps(schedule.last)
     assert theirs.timesteps.tolist() == list(range(schedule.last - 1, -1, -1))
     x = torch.randn(shape, generator=their_rng)
@@ -201,3 +206,23 @@ def test_against_diffusers(name: str, clip: bool, predict: str, schedule: Schedu
         torch.testing.assert_close(found.prev_sample, step.x, rtol=2e-3, atol=2e-4)
         torch.testing.assert_close(found.pred_original_sample, step.x0_hat, rtol=2e-3, atol=2e-4)
     torch.testing.assert_close(x, steps[0].x)
+
+
+def test_ancestral_is_ddim_with_as_much_noise() -> None:
+    def denoise(x: Tensor, t: int) -> Tensor:
+        return torch.sin(2 * x + 0.1 * t)
+
+    one = finish(ancestral, denoise, cosine(20), normal(50))
+    other = finish(make_sampler("ddim", 1.0), denoise, cosine(20), normal(50))
+    torch.testing.assert_close(one, other)
+
+
+def test_ddim_draws_no_more_noise_than_a_state_holds() -> None:
+    """However large eta is: then only the estimate is kept, and noised afresh."""
+    schedule, x0_hat = cosine(8), 0.25
+    steps = list(make_sampler("ddim", 1e6)(lambda x, t: x * 0 + x0_hat, schedule, normal(9)))
+    noise = normal(9)
+    noise()  # the first state
+    for step in steps[1:-1]:
+        a, b = weights(schedule, step.t)
+        torch.testing.assert_close(step.x, a * x0_hat + b * noise())

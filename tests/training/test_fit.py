@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import tiny
-from scalespace.config import Recipe, TrainConfig
+from scalespace.config import ConditionConfig, ObjectiveConfig, Recipe, TrainConfig
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods import stages
@@ -152,6 +152,18 @@ def jobs(splits: DataSplits) -> dict[str, Training]:
         "batch norm, schedule, upscaler": Training(
             UPSCALER, replace(batch_norm, train=scheduled), 3, splits.info
         ),
+        "muon, every objective, augmentation": Training(
+            UPSCALER,
+            replace(
+                tiny.RECIPE,
+                net=replace(tiny.NET, channels=(8, 8)),
+                train=replace(tiny.TRAIN, muon=0.02),
+                objective=ObjectiveConfig("min-snr", 0.1, 2, True, 0.2, 0.3),
+                condition=ConditionConfig("gaussian", 2),
+            ),
+            0,
+            splits.info,
+        ),
         # the dropout and the posterior samples of these are random, too
         **{name: brief(name, splits) for name in ("judge", "vae", "latent-flow")},
     }
@@ -195,7 +207,15 @@ def killed_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int, after: bool
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "batch norm, schedule, upscaler", "judge", "vae", "latent-flow"]
+    "name",
+    [
+        "plain",
+        "batch norm, schedule, upscaler",
+        "muon, every objective, augmentation",
+        "judge",
+        "vae",
+        "latent-flow",
+    ],
 )
 @pytest.mark.parametrize("every", [-1.0, 1e9], ids=["checkpoint each step", "each epoch"])
 def test_killed_and_resumed_is_as_never_killed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
@@ -48,10 +49,17 @@ def ancestral(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[S
         yield Step(t - 1, x, x0_hat)
 
 
-def ddim(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[Step]:
-    """The deterministic sampler of Song et al. 2021 (DDIM, equation 12 with sigma = 0).
+def ddim(denoise: Denoiser, schedule: Schedule, noise: Noise, eta: float = 0.0) -> Iterator[Step]:
+    """The sampler of Song et al. 2021 (DDIM, equations 12 and 16), for any share of new noise.
 
-    Arguments as for `ancestral`; only the initial state is random.
+    Of the noise in state t-1, sigma = eta times the posterior's deviation is drawn anew and the
+    rest kept from state t. Every choice has the same marginals where x0_hat is exact: eta = 0 is
+    deterministic once it has begun, 1 is `ancestral`, and beyond that more is drawn, up to all of
+    it, which forgets x_t but for the estimate.
+
+    Args:
+        denoise, schedule, noise: as for `ancestral`.
+        eta: at least 0.
     """
     x = noise()
     yield Step(schedule.last, x, None)
@@ -59,8 +67,16 @@ def ddim(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[Step]:
         x0_hat = denoise(x, t)
         ab_t, ab_s = float(schedule.alpha_bar[t]), float(schedule.alpha_bar[t - 1])
         eps = (x - math.sqrt(ab_t) * x0_hat) / math.sqrt(1 - ab_t)
-        x = math.sqrt(ab_s) * x0_hat + math.sqrt(1 - ab_s) * eps
+        sigma = min(eta * schedule.posterior(t, t - 1).std, math.sqrt(1 - ab_s))
+        x = math.sqrt(ab_s) * x0_hat + math.sqrt(1 - ab_s - sigma**2) * eps
+        if sigma > 0:
+            x = x + sigma * noise()
         yield Step(t - 1, x, x0_hat)
 
 
 SAMPLERS: dict[str, Sampler] = {"ancestral": ancestral, "ddim": ddim}
+
+
+def make_sampler(name: str, eta: float = 0.0) -> Sampler:
+    """The sampler of that name; `eta` is ddim's."""
+    return partial(ddim, eta=eta) if name == "ddim" else SAMPLERS[name]

@@ -15,7 +15,7 @@ from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import derive_seed
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.samplers import SAMPLERS, Denoiser
+from scalespace.core.samplers import Denoiser, make_sampler
 from scalespace.errors import InputError
 from scalespace.nets.mlp import MLP
 from scalespace.stages.diffusion import make_schedule
@@ -38,7 +38,7 @@ class Toy(nn.Module):
         self.schedule = make_schedule(p, STATES)
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.x0_rule = X0_RULES[p.x0]
-        self.sampler = SAMPLERS[p.sampler]
+        self.sampler = make_sampler(p.sampler, p.eta)
         self.objective = Objective(
             self.schedule,
             self.parametrization,

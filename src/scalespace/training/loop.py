@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from scalespace.config import TrainConfig
@@ -32,11 +32,13 @@ from scalespace.training.checkpoint import (
     with_prefix,
 )
 from scalespace.training.ema import EMA
+from scalespace.training.muon import Muon, kernels
 from scalespace.training.runtime import Runtime, keep_freed_memory
 from scalespace.training.training import Training
 
 CHECKPOINT_SECONDS = 15.0
-MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
+MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "Muon": ("momentum",)}
+"""What an optimiser remembers of each parameter."""
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -56,6 +58,23 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     done = step / steps
     fall = {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
     return config.lr * rise * fall[config.decay]
+
+
+def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Adam, and Muon for the kernels inside the network if the config gives it a rate.
+
+    The largest rate of each is its groups' `peak`.
+    """
+    own = kernels(model) if config.muon else []
+    ids = {id(p) for p in own}
+    rest = [p for p in model.parameters() if id(p) not in ids]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(rest, config.lr, fused=True)]
+    if own:
+        optimizers.append(Muon(own, config.muon))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
 
 
 class Loop:
@@ -79,7 +98,7 @@ class Loop:
 
         self.model = training.build(needs).to(device)
         self.ema = EMA(self.model, self.config.ema)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), self.config.lr, fused=True)
+        self.optimizers = make_optimizers(self.model, self.config)
         train, val = training.stage.parts(splits)
         self.data, self.labels = self._resident(train, device)
         held_out = min(self.config.validate_images, len(val))
@@ -96,7 +115,7 @@ class Loop:
         self.rows: list[dict[str, Any]] = []
         if self.checkpoint.exists():
             self._resume()
-        self.wrapped, self.stepper = self.fabric.setup(self.model, self.optimizer)
+        self.wrapped, *self.steppers = self.fabric.setup(self.model, *self.optimizers)
         self.wrapped.train()
 
     def _resident(self, images: Any, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -155,13 +174,16 @@ class Loop:
     def take_step(self, batch: Tensor) -> None:
         rng = torch.Generator(self.labels.device)
         rng.manual_seed(self._seed("step", self.step, self.fabric.global_rank))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.steps)
+        rate = learning_rate(self.config, self.step, self.steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["peak"] / self.config.lr
         losses = self.wrapped([part[batch] for part in self.data], self.labels[batch], rng)
         loss = losses.mean()
         self.fabric.backward(loss)
-        self.stepper.step()
-        self.optimizer.zero_grad()
+        for stepper in self.steppers:
+            stepper.step()
+            stepper.zero_grad()
         self.step += 1
         self.ema.update(self.step)
         self.loss_sum += loss.detach()
@@ -226,18 +248,25 @@ class Loop:
     def _seed(self, *purpose: object) -> int:
         return derive_seed(self.training.seed, self.training.stage.name, *purpose)
 
+    def _parameters(self) -> Iterator[tuple[torch.optim.Optimizer, Tensor]]:
+        """Each parameter, with the optimiser that moves it, in an order that does not change."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    yield optimizer, p
+
     def _save(self) -> None:
         if not self.fabric.is_global_zero:
             return
         moments = {
             f"{i}.{key}": value
-            for i, state in self.optimizer.state_dict()["state"].items()
-            for key, value in state.items()
+            for i, (optimizer, p) in enumerate(self._parameters())
+            for key, value in optimizer.state[p].items()
         }
         tensors = {
             **with_prefix("raw", self.model.state_dict()),
             **with_prefix("ema", self.ema.model.state_dict()),
-            **with_prefix("adam", moments),
+            **with_prefix("optimizer", moments),
         }
         record = {
             "identity": self.training.identity,
@@ -254,17 +283,16 @@ class Loop:
             raise InputError(f"{where} is of another training: delete it to start afresh")
         load_weights(self.model, under_prefix("raw", tensors), where)
         load_weights(self.ema.model, under_prefix("ema", tensors), where)
-        moments = under_prefix("adam", tensors)
-        groups = self.optimizer.state_dict()["param_groups"]
+        moments = under_prefix("optimizer", tensors)
         try:
-            state = {
-                i: {
-                    "step": moments[f"{i}.step"],
-                    # fused Adam goes through both in the order of memory: it must be the same
-                    **{k: torch.empty_like(p).copy_(moments[f"{i}.{k}"]) for k in MOMENTS},
+            for i, (optimizer, p) in enumerate(self._parameters()):
+                # fused Adam goes through both in the order of memory: it must be the same
+                optimizer.state[p] = {
+                    key: torch.empty_like(p).copy_(moments[f"{i}.{key}"])
+                    for key in MOMENTS[type(optimizer).__name__]
                 }
-                for i, p in enumerate(self.model.parameters())
-            }
+                if isinstance(optimizer, torch.optim.Adam):
+                    optimizer.state[p]["step"] = moments[f"{i}.step"].to(p.device)
             self.step, self.seconds = int(record["step"]), float(record["seconds"])
             self.loss_sum.fill_(float(record["loss_sum"]))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -273,7 +301,6 @@ class Loop:
             ) from error
         if not 0 < self.step < self.steps:
             raise InputError(f"{where} is damaged: it has step {self.step} of {self.steps}")
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         epochs_done = self.step // self.steps_per_epoch
         self.rows = read_metrics(self.folder / "metrics.jsonl")[:epochs_done]
 
