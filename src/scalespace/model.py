@@ -32,7 +32,7 @@ from scalespace.hub.figures import Figures
 from scalespace.methods import Method, get_method
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest
-from scalespace.settings import make_training
+from scalespace.settings import make_trainings
 from scalespace.stages.base import StageModel
 from scalespace.stages.vae import VAE
 from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix, with_prefix
@@ -344,6 +344,9 @@ class Model:
     ) -> Samples:
         """Images for `labels`: the same ones for any batch size.
 
+        `meta["outside"]` has the shares of pixels, and of images with such pixels, that lay outside
+        [0, 1] by more than rounding before they were clipped to it.
+
         Args:
             labels: classes, int [n].
             seed: with an index, fixes an image.
@@ -361,6 +364,7 @@ class Model:
             raise InputError(f"--batch-size must be at least 1, got {batch_size}")
         self.check_labels(labels)
         images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
+        outside = np.zeros(2, dtype=np.int64)  # pixels, and images that have any
         name = f"sample {self.method.name} (seed {seed})"
         with tqdm(total=len(labels), desc=name, unit="image", disable=not progress) as bar:
             for start in range(0, len(labels), batch_size):
@@ -369,6 +373,8 @@ class Model:
                 for step in self.trajectory(part, seed, indices):
                     x = step.x
                 images[start : start + len(part)] = self.data.to_unit(x)[:, 0].cpu().numpy()
+                beyond = self.data.outside(x).flatten(1)
+                outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
                 bar.update(len(part))
         meta = {
             "method": self.method.name,
@@ -379,6 +385,7 @@ class Model:
             "first": first,
             "calls": self.calls,
             "conditional": self.conditional,
+            "outside": {"pixels": outside[0] / images.size, "images": outside[1] / len(images)},
         }
         return Samples(images, np.asarray(labels, dtype=np.int64), meta)
 
@@ -464,7 +471,7 @@ def train(
         InputError: an unknown method, a bad field of the config, or what `fit` raises.
     """
     chosen, runtime = get_method(method), runtime or Runtime()
-    wanted = [make_training(config, stage, seed, splits.info) for stage in chosen.stages]
+    wanted = make_trainings(config, chosen, seed, splits.info)
     for training in wanted:
         training.build()  # what does not fit is refused before anything is trained
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from scalespace.config import Config
+from scalespace.config import Config, Recipe
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
-from scalespace.methods import get_method, stages
-from scalespace.presets import build, merge, nested, read_preset, without
+from scalespace.methods import Method, get_method, stages
+from scalespace.presets import build, merge, nested, put_over, read_preset
 from scalespace.stages.base import Stage
 from scalespace.training.training import Training
 
@@ -30,9 +30,21 @@ def load_config(preset: str = "default", overrides: Mapping[str, Any] | None = N
     base, own, known = read_preset(preset), nested(overrides or {}), stages()
     if isinstance(base.get("stages") or {}, Mapping):
         defaults = {name: dict(stage.defaults) for name, stage in known.items() if stage.defaults}
-        parts = merge(defaults, base.get("stages") or {})
-        base["stages"] = {stage: without(part, own) for stage, part in parts.items()}
-    config = build(Config, merge(base, own))
+        base["stages"] = merge(defaults, base.get("stages") or {})
+    return _checked(put_over(base, own))
+
+
+def vary(config: Config, changes: Mapping[str, Any]) -> Config:
+    """A config with other fields put over its own, as `load_config` puts them over a preset's.
+
+    Raises:
+        InputError: an unknown field, or a value of the wrong type or range.
+    """
+    return _checked(put_over(asdict(config), nested(changes)))
+
+
+def _checked(fields: Mapping[str, Any]) -> Config:
+    config, known = build(Config, fields), stages()
     for stage in config.stages:
         if stage not in known:
             raise unknown("stage", stage, known)
@@ -64,4 +76,24 @@ def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Tr
     if seed < 0:
         raise InputError(f"--seed must be at least 0, got {seed}")
     needs = tuple(make_training(config, need, seed, data) for need in stage.needs)
-    return Training(stage, stage_recipe(config, stage), seed, data, needs)
+    recipe = stage_recipe(config, stage)
+    if isinstance(recipe, Recipe) and recipe.ablation.unit_range:
+        data = replace(data, mean=0.0, std=1.0)
+    return Training(stage, recipe, seed, data, needs)
+
+
+def make_trainings(
+    config: Config, method: Method, seed: int, data: DataInfo
+) -> tuple[Training, ...]:
+    """The trainings of a method's stages, in order.
+
+    Raises:
+        InputError: what `make_training` raises, or stages that would not understand one another's
+            images.
+    """
+    made = tuple(make_training(config, stage, seed, data) for stage in method.stages)
+    if any(training.data != made[0].data for training in made):
+        raise InputError(
+            f"the stages of method '{method.name}' must have their images in the same units"
+        )
+    return made

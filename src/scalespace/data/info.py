@@ -8,6 +8,8 @@ from torch import Tensor
 
 from scalespace.errors import InputError
 
+ROUNDING = 1e-6  # how far outside [0, 1] float arithmetic may carry a pixel
+
 
 @dataclass(frozen=True)
 class DataInfo:
@@ -51,3 +53,11 @@ class DataInfo:
     def to_unit(self, x: Tensor) -> Tensor:
         """Standardised images back to pixels, clipped to [0, 1]."""
         return (x * self.std + self.mean).clamp(0, 1)
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Which standardised values are no pixels: bool, shaped as `x`.
+
+        Those outside [0, 1] by more than rounding (1e-6), and those that are no numbers.
+        """
+        unit = x * self.std + self.mean
+        return ~((unit >= -ROUNDING) & (unit <= 1 + ROUNDING))

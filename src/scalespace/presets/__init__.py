@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -58,13 +59,19 @@ def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
         InputError: an unknown field or a bad value.
     """
     _known_fields(kind, value, where)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind)
+    parser = _parser(kind)
     try:
         made = parser.instantiate(parser.parse_object(copy.deepcopy(dict(value))))
         return kind(**{f.name: made[f.name] for f in fields(kind)})
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"{where}{one_line(error)}") from error
+
+
+@cache
+def _parser(kind: type) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind)
+    return parser
 
 
 def digest(value: Any) -> str:
@@ -97,6 +104,17 @@ def without(base: Any, leaves: Mapping[str, Any]) -> Any:
         elif isinstance(value, Mapping) and isinstance(other, Mapping):
             out[key] = without(value, other)
     return out
+
+
+def put_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a config over others; neither is changed.
+
+    A field given for all stages also replaces what `base` has for one of them.
+    """
+    stages = base.get("stages")
+    if isinstance(stages, Mapping):
+        base = {**base, "stages": {stage: without(part, own) for stage, part in stages.items()}}
+    return merge(base, own)
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scalespace.config import Recipe
 from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
 from scalespace.stages.base import Stage, StageModel
 from scalespace.stages.diffusion import Diffusion, DiffusionStage, check_size
 from scalespace.stages.vae import VAE, VAEStage
@@ -40,8 +41,10 @@ class LatentStage(DiffusionStage):
         """An untrained `LatentDiffusion`.
 
         Raises:
-            InputError: the network is too deep for the latents.
+            InputError: the network is too deep for the latents, or an ablation is asked for.
         """
+        if recipe.ablation.in_sampling:
+            raise InputError(f"stage '{self.name}': ablations are of processes over images")
         autoencoder = (needs or {})[self.needs[0].name]
         assert isinstance(autoencoder, VAE)
         check_size(self.name, recipe.net, *autoencoder.shape[1:])

@@ -1,0 +1,164 @@
+"""The published code's mistakes in sampling, one by one, and the test for what batch norm leaks.
+
+Nothing else in the package knows of them: `DiffusionStage.build` makes an `Ablated` where a
+recipe's `ablation` asks for one. The other deviations of that code are ordinary fields of a recipe
+(`process.stop_short`, `process.x0`, `net.channels`) or another unit of the data
+(`ablation.unit_range`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from scalespace.config import Recipe
+from scalespace.core.noise import derive_seed
+from scalespace.core.samplers import Denoiser, Noise, Sampler, Step
+from scalespace.core.schedule import Schedule
+from scalespace.data.info import DataInfo
+from scalespace.stages.diffusion import Diffusion, DiffusionStage
+
+BATCHES, STATISTICS = ("single", "mixed"), ("batch", "running")
+"""Whether a batch is of one state or of all; what batch norms normalise by."""
+
+
+class Ablated(Diffusion):
+    """A `Diffusion` that is trained as any other and sampled wrongly on purpose.
+
+    Args:
+        stage, recipe, data, shape: as for `Diffusion`; `recipe.ablation` says what is wrong.
+    """
+
+    def __init__(
+        self, stage: DiffusionStage, recipe: Recipe, data: DataInfo, shape: tuple[int, int, int]
+    ) -> None:
+        super().__init__(stage, recipe, data, shape)
+        self.wrong = recipe.ablation
+        self.sampler = self._sampler(renoise if self.wrong.renoise else self.sampler)
+
+    def estimate(self, prediction: Tensor, x: Tensor, t: int) -> Tensor:
+        """With `alpha`, sqrt(alpha_t) stands where sqrt(alpha_bar_t) belongs: shaped as x.
+
+        For noise prediction x0_hat = (x_t - sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t), with
+        alpha_t = alpha_bar_t / alpha_bar_{t-1}: too small by sqrt(alpha_bar_{t-1}), so right in the
+        last step and next to nothing in the first.
+        """
+        x0_hat = super().estimate(prediction, x, t)
+        if not self.wrong.alpha:
+            return x0_hat
+        return x0_hat * math.sqrt(float(self.schedule.alpha_bar[t - 1]))
+
+    def predict(
+        self,
+        x: Tensor,
+        t: Tensor,
+        labels: Tensor,
+        low: Tensor | None,
+        level: Tensor | None = None,
+        guess: Tensor | None = None,
+    ) -> Tensor:
+        """As a `Diffusion`; an image alone is made a batch of two, with the same statistics.
+
+        torch refuses to normalise a single number by its own mean and deviation, which a batch of
+        one image comes to at the coarsest scale. The published code was timed on batches of two.
+        """
+        given = (x, t, labels, low, level, guess)
+        if len(x) > 1 or not any(norm.training for norm in _batch_norms(self.net)):
+            return super().predict(*given)
+        return super().predict(*(v if v is None else torch.cat([v, v]) for v in given))[:1]  # type: ignore[arg-type]
+
+    def _sampler(self, right: Sampler) -> Sampler:
+        """A sampler with the network in the mode that it is to be called in."""
+
+        def sampler(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[Step]:
+            def called(x: Tensor, t: int) -> Tensor:
+                # not around the whole loop: what happens between two steps is not ours
+                with batch_statistics(self.net) if self.wrong.batch_mode else nullcontext():
+                    return denoise(x, t)
+
+            yield from right(called, schedule, noise)
+
+        return sampler
+
+
+def renoise(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[Step]:
+    """x_{t-1} = sqrt(alpha_bar_{t-1}) x0_hat + sqrt(1 - alpha_bar_{t-1}) eps, with fresh eps.
+
+    It draws from q(x_{t-1} | x0_hat) where the posterior q(x_{t-1} | x_t, x0_hat) belongs: what x_t
+    knows besides the estimate is thrown away in every step. Arguments as for
+    `scalespace.core.samplers.ancestral`.
+    """
+    x = noise()
+    yield Step(schedule.last, x, None)
+    for t in range(schedule.last, 0, -1):
+        x0_hat = denoise(x, t)
+        kept = float(schedule.alpha_bar[t - 1])
+        x = math.sqrt(kept) * x0_hat
+        if t > 1:
+            x = x + math.sqrt(1 - kept) * noise()
+        yield Step(t - 1, x, x0_hat)
+
+
+@contextmanager
+def batch_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norms normalise by the mean and deviation of their batch, and remember nothing of it.
+
+    The rest of the module keeps its mode, and so do the norms' running statistics, which training
+    has left.
+    """
+    norms = _batch_norms(module)
+    before = [(norm.training, norm.track_running_stats) for norm in norms]
+    try:
+        for norm in norms:
+            norm.training, norm.track_running_stats = True, False
+        yield
+    finally:
+        for norm, (training, track) in zip(norms, before, strict=True):
+            norm.training, norm.track_running_stats = training, track
+
+
+@torch.inference_mode()
+def losses_by_state(
+    model: Diffusion, batch: Sequence[Tensor], labels: Tensor, batch_size: int = 128
+) -> dict[tuple[str, str], Tensor]:
+    """The loss at each state when a batch is of that state alone, and when it holds all states.
+
+    Both see the same images with the same noise in the same states, so that nothing but the company
+    differs. A network without batch norm has no statistics of a batch, and the same losses in both.
+
+    Args:
+        model: in evaluation mode.
+        batch: what `prepare` made of images.
+        labels: int64 [n].
+        batch_size: images that share a batch; in training it is 128.
+
+    Returns:
+        by (`BATCHES`, `STATISTICS`): float [S-1], the mean over the images for t = 1 .. S-1.
+    """
+    states, n = model.schedule.last, len(labels)
+    rng = torch.Generator(labels.device).manual_seed(derive_seed(0, "leak"))
+    eps = torch.randn((states, *batch[0].shape), generator=rng, device=labels.device)
+    image = torch.arange(n, device=labels.device)
+    statistics = STATISTICS if _batch_norms(model.net) else STATISTICS[1:]
+    found = {}
+    for company in BATCHES:
+        for kind in statistics:
+            table = torch.zeros((states, n), device=labels.device)
+            for k in range(states):
+                # state - 1 of every image in this pass; every image is in every state once
+                at = torch.full_like(image, k) if company == "single" else (image + k) % states
+                for part in image.split(batch_size):
+                    rows = [whole[part] for whole in batch]
+                    with batch_statistics(model.net) if kind == "batch" else nullcontext():
+                        losses = model.losses(rows, labels[part], at[part] + 1, eps[at[part], part])
+                    table[at[part], part] = losses
+            found[company, kind] = table.mean(dim=1).cpu()
+    return found
+
+
+def _batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
