@@ -29,10 +29,14 @@ class StageModel(nn.Module, ABC):
     """Whether what it makes depends on the labels."""
 
     @abstractmethod
-    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """What training needs of standardised images [n, 1, h, w]: tensors of n rows.
 
         Done once for a data set; batches are then rows of the result.
+
+        Args:
+            images: on the CPU.
+            labels: int64 [n]; training always gives them, and few stages ask.
         """
 
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import NoiseStreams
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.samplers import SAMPLERS, Step
+from scalespace.core.samplers import Step, make_sampler
 from scalespace.core.scale import down, up
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 from scalespace.data.info import DataInfo
@@ -105,7 +106,7 @@ class Diffusion(StageModel):
         self.calls = self.schedule.last
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.x0_rule = X0_RULES[p.x0]
-        self.sampler = SAMPLERS[p.sampler]
+        self.sampler = make_sampler(p.sampler, p.eta)
         self.objective = Objective(
             self.schedule,
             self.parametrization,
@@ -185,7 +186,7 @@ class Diffusion(StageModel):
             prediction, x, math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
         )
 
-    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """x0 at the stage's scale and, for a conditioned stage, the image at half of it."""
         x0 = down(images, self.stage.scale)
         return (x0, down(x0)) if self.stage.conditioned else (x0,)
@@ -247,7 +248,12 @@ class Diffusion(StageModel):
 
     @torch.inference_mode()
     def sample(
-        self, labels: Tensor, seed: int, indices: Sequence[int], low: Tensor | None = None
+        self,
+        labels: Tensor,
+        seed: int,
+        indices: Sequence[int],
+        low: Tensor | None = None,
+        start: tuple[int, Tensor] | None = None,
     ) -> Iterator[Step]:
         """The reverse process at this stage's scale, a state at a time.
 
@@ -256,6 +262,7 @@ class Diffusion(StageModel):
             seed: with an index, fixes the noise of an image in this stage.
             indices: int [n].
             low: for a conditioned stage, the images at half the scale [n, 1, h/2, w/2].
+            start: a state t and images in it, to go on from; otherwise the last state's noise.
         """
         streams = NoiseStreams(seed, indices, self.stage.name, labels.device)
         low_end, high_end = self.domain
@@ -272,7 +279,12 @@ class Diffusion(StageModel):
             guess = self.x0_rule(self.estimate(prediction, x, t), low_end, high_end, variance)
             return guess
 
-        yield from self.sampler(denoise, self.schedule, lambda: streams.normal(self.shape))
+        if start is None:
+            first, schedule = streams.normal(self.shape), self.schedule
+        else:
+            first, schedule = start[1], Schedule(self.schedule.alpha_bar[: start[0] + 1])
+        draws = chain([first], iter(lambda: streams.normal(self.shape), None))
+        yield from self.sampler(denoise, schedule, lambda: next(draws))
 
 
 def _size(stage: DiffusionStage, net: UNetConfig, data: DataInfo) -> tuple[int, int]:

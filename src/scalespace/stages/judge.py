@@ -65,7 +65,7 @@ class JudgeModel(StageModel):
         self.data = data
         self.net = JudgeNet(data.height, data.width, len(data.classes))
 
-    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """The padded pixels in [0, 1]."""
         return (self.net.pad(self.data.to_unit(images)),)
 

@@ -83,7 +83,7 @@ class LatentDiffusion(Diffusion):
         extent = float(self.extent)
         return -extent, extent
 
-    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """Mean and deviation of each image's normalised latent: the encoder runs once."""
         (autoencoder,) = self._autoencoder
         mean, std = autoencoder.eval().encode(*autoencoder.prepare(images))

@@ -118,7 +118,7 @@ class VAE(StageModel):
 
     # training
 
-    def prepare(self, images: Tensor) -> tuple[Tensor, ...]:
+    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """The padded pixels in [0, 1]."""
         return (self.pad(self.data.to_unit(images)),)
 

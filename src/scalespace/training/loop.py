@@ -120,7 +120,8 @@ class Loop:
 
     def _resident(self, images: Any, device: torch.device) -> tuple[tuple[Tensor, ...], Tensor]:
         x = self.training.data.standardize(images.unit())
-        return tuple(part.to(device) for part in self.model.prepare(x)), images.labels.to(device)
+        parts = self.model.prepare(x, images.labels.cpu())
+        return tuple(part.to(device) for part in parts), images.labels.to(device)
 
     def run(self) -> None:
         """All steps that are left."""

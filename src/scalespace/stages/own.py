@@ -1,0 +1,92 @@
+"""A control for the cascade: an upscaler that is trained on what it will be given.
+
+The upscaler learns from real half-size images and meets the small stage's samples. If that
+difference is what harms the cascade, an upscaler trained on the small stage's own images must do
+better. Such an image needs a full-size partner, so it is made from a real one: taken to a state of
+the small process and back again by the small stage, as in SDEdit (Meng et al. 2022). The layout of
+the digit survives, and what the small stage gets wrong is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalespace.config import Recipe
+from scalespace.core.process import q_sample
+from scalespace.data.info import DataInfo
+from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.diffusion import Diffusion, DiffusionStage
+
+PART = 500  # images redrawn at a time
+SEED = 0  # of the noise that they are redrawn with: it belongs to the data
+
+
+@dataclass(frozen=True)
+class OwnStage(DiffusionStage):
+    """A conditioned stage whose half-size images are another stage's redrawings of real ones.
+
+    Args:
+        name, states, scale, conditioned: as for `DiffusionStage`.
+        maker: the stage that makes them.
+        state: how far its process takes the real image before it comes back.
+    """
+
+    maker: DiffusionStage | None = None
+    state: int = 10
+
+    @property
+    def needs(self) -> tuple[Stage, ...]:
+        """The stage that makes the half-size images."""
+        assert self.maker is not None
+        return (self.maker,)
+
+    def build(
+        self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
+    ) -> OwnUpscaler:
+        """An untrained `OwnUpscaler`; to train it, `needs` must hold the trained maker."""
+        plain = super().build(recipe, data)
+        maker = (needs or {})[self.needs[0].name]
+        assert isinstance(maker, Diffusion)
+        return OwnUpscaler(self, recipe, data, plain.shape, maker)
+
+
+class OwnUpscaler(Diffusion):
+    """A conditioned `Diffusion` that trains on redrawn half-size images."""
+
+    def __init__(
+        self,
+        stage: OwnStage,
+        recipe: Recipe,
+        data: DataInfo,
+        shape: tuple[int, int, int],
+        maker: Diffusion,
+    ) -> None:
+        super().__init__(stage, recipe, data, shape)
+        self.state = min(stage.state, maker.schedule.last)
+        self._maker = (maker,)  # in a tuple, so that it is not registered
+
+    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """x0, and the half-size image as the maker redraws it: the maker runs once."""
+        x0, low = super().prepare(images)
+        if labels is None:
+            raise ValueError("an image is redrawn as one of its class: labels are needed")
+        parts = torch.arange(len(low)).split(PART)
+        return x0, torch.cat(
+            [self.redrawn(low[rows], labels[rows], rows.tolist()) for rows in parts]
+        )
+
+    def redrawn(self, low: Tensor, labels: Tensor, indices: list[int]) -> Tensor:
+        """Half-size images [n, 1, h/2, w/2] taken to the stage's state, and back by the maker."""
+        (maker,) = self._maker
+        rng = torch.Generator().manual_seed(SEED + indices[0])
+        eps = torch.randn(low.shape, generator=rng)
+        x_t = q_sample(maker.schedule, low, torch.full((len(low),), self.state), eps)
+        steps = maker.eval().sample(labels, SEED, indices, start=(self.state, x_t))
+        for step in steps:
+            x = step.x
+        return x.clone()  # no inference-mode tensor: training needs it

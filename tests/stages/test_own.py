@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scalespace.core.process import q_sample
+from scalespace.core.scale import down
+from scalespace.data import DataSplits
+from scalespace.methods.cascaded_own import OWN
+from scalespace.methods.small import SMALL
+from scalespace.stages.diffusion import Diffusion
+from scalespace.stages.own import OwnUpscaler
+from tests import tiny
+
+
+def models(splits: DataSplits) -> tuple[Diffusion, OwnUpscaler]:
+    torch.manual_seed(0)
+    recipe = replace(tiny.RECIPE, process=replace(tiny.PROCESS, states=5))
+    small = SMALL.build(recipe, splits.info).eval()
+    own = replace(OWN, state=3).build(recipe, splits.info, {"small": small})
+    return small, own
+
+
+def test_the_condition_is_the_small_stages_own_image(splits: DataSplits) -> None:
+    """Taken to state 3 and back: by hand, the same steps from the same state."""
+    small, own = models(splits)
+    images = splits.info.standardize(splits.train.unit()[:6])
+    labels = splits.train.labels[:6]
+    x0, low = own.prepare(images, labels)
+    torch.testing.assert_close(x0, images)
+    eps = torch.randn(low.shape, generator=torch.Generator().manual_seed(0))
+    start = q_sample(small.schedule, down(images), torch.full((6,), 3), eps)
+    steps = list(small.sample(labels, 0, range(6), start=(3, start)))
+    assert [step.t for step in steps] == [3, 2, 1, 0]
+    torch.testing.assert_close(steps[0].x, start)
+    torch.testing.assert_close(low, steps[-1].x)
+    assert not low.is_inference()
+    assert float((low - down(images)).abs().max()) > 0.1
+
+
+def test_labels_are_needed(splits: DataSplits) -> None:
+    _, own = models(splits)
+    with pytest.raises(ValueError, match="labels"):
+        own.prepare(torch.zeros(2, 1, 12, 12))
+
+
+def test_the_maker_is_no_part_of_it(splits: DataSplits) -> None:
+    _, own = models(splits)
+    assert all(name.startswith("net.") for name in own.state_dict())
+
+
+def test_a_process_begun_at_its_last_state_is_the_whole_process(splits: DataSplits) -> None:
+    small, _ = models(splits)
+    labels = torch.tensor([0, 1])
+    whole = list(small.sample(labels, 0, range(2)))
+    again = list(small.sample(labels, 0, range(2), start=(4, whole[0].x)))
+    assert len(again) == len(whole)
+    torch.testing.assert_close(again[0].x, whole[0].x)
