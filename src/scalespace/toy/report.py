@@ -66,7 +66,9 @@ def markdown(results: Found, pictures: Mapping[str, Sequence[Picture]]) -> str:
         "",
         "## What is called a stray",
         "",
-        *_tolerances(arms[PAPER]),
+        "Strays at other tolerances, in half-gaps.",
+        "",
+        *_tolerances(results),
         "",
         "## The paper's settings, state by state",
         "",
@@ -156,11 +158,17 @@ def _pictures(pictures: Mapping[str, Sequence[Picture]]) -> list[str]:
     return lines
 
 
-def _tolerances(arm: Found) -> list[str]:
-    learnt, exact = (arm[kind]["strays_by_tolerance"] for kind in ("learnt", "exact"))
+def _tolerances(results: Found) -> list[str]:
+    arms = results["arms"]
+    limits = tuple(arms[PAPER]["learnt"]["strays_by_tolerance"])
+    rows = [(arm["title"], arm["learnt"]) for arm in arms.values()]
+    rows.append(("the paper's settings, exact eps*", arms[PAPER]["exact"]))
     return _table(
-        ("tolerance (half-gaps)", "learnt", "exact eps*"),
-        [(limit, percent(learnt[limit]), percent(exact[limit])) for limit in learnt],
+        ("", *limits),
+        [
+            (title, *(percent(found["strays_by_tolerance"][limit]) for limit in limits))
+            for title, found in rows
+        ],
     )
 
 
