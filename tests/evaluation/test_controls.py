@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 
 from scalespace.data import DataSplits, load
-from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR, TITLES, control
+from scalespace.evaluation.controls import (
+    CONTROLS,
+    FEATURE_CONTROLS,
+    FLOOR,
+    TITLES,
+    control,
+    feature_controls,
+)
 
 
 def pixels(images: np.ndarray) -> set[bytes]:
@@ -16,7 +23,13 @@ def pixels(images: np.ndarray) -> set[bytes]:
 def test_names() -> None:
     assert list(CONTROLS) == ["real", "real-down-up"]
     assert list(FEATURE_CONTROLS) == [FLOOR, "real-down-up", "pixel-noise"]
-    assert TITLES.keys() == CONTROLS.keys() | FEATURE_CONTROLS.keys()
+    assert TITLES.keys() == CONTROLS.keys() | FEATURE_CONTROLS.keys() | {"real-validation"}
+    assert feature_controls("test") == FEATURE_CONTROLS
+    assert list(feature_controls("validation")) == [
+        "real-validation",
+        "real-down-up",
+        "pixel-noise",
+    ]
     assert len(set(TITLES.values())) == len(TITLES)
 
 
@@ -24,14 +37,15 @@ def test_names() -> None:
 @pytest.mark.parametrize("n", [1, 30, 10_000])
 def test_each_is_a_balanced_set_of_samples(name: str, n: int, splits: DataSplits) -> None:
     made = control(name, splits, n)
-    most = 60 if name == FLOOR else 99
+    most = {FLOOR: 60, "real-validation": len(splits.val)}.get(name, 99)
     assert len(made) == len(made.images) == min(n, most)
     assert made.images.dtype == np.float32
     assert made.images.shape[1:] == (12, 12)
     assert made.images.min() >= 0
     assert made.images.max() <= 1
     counts = np.bincount(made.labels, minlength=3)
-    assert counts.max() - counts.min() <= 1
+    if n <= 3 * np.bincount(splits.val.labels.numpy()).min() or name != "real-validation":
+        assert counts.max() - counts.min() <= 1
     assert made.meta == {"method": name, "data": "mnist", "classes": ["0", "1", "2"]}
     again = control(name, splits, n)
     np.testing.assert_array_equal(again.images, made.images)
@@ -43,6 +57,9 @@ def test_whose_images_they_are(splits: DataSplits) -> None:
     assert pixels(control("real", splits, 50).images) < train
     assert pixels(control(FLOOR, splits, 50).images) < test
     assert not train & test
+    validation = pixels(control("real-validation", splits, 50).images)
+    assert validation == pixels(splits.val.unit()[:, 0].numpy())
+    assert not validation & (train | test)
     real, half = control("real", splits, 50), control("real-down-up", splits, 50)
     x = torch.from_numpy(real.images)[:, None]
     small = x.view(50, 1, 6, 2, 6, 2).mean(dim=(3, 5))

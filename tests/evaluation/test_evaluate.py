@@ -53,6 +53,26 @@ def test_it_is_cas_on_the_test_part(splits: DataSplits, real: Real) -> None:
     assert evaluate(given, real, ["cas"], floor=True) == found
 
 
+def test_a_search_is_scored_by_the_validation_part(
+    splits: DataSplits, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against metrics computed by hand from the validation and the training part alone."""
+    own = Real(splits, tiny.CONFIG.cas, judge, part="validation")
+    made = samples()
+    expected = cas(made.images, made.labels, splits.val, splits.mean, splits.std, tiny.CONFIG.cas)
+
+    def forbidden(self: DataSplits) -> None:
+        raise AssertionError("the test part was read")
+
+    monkeypatch.setattr(DataSplits, "test", forbidden)
+    found = evaluate(made, own, ("cas", "fd"), floor=True)
+    assert found["cas"]["accuracy"] == expected.accuracy.tolist()
+    reference, floor = (judge.features(part.unit()).pooled for part in (splits.train, splits.val))
+    distance = Frechet(reference).distance(floor)
+    assert found["fd"]["floor"]["fd"] == pytest.approx(distance, rel=1e-4)
+    assert found["fd"]["reference_n"] == len(splits.train)
+
+
 def test_real_images_beat_noise_and_wrong_labels(real: Real) -> None:
     given, rng = samples(), np.random.default_rng(0)
     noise = Samples(rng.random(given.images.shape, dtype=np.float32), given.labels)

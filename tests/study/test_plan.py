@@ -176,7 +176,7 @@ def test_a_judge_is_trained_where_none_ships() -> None:
     made = plan(changed(metrics=EVERY, methods=("small",)))
     assert names(made, "train") == ["small-seed0", "small-seed1", "judge-seed0"]
     [training] = [unit for unit in made.units if unit.name == "judge-seed0"]
-    assert training.inputs["training"] == made.training("judge", 0).identity
+    assert training.inputs["training"] == made.judge.identity  # type: ignore[union-attr]
     for unit in made.units:
         if unit.kind == "score":
             assert (training in unit.needs) == (unit.inputs["metric"] in ("fd", "kid", "prdc"))

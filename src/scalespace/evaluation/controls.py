@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from scalespace.core.noise import derive_seed
@@ -14,7 +16,10 @@ CONTROLS = {"real": "Real", "real-down-up": "Real, down and up"}
 What is taken down to half size and bilinearly up again is a ceiling that no honest "small,
 upscaled" can pass, and that a real upscaler can.
 """
+Part = Literal["test", "validation"]
+"""Real images that generators are not trained on; a search must not see the test part."""
 FLOOR = "real-test"
+FLOORS: dict[Part, str] = {"test": FLOOR, "validation": "real-validation"}
 FEATURE_CONTROLS = {
     FLOOR: "Real test images",
     "real-down-up": CONTROLS["real-down-up"],
@@ -25,7 +30,13 @@ FEATURE_CONTROLS = {
 The test part is the floor: real images that the training part does not hold. The noise is normal
 with the mean and deviation of each pixel over the training part, as in the seed series.
 """
-TITLES = {**CONTROLS, **FEATURE_CONTROLS}
+TITLES = {**CONTROLS, **FEATURE_CONTROLS, FLOORS["validation"]: "Real validation images"}
+
+
+def feature_controls(part: Part) -> dict[str, str]:
+    """`FEATURE_CONTROLS` for scores by a part: its own images are the floor."""
+    floor = {FLOORS[part]: TITLES[FLOORS[part]]}
+    return floor | {name: title for name, title in FEATURE_CONTROLS.items() if name != FLOOR}
 
 
 def control(name: str, splits: DataSplits, n: int) -> Samples:
@@ -36,8 +47,8 @@ def control(name: str, splits: DataSplits, n: int) -> Samples:
         splits: the data; only `real-test` reads the test part.
         n: how many; all of them if there are fewer.
     """
-    if name == FLOOR:
-        part = _balanced(splits.test(), n)
+    if name in FLOORS.values():
+        part = _balanced(splits.test() if name == FLOOR else splits.val, n)
         images = part.unit()
     elif name == "pixel-noise":
         part = _balanced(splits.train, n)

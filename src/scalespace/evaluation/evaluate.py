@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from scalespace.config import CASConfig
-from scalespace.data import DataSplits, Samples, balanced_sample, check
+from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample, check
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.cas import cas
-from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR, control
+from scalespace.evaluation.controls import CONTROLS, FLOORS, Part, control, feature_controls
 from scalespace.evaluation.copies import copies, nearest_two
 from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge, find_judge
@@ -30,12 +30,13 @@ class Real:
     """The real data that samples are held to; what several sets need of it is computed once.
 
     Args:
-        splits: the data. Metrics other than CAS compare with all of its training files' images,
-            60,000 of MNIST's.
+        splits: the data.
         config: the protocol of CAS.
         judge: sees for fd, kid and prdc: a judge, its folder, or None for the shipped one.
         device: where to compute.
         progress: show progress bars.
+        part: the held-out images that CAS tests on and that the floor is made of. With validation
+            nothing reads the test part.
     """
 
     splits: DataSplits
@@ -43,6 +44,18 @@ class Real:
     judge: Judge | Path | str | None = None
     device: torch.device | str = "cpu"
     progress: bool = False
+    part: Part = "test"
+
+    @property
+    def held_out(self) -> ImageSet:
+        """The real images that are held out from generators."""
+        return self.splits.test() if self.part == "test" else self.splits.val
+
+    @cached_property
+    def reference(self) -> ImageSet:
+        """What metrics other than CAS compare with: all of the training files' images (60,000 of
+        MNIST's), less those of the validation part where these are the held-out ones."""
+        return self.splits.whole if self.part == "test" else self.splits.train
 
     @cached_property
     def eye(self) -> Judge:
@@ -54,7 +67,7 @@ class Real:
     @cached_property
     def features(self) -> Features:
         """Features of every training image."""
-        return self.eye.features(self.splits.whole.unit(), self.device)
+        return self.eye.features(self.reference.unit(), self.device)
 
     @cached_property
     def frechet(self) -> dict[str, Frechet]:
@@ -64,7 +77,7 @@ class Real:
     @cached_property
     def pixels(self) -> torch.Tensor:
         """Every training image: float32 [n, h, w] in [0, 1]."""
-        return self.splits.whole.unit()[:, 0]
+        return self.reference.unit()[:, 0]
 
 
 Result = dict[str, Any]
@@ -80,7 +93,7 @@ def _cas(samples: Samples, real: Real) -> Result:
     found = cas(
         samples.images,
         samples.labels,
-        splits.test(),
+        real.held_out,
         splits.mean,
         splits.std,
         real.config,
@@ -114,7 +127,7 @@ def _kid(samples: Samples, real: Real) -> Result:
 def _prdc(samples: Samples, real: Real) -> Result:
     features = real.eye.features(samples.images, real.device)
     # two manifolds are compared on an equal footing: as many real images as there are samples
-    labels = real.splits.whole.labels
+    labels = real.reference.labels
     chosen = balanced_sample(labels, min(len(samples), len(labels)), seed=0)
     reference = real.features.pooled[torch.as_tensor(chosen, device=features.pooled.device)]
     found = prdc(features.pooled, reference)
@@ -127,7 +140,7 @@ def _copies(samples: Samples, real: Real) -> Result:
 
 
 def _about(samples: Samples, real: Real) -> Result:
-    return {"n": len(samples), "reference_n": len(real.splits.whole), "judge": real.eye.hash}
+    return {"n": len(samples), "reference_n": len(real.reference), "judge": real.eye.hash}
 
 
 @dataclass(frozen=True)
@@ -149,7 +162,11 @@ class Metric:
     @property
     def controls(self) -> dict[str, str]:
         """The sets that stand beside it, and their titles."""
-        return FEATURE_CONTROLS if self.floor else CONTROLS
+        return self.beside("test")
+
+    def beside(self, part: Part) -> dict[str, str]:
+        """The same for scores by a part of the real images."""
+        return feature_controls(part) if self.floor else CONTROLS
 
 
 METRICS: dict[str, Metric] = {
@@ -185,7 +202,7 @@ def evaluate(
         samples: images float32 [n, h, w] in [0, 1] and labels int64 [n].
         real: the real data.
         metrics: names from `METRICS`.
-        floor: also measure as many real test images, as `{metric: {"floor": {...}}}`.
+        floor: also measure as many held-out real images, as `{metric: {"floor": {...}}}`.
 
     Raises:
         InputError: an unknown metric, images that do not fit the data set, or no judge for it.
@@ -197,8 +214,8 @@ def evaluate(
     )
     found = {name: METRICS[name].measure(samples, real) for name in metrics}
     if floor and any(METRICS[name].floor for name in metrics):
-        test = control(FLOOR, real.splits, len(samples))
+        held_out = control(FLOORS[real.part], real.splits, len(samples))
         for name in metrics:
             if METRICS[name].floor:
-                found[name]["floor"] = METRICS[name].measure(test, real)
+                found[name]["floor"] = METRICS[name].measure(held_out, real)
     return found

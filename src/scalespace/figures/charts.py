@@ -102,6 +102,55 @@ def dots(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Siz
     return Drawing(size, draw)
 
 
+def gaps(rows: Sequence[str], series: Sequence[Series], xlabel: str, width: float) -> Drawing:
+    """Differences as points with error bars, a row for each, beside a line at 0.
+
+    Args:
+        rows: their names, from the top.
+        series: values that are NaN have no point.
+        xlabel: what the differences are of.
+        width: in inches; the height follows from the rows.
+    """
+    size = (width, 0.95 + 0.3 * len(rows))
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        left = min(0.5 * width, 0.25 + 0.075 * max(map(len, rows)))
+        ax = axes(figure, size, left=left, bottom=0.52, top=0.36)
+        at = np.arange(len(rows), dtype=float)
+        ax.axvline(0, color=theme.muted, lw=1)
+        for top in at[::2]:
+            ax.axhspan(top - 0.5, top + 0.5, color=theme.grid, alpha=0.45, lw=0)
+        step = 0.5 / len(series)
+        for k, s in enumerate(series):
+            ax.errorbar(
+                s.values,
+                at + (k - (len(series) - 1) / 2) * step,
+                xerr=s.spread,
+                fmt="o",
+                ms=5,
+                elinewidth=1.4,
+                color=theme.color(s.color),
+                label=s.label,
+            )
+        ax.set_yticks(at, rows)
+        ax.tick_params(axis="y", length=0)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.set_xlabel(xlabel)
+        ax.grid(axis="x", lw=0.8)
+        # longer words than `legend_above` has room for start at the picture's edge
+        figure.legend(
+            *ax.get_legend_handles_labels(),
+            loc="upper left",
+            ncols=len(series),
+            handlelength=1.0,
+            borderpad=0.2,
+            columnspacing=1.0,
+        )
+
+    return Drawing(size, draw)
+
+
 def curves(
     lines: Sequence[Line],
     xlabel: str,

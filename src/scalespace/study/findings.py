@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.evaluation.evaluate import METRICS
 from scalespace.stages.judge import JUDGE
 from scalespace.study.cells import digits, join, times
@@ -73,7 +73,8 @@ def headline(results: Results) -> str:
         start, what = f"“{top}” makes the most useful images", "of them"
     else:
         start, what = f"“{top}” stands alone in this study", "of its images"
-    outcome = f"a classifier trained on {best.n:,} {what} reads {best.mean:.1%} of real test images"
+    outcome = f"a classifier trained on {best.n:,} {what} reads {best.mean:.1%} of "
+    outcome += f"real {results.study.part} images"
     if REAL in scores:
         real = scores[REAL]
         real_n = "as many real ones" if real.n == best.n else f"{real.n:,} real ones"
@@ -104,8 +105,8 @@ def remarks(results: Results) -> list[str]:
 
 
 def ratio_to_floor(results: Results, name: str) -> float | None:
-    """FD of a set in units of that of real test images, if both are known and the latter > 0."""
-    row, floor = results.figure("fd", name), results.figure("fd", FLOOR)
+    """FD of a set in units of the floor's, if both are known and the latter is above 0."""
+    row, floor = results.figure("fd", name), results.figure("fd", results.floor)
     return row["value"] / floor["value"] if row and floor and floor["value"] > 0 else None
 
 
@@ -161,7 +162,8 @@ def warnings(results: Results) -> list[str]:
                 f"{titles[method.name]} scores {own.mean - its.mean:.4f} above its control "
                 f"{titles[control]}, more than 2 sd ({2 * sd:.4f}). This needs an explanation: "
                 f"generated images cannot teach what the real ones lack, unless the generator saw "
-                f"more real images than the {its.n:,} of the control, or test images leaked."
+                f"more real images than the {its.n:,} of the control, or {results.study.part} "
+                "images leaked."
                 + (f" It was also given more images, {own.n:,}." if own.n > its.n else "")
             )
     out += _unequal(results)
@@ -230,7 +232,7 @@ def missing(results: Results) -> list[str]:
     if any(METRICS[metric].judged for metric in metrics) and not _looked_into(results, JUDGE.name):
         out.append("a look into the judge")
     controls = CONTROLS if has_cas(results) else {}
-    controls = controls | (FEATURE_CONTROLS if results.measured else {})
+    controls = controls | (results.feature_controls if results.measured else {})
     for name, title in controls.items():
         if not results.find("artefact", kind="real_samples", method=name):
             out.append(f"images of {title}")

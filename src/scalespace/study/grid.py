@@ -22,11 +22,10 @@ from scalespace.data import DataSplits, load
 from scalespace.errors import InputError
 from scalespace.files import read_json, write_json, write_text
 from scalespace.machine import machine, versions
-from scalespace.methods import METHODS, get_method
 from scalespace.nets.unet import parameters
 from scalespace.presets import build
 from scalespace.stages.base import Stage
-from scalespace.study.plan import Unit, make_plan
+from scalespace.study.plan import Plan, Unit, make_plan
 from scalespace.study.units import KINDS, Context
 from scalespace.training.loop import read_metrics
 from scalespace.training.runtime import Runtime
@@ -82,9 +81,9 @@ def run_study(
     if jobs == 1:
         for k, unit in enumerate(left, 1):
             began = time.monotonic()
-            say(f"[{k}/{len(left)}] {unit.kind} {unit.name}")
+            say(f"[{k}/{len(left)}] {_title(plan, unit)}")
             run_unit(context, unit)
-            say(f"[{k}/{len(left)}] {unit.kind} {unit.name}: {time.monotonic() - began:.0f} s")
+            say(f"[{k}/{len(left)}] {_title(plan, unit)}: {time.monotonic() - began:.0f} s")
     else:
         _run_side_by_side(context, left, jobs, say)
     return collect(context)
@@ -106,11 +105,20 @@ def is_done(context: Context, unit: Unit) -> bool:
 
 
 def collect(context: Context) -> Path:
-    """Writes the rows of all done units, in the plan's order, to `results.jsonl`."""
+    """Writes the rows of all done units, in the plan's order, to `results.jsonl`.
+
+    Rows of what is a part of variants are written for each of them, with its name as `variant`.
+    """
     rows = []
     for unit in context.plan.units:
         if is_done(context, unit):
-            rows += _rows(context.place(unit) / DONE)
+            found = _rows(context.place(unit) / DONE)
+            variants = context.plan.serves.get(unit.id)
+            rows += [
+                row | ({"variant": name} if name else {})
+                for name in variants or ("",)
+                for row in found
+            ]
     path = context.folder / RESULTS
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -125,11 +133,12 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
-    """What `study.json` holds: all that the report says besides the measurements."""
-    config, data = context.config, context.splits.info
-    methods = [get_method(name) for name in config.study.methods or METHODS]
-    first = config.study.seeds[0]
-    trainings = {t.stage.name: t for (_, s), t in context.plan.trainings.items() if s == first}
+    """What `study.json` holds: all that the report says besides the measurements.
+
+    Of methods, stages and recipes those of the first variant.
+    """
+    config, data, trainings = context.config, context.splits.info, context.plan.shown
+    methods = [arm.method for arm in context.plan.first]
     models = {name: training.build() for name, training in trainings.items()}
     return {
         "format": 1,
@@ -165,7 +174,8 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(stage: Stage) -> dict[str, Any]:
     """The fields of a stage that a report shows, and the names of the stages it needs."""
-    own = {key: getattr(stage, key) for key in ("scale", "conditioned") if hasattr(stage, key)}
+    kinds = {"scale": int, "conditioned": bool}
+    own = {key: kind(getattr(stage, key)) for key, kind in kinds.items() if hasattr(stage, key)}
     return {**own, "needs": [need.name for need in stage.needs]}
 
 
@@ -183,7 +193,7 @@ def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -
                     if blocked or len(running) >= jobs or (alone and running):
                         continue
                     del waiting[unit.id]
-                    say(f"start {unit.kind} {unit.name}")
+                    say(f"start {_title(context.plan, unit)}")
                     running[pool.submit(_run_as_process, context, unit, jobs)] = unit
                 finished, _ = wait(running, STATUS_SECONDS, return_when=FIRST_COMPLETED)
                 if not finished:
@@ -192,18 +202,25 @@ def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -
                     unit = running.pop(future)
                     future.result()
                     done += 1
-                    say(f"[{done}/{total}] {unit.kind} {unit.name}")
+                    say(f"[{done}/{total}] {_title(context.plan, unit)}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
+def _title(plan: Plan, unit: Unit) -> str:
+    """A unit in words, with the variants that it serves."""
+    names = plan.serves.get(unit.id, ())
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{unit.kind} {unit.name}" + (f" ({names[0]}{more})" if names else "")
+
+
 def _status(context: Context, unit: Unit) -> str:
     """How far a running unit is, as far as its files tell."""
-    name = f"{unit.kind} {unit.name}"
+    name = _title(context.plan, unit)
     if unit.kind != "train":
         return name
-    training = context.plan.training(unit.inputs["stage"], unit.inputs["seed"])
+    training = context.training(unit)
     rows = read_metrics(training.folder(context.trainings) / "metrics.jsonl")
     epochs = training.recipe.train.epochs
     return f"{name}: epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"

@@ -1,25 +1,34 @@
-"""What a study must do: its units of work, each named by a hash of all that decides its result."""
+"""What a study must do: its units of work, each named by a hash of all that decides its result.
+
+A unit knows no variant: what two variants have in common, a training or a set of images, has one
+name and is made once. The plan remembers which variants each unit serves.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from scalespace.config import Config
 from scalespace.data.info import DataInfo
-from scalespace.evaluation.controls import FLOOR
+from scalespace.errors import InputError
+from scalespace.evaluation.controls import FLOORS
 from scalespace.evaluation.evaluate import METRICS, check_metrics
 from scalespace.evaluation.judge import load_judge, shipped_judge
-from scalespace.methods import METHODS, get_method
 from scalespace.presets import digest
 from scalespace.settings import make_training
 from scalespace.stages.base import StageModel
+from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.judge import JUDGE
 from scalespace.stages.vae import VAE
+from scalespace.study.arms import Arm, make_arms
 from scalespace.study.results import reconstruction
 from scalespace.training.training import Training
 
 TRAJECTORY_IMAGES = 12  # as many as the paper's Figure 2 shows
+KINDS = ("train", "real", "sample", "reconstruct", "score", "inspect", "leak", "bench")
+"""The kinds of units, in the order in which a study does them."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Unit:
     """One piece of work with a cached result.
 
     Args:
-        kind: one of `scalespace.study.units.KINDS`.
+        kind: one of `KINDS`.
         name: for people.
         inputs: what it is about: plain values.
         needs: the units whose results it reads.
@@ -40,7 +49,7 @@ class Unit:
     needs: tuple[Unit, ...] = ()
     alone: bool = field(default=False, compare=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Folder name: kind, name and the hash of inputs and needs."""
         return f"{self.kind}-{self.name}-{digest([self.inputs, [n.id for n in self.needs]])}"
@@ -48,115 +57,200 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """All units of a study, each after those that it needs, and the trainings they make."""
+    """All units of a study, each after those that it needs.
+
+    Args:
+        units: the units.
+        arms: what is compared.
+        trainings: by a unit's id, the trainings that it makes, or samples with.
+        serves: by a unit's id, the names of the variants that it is a part of, if of any.
+        judge: the judge's training, if the study has one of its own.
+    """
 
     units: tuple[Unit, ...]
-    trainings: dict[tuple[str, int], Training]
+    arms: tuple[Arm, ...]
+    trainings: dict[str, tuple[Training, ...]]
+    serves: dict[str, tuple[str, ...]]
+    judge: Training | None = None
 
     def unit(self, unit_id: str) -> Unit:
         """The unit of that id."""
         return next(unit for unit in self.units if unit.id == unit_id)
 
-    def training(self, stage: str, seed: int) -> Training:
-        """The training of a stage with a seed."""
-        return self.trainings[stage, seed]
+    @property
+    def first(self) -> tuple[Arm, ...]:
+        """The arms of the first variant, which others are compared with: one for each method."""
+        return tuple(arm for arm in self.arms if arm.variant == self.arms[0].variant)
+
+    @property
+    def shown(self) -> dict[str, Training]:
+        """The stages that a report tells of: the first variant's, of the first seed."""
+        own = [training for arm in self.first for training in next(iter(arm.trainings.values()))]
+        judge = [self.judge] if self.judge else []
+        return {training.stage.name: training for training in (*own, *judge)}
 
 
 def make_plan(config: Config, data: DataInfo) -> Plan:
     """The units of a study.
 
-    A stage that several methods name is trained once a seed. With several seeds each method is
-    scored on the seeds' images pooled and shuffled (paper, section 0.2), and on each seed's alone.
+    What several arms have in common is done once: a stage that several methods name is trained
+    once a seed. With several seeds each method is scored on the seeds' images pooled and shuffled
+    (paper, section 0.2), and on each seed's alone; variants other than the first, which are
+    compared seed by seed, on each seed's alone.
 
     Raises:
-        InputError: an unknown method or metric.
+        InputError: an unknown method, metric or variant, or fields that no recipe has.
     """
-    study = config.study
-    check_metrics(study.metrics)
-    methods = [get_method(name) for name in study.methods or METHODS]
-    trainings = {
-        (stage.name, seed): make_training(config, stage, seed, data)
-        for seed in study.seeds
-        for method in methods
-        for stage in method.stages
-    }
-    first = study.seeds[0]
-    judged = any(METRICS[metric].judged for metric in study.metrics)
-    eye = judge_name(study.judge, data) if judged else ""
-    if judged and not eye:
-        trainings[JUDGE.name, first] = make_training(config, JUDGE, first, data)
-    train: dict[tuple[str, int], Unit] = {}
-    for (stage, seed), training in trainings.items():
+    check_metrics(config.study.metrics)
+    draft = _Draft(config, data)
+    for seed in config.study.seeds:
+        for arm in draft.arms:
+            for training in arm.trainings[seed]:
+                draft.train(training, arm.variant.name)
+    draft.add_controls()
+    for arm in draft.arms:
+        draft.add_arm(arm)
+    draft.add_insides()
+    draft.add_bench()
+    return draft.plan()
+
+
+class _Draft:
+    """A plan that is being made: a unit that is there already is not added again."""
+
+    def __init__(self, config: Config, data: DataInfo) -> None:
+        self.config, self.data, self.study = config, data, config.study
+        self.first = self.study.seeds[0]
+        self.arms = tuple(make_arms(config, data))
+        self.units: dict[str, Unit] = {}
+        self.trainings: dict[str, tuple[Training, ...]] = {}
+        self.serves: dict[str, dict[str, None]] = {}
+        self.judged = any(METRICS[metric].judged for metric in self.study.metrics)
+        self.eye = judge_name(self.study.judge, data) if self.judged else ""
+        self.judge: Training | None = None
+        if self.judged and not self.eye:
+            self.judge = make_training(config, JUDGE, self.first, data)
+            if self.study.part != "test":
+                raise InputError(
+                    f"no judge for {data.name} ships with the package, and training one reads the "
+                    f"test part, which study.part={self.study.part} must not: give one with "
+                    "--study.judge=FOLDER"
+                )
+
+    def plan(self) -> Plan:
+        units = sorted(self.units.values(), key=lambda unit: KINDS.index(unit.kind))
+        serves = {key: tuple(names) for key, names in self.serves.items()}
+        return Plan(tuple(units), self.arms, self.trainings, serves, self.judge)
+
+    def add(self, unit: Unit, *trainings: Training, variant: str = "") -> Unit:
+        key = unit.id
+        if trainings:
+            self.trainings[key] = trainings
+        if variant:
+            self.serves.setdefault(key, {})[variant] = None
+        return self.units.setdefault(key, unit)
+
+    def train(self, training: Training, variant: str = "") -> Unit:
+        needs = tuple(self.train(need, variant) for need in training.needs)
+        stage, seed = training.stage.name, training.seed
         inputs = {"stage": stage, "seed": seed, "training": training.identity}
-        needs = tuple(train[need.stage.name, seed] for need in training.needs)
-        train[stage, seed] = Unit("train", f"{stage}-seed{seed}", inputs, needs)
-    models = {stage: t.build() for (stage, seed), t in trainings.items() if seed == first}
-    judge = tuple(train[key] for key in train if key[0] == JUDGE.name)
+        unit = Unit("train", f"{stage}-seed{seed}", inputs, needs)
+        return self.add(unit, training, variant=variant)
 
-    def score(metric: str, name: str, seed: int | None, images: tuple[Unit, ...]) -> Unit:
+    def score(
+        self, metric: str, name: str, seed: int | None, images: tuple[Unit, ...], variant: str = ""
+    ) -> None:
         inputs: dict[str, Any] = {"metric": metric, "method": name, "seed": seed}
-        inputs |= {"images": study.images}
+        inputs |= {"images": self.study.images, **self.part}
         if metric == "cas":
-            inputs["cas"] = asdict(config.cas)
-        seen = METRICS[metric].judged
-        if seen:
-            inputs["judge"] = eye
+            inputs["cas"] = asdict(self.config.cas)
+        if METRICS[metric].judged:
+            inputs["judge"] = self.eye
+            images += self.judge_units
         title = f"{metric}-{name}" if seed is None else f"{metric}-{name}-seed{seed}"
-        return Unit("score", title, inputs, (*images, *(judge if seen else ())))
+        self.add(Unit("score", title, inputs, images), variant=variant)
 
-    beside_floor = [metric for metric in study.metrics if METRICS[metric].floor]
-    controls = dict.fromkeys(name for m in study.metrics for name in METRICS[m].controls)
-    same = {"images": study.images, "data": data.fingerprint}
-    real = {name: Unit("real", name, {"method": name, **same}) for name in controls}
-    samples = list(real.values())
-    scores = [
-        score(metric, name, None, (unit,))
-        for name, unit in real.items()
-        for metric in study.metrics
-        if name in METRICS[metric].controls
-    ]
-    for method in methods:
+    @property
+    def part(self) -> dict[str, str]:
+        """What scores by another part than the test part have besides."""
+        return {} if self.study.part == "test" else {"part": self.study.part}
+
+    @property
+    def judge_units(self) -> tuple[Unit, ...]:
+        return (self.train(self.judge),) if self.judge else ()
+
+    @property
+    def beside_floor(self) -> list[str]:
+        """The metrics for which held-out real images are the floor."""
+        return [metric for metric in self.study.metrics if METRICS[metric].floor]
+
+    def real(self, name: str) -> Unit:
+        inputs = {"method": name, "images": self.study.images, "data": self.data.fingerprint}
+        return self.add(Unit("real", name, inputs))
+
+    def add_controls(self) -> None:
+        beside = {metric: METRICS[metric].beside(self.study.part) for metric in self.study.metrics}
+        for name in dict.fromkeys(name for sets in beside.values() for name in sets):
+            for metric in self.study.metrics:
+                if name in beside[metric]:
+                    self.score(metric, name, None, (self.real(name),))
+
+    def add_arm(self, arm: Arm) -> None:
+        """Its images with every seed, their scores and, beside other variants, its leaks."""
+        method, variant = arm.method.name, arm.variant.name
         own = []
-        stages = [trainings[stage.name, first] for stage in method.stages]
-        for seed in study.seeds:
-            inputs = {"method": method.name, "seed": seed, "images": study.images}
-            inputs["sampling"] = [training.sampling for training in stages]
-            needs = tuple(train[stage.name, seed] for stage in method.stages)
-            own.append(Unit("sample", f"{method.name}-seed{seed}", inputs, needs))
-        samples += own
-        for metric in study.metrics:
-            if metric == "cas" and not method.conditional(models):
+        for seed, trainings in arm.trainings.items():
+            inputs = {"method": method, "seed": seed, "images": self.study.images}
+            inputs["sampling"] = [training.sampling for training in trainings]
+            needs = tuple(self.train(training, variant) for training in trainings)
+            unit = Unit("sample", f"{method}-seed{seed}", inputs, needs)
+            own.append(self.add(unit, *trainings, variant=variant))
+            for training in trainings if variant else ():
+                self.add_leak(training, variant)
+        models = {t.stage.name: t.build() for t in arm.trainings[self.first]}
+        for metric in self.study.metrics:
+            if metric == "cas" and not arm.method.conditional(models):
                 continue  # their labels say nothing of the images
-            scores.append(score(metric, method.name, None, tuple(own)))
-            if len(own) > 1:
-                scores += [score(metric, method.name, u.inputs["seed"], (u,)) for u in own]
+            if len(own) == 1 or arm.variant == self.arms[0].variant:
+                self.score(metric, method, None, tuple(own), variant)
+            for unit in own if len(own) > 1 else ():
+                self.score(metric, method, unit.inputs["seed"], (unit,), variant)
 
-    for (stage, seed), unit in train.items():
-        if seed == first and isinstance(models[stage], VAE) and beside_floor:
-            name = reconstruction(stage)
-            needs = (unit, real[FLOOR])
-            samples.append(Unit("reconstruct", name, {"stage": stage, "seed": seed}, needs))
-            scores += [score(metric, name, None, (samples[-1],)) for metric in beside_floor]
-    inspect = [
-        Unit("inspect", stage, {"stage": stage, "seed": first}, (unit,))
-        for (stage, seed), unit in train.items()
-        if seed == first and shows_itself(models[stage])
-    ]
-    if judged:
-        inputs = {"judge": eye, "data": data.fingerprint}
-        inspect.append(Unit("inspect", JUDGE.name, inputs, judge))
-    inputs = {
-        "methods": [method.name for method in methods],
-        "seed": first,
-        "bench": asdict(config.bench),
-        "sampling": [
-            trainings[stage.name, first].sampling for method in methods for stage in method.stages
-        ],
-    }
-    stages_used = dict.fromkeys(stage.name for method in methods for stage in method.stages)
-    needs = tuple(train[stage, first] for stage in stages_used)
-    bench = Unit("bench", f"seed{first}", inputs, needs, alone=True)
-    return Plan((*train.values(), *samples, *scores, *inspect, bench), trainings)
+    def add_leak(self, training: Training, variant: str) -> None:
+        """What batches of a single state do to a network over images; see `units.leak`."""
+        if isinstance(training.stage, DiffusionStage) and not training.needs:
+            stage, seed = training.stage.name, training.seed
+            inputs = {"stage": stage, "seed": seed}
+            unit = Unit("leak", f"{stage}-seed{seed}", inputs, (self.train(training),))
+            self.add(unit, training, variant=variant)
+
+    def add_insides(self) -> None:
+        """What stages and the judge show from inside."""
+        for stage, training in self.plan().shown.items():
+            model, inputs = training.build(), {"stage": stage, "seed": self.first}
+            if isinstance(model, VAE) and self.beside_floor:
+                name, floor = reconstruction(stage), self.real(FLOORS[self.study.part])
+                unit = Unit("reconstruct", name, inputs, (self.train(training), floor))
+                for metric in self.beside_floor:
+                    self.score(metric, name, None, (self.add(unit, training),))
+            if shows_itself(model):
+                self.add(Unit("inspect", stage, inputs, (self.train(training),)), training)
+        if self.judged:
+            inputs = {"judge": self.eye, "data": self.data.fingerprint, **self.part}
+            self.add(Unit("inspect", JUDGE.name, inputs, self.judge_units))
+
+    def add_bench(self) -> None:
+        first = self.plan().first
+        used = [training for arm in first for training in arm.trainings[self.first]]
+        inputs = {
+            "methods": [arm.method.name for arm in first],
+            "seed": self.first,
+            "bench": asdict(self.config.bench),
+            "sampling": [training.sampling for training in used],
+        }
+        needs = {unit.id: unit for unit in map(self.train, used)}
+        unit = Unit("bench", f"seed{self.first}", inputs, tuple(needs.values()), alone=True)
+        self.add(unit, *used)
 
 
 def shows_itself(model: StageModel) -> bool:

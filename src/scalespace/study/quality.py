@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scalespace.evaluation.controls import FEATURE_CONTROLS, FLOOR
+from scalespace.evaluation.controls import FLOOR
 from scalespace.study import cells
 from scalespace.study.cells import NONE, Table, TableRow, digits, join, times
 from scalespace.study.findings import EMBEDDED_DATA, has_cas, ratio_to_floor, shows_paper
@@ -35,8 +35,8 @@ def make_quality(results: Results) -> Table | None:
     titles = results.measured | results.reconstructions
     if not titles:
         return None
-    controls = {*FEATURE_CONTROLS, *results.reconstructions}
-    names = sorted(titles, key=lambda name: (name not in controls, name != FLOOR))
+    controls = {*results.feature_controls, *results.reconstructions}
+    names = sorted(titles, key=lambda name: (name not in controls, name != results.floor))
     filled = []
     for key, title, cell in _columns(results):
         column = [cell(results, name) for name in names]
@@ -152,7 +152,8 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
             f"FD: Fréchet distance of the judge's features, after its ReLU, to those of all {n} "
             f"training images. The interval is ± 1.96 standard errors, which come from drawing the "
             f"set's own images anew (bootstrap); it holds no spread over trainings. “× floor” is "
-            f"FD in units of that of real test images, about what a perfect generator would reach."
+            f"FD in units of that of real {results.study.part} images, about what a perfect "
+            "generator would reach."
         )
         notes.append(
             "FD is too large at any finite number of images, and more so for fewer: only rows of "
@@ -175,8 +176,9 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
         )
     if results.reconstructions:
         notes.append(
-            "Real test images through an autoencoder are as near to the real ones as what it "
-            "decodes may be expected to come: the floor of the methods that work in its latents."
+            f"Real {results.study.part} images through an autoencoder are as near to the real ones "
+            "as what it decodes may be expected to come: the floor of the methods that work in "
+            "its latents."
         )
     if rows["kid"]:
         notes.append(
@@ -187,14 +189,15 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
         notes.append(
             "Precision (how many images lie among real ones), recall (how many real ones lie among "
             "them), density and coverage: by balls to the 5th neighbour, against as many real "
-            "training images as the set has. Real test images show what can be reached."
+            f"training images as the set has. Real {results.study.part} images show what can be "
+            "reached."
         )
     if rows["copies"]:
         notes.append(
             "Copies: share of images less than a third as far from the nearest training image, in "
-            "pixels, as from the second nearest. Real test images are no copies, so a set that has "
-            "more of them than these has memorised. Nearest training image: median distance, in "
-            "units of a pixel's range."
+            f"pixels, as from the second nearest. Real {results.study.part} images are no copies, "
+            "so a set that has more of them than these has memorised. Nearest training image: "
+            "median distance, in units of a pixel's range."
         )
     if has_cas(results):
         real = results.scores.get(REAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from scalespace.evaluation.controls import CONTROLS, TITLES
 from scalespace.figures.grids import tile
 from scalespace.figures.picture import DARK, LIGHT, Picture
 from scalespace.files import write_text
-from scalespace.study import cells, findings, table
+from scalespace.study import cells, comparison, findings, table
 from scalespace.study.figures import FIGURES, color
 from scalespace.study.quality import make_quality
 from scalespace.study.results import Results
@@ -68,14 +69,16 @@ def page(results: Results) -> str:
     )
     environment.filters["image"] = image
     environment.filters["cosine_alone"] = _cosine_alone
-    study = results.study
+    environment.filters["fields"] = _fields
+    study, compares = results.study, comparison.compares(results)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
         study=study,
-        headline=findings.headline(results),
-        remarks=findings.remarks(results),
+        headline=comparison.headline(results) if compares else findings.headline(results),
+        remarks=comparison.findings(results) if compares else findings.remarks(results),
         warnings=findings.warnings(results),
-        missing=findings.missing(results),
+        missing=[*findings.missing(results), *comparison.missing(results)],
+        comparisons=_comparisons(results) if compares else [],
         cards=[_card(results, name) for name in _on_cards(results)],
         has_cas=findings.has_cas(results),
         table=table.make_table(results),
@@ -87,6 +90,15 @@ def page(results: Results) -> str:
         config=_yaml(study.details["config"]),
         colors=(LIGHT, DARK),
     )
+
+
+def _comparisons(results: Results) -> list[tuple[str, list[cells.Table]]]:
+    """The tables of each method's variants, under its title."""
+    found = []
+    for method in results.study.methods:
+        both = comparison.switch_table(results, method), comparison.variant_table(results, method)
+        found.append((method.title, [own for own in both if own is not None]))
+    return found
 
 
 def image(picture: Picture) -> Markup:
@@ -173,6 +185,15 @@ def _cosine_alone(recipes: dict[str, Any]) -> bool:
     """Whether no process has another schedule than the cosine."""
     processes = [recipe.process for recipe in recipes.values() if isinstance(recipe, Recipe)]
     return all(process.schedule == "cosine" for process in processes)
+
+
+def _fields(changes: Mapping[str, Any], above: str = "") -> str:
+    """Nested fields in words: 'process.x0: clip, train.epochs: 3'."""
+    told = [
+        _fields(value, f"{above}{key}.") if isinstance(value, Mapping) else f"{above}{key}: {value}"
+        for key, value in changes.items()
+    ]
+    return ", ".join(told)
 
 
 def _yaml(value: Any) -> str:

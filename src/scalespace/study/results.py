@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
 from scalespace.data import read_samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, TITLES
+from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
 from scalespace.files import read_bytes, read_json, read_text
 from scalespace.presets import build
+from scalespace.study.arms import Variant, carried_out, make_variants
 from scalespace.training.loop import read_metrics
 
 FORMAT = 1
@@ -86,7 +88,11 @@ class StageInfo:
 
 @dataclass(frozen=True)
 class Study:
-    """What `study.json` says; `details` is the file as it is."""
+    """What `study.json` says; `details` is the file as it is.
+
+    Of methods, stages and recipes it tells those of the first variant. A study that compares
+    methods alone has one variant, of no name.
+    """
 
     preset: str
     data: DataInfo
@@ -99,6 +105,17 @@ class Study:
     versions: dict[str, str]
     command: str
     details: dict[str, Any]
+    variants: dict[str, Variant]
+
+    @property
+    def part(self) -> str:
+        """The real images that scores are of, in a word."""
+        return self.config.study.part
+
+    def arms(self, method: str) -> list[Variant]:
+        """The variants that a method is carried out in."""
+        study = self.config.study
+        return [one for one in self.variants.values() if carried_out(study, method, one)]
 
 
 @dataclass(frozen=True)
@@ -138,7 +155,9 @@ class Trajectory:
 
 
 class Results:
-    """A study folder, read.
+    """A study folder, read, as seen by one of its variants: the first; `of` gives the others.
+
+    Rows are those of that variant and those that belong to none, such as the controls'.
 
     Raises:
         InputError: the folder, `study.json` or `results.jsonl` is absent or damaged; later, when a
@@ -150,13 +169,38 @@ class Results:
         if not self.folder.is_dir():
             raise InputError(f"study folder not found: {self.folder}")
         self.study = _read_study(self.folder / "study.json")
-        self.rows = _read_rows(self.folder / "results.jsonl", len(self.study.data.classes))
+        self.every = _read_rows(self.folder / "results.jsonl", len(self.study.data.classes))
+        self._views: dict[str, Results] = {}
+        self._see(next(iter(self.study.variants)))
+
+    def of(self, variant: str) -> Results:
+        """The same study as seen by another of its variants."""
+        if variant not in self._views:
+            other = copy.copy(self)
+            other.__dict__.pop("scores", None)
+            other._see(variant)
+            self._views[variant] = other
+        return self._views[variant]
+
+    def _see(self, variant: str) -> None:
+        self.variant = variant
+        self.rows = [row for row in self.every if row.get("variant", variant) == variant]
         self._examples: dict[tuple[str, int | None], NDArray[np.float32] | None] = {}
 
     @property
     def titles(self) -> dict[str, str]:
         """The title of everything that is scored, by name: controls first, then methods."""
         return CONTROLS | {method.name: method.title for method in self.study.methods}
+
+    @property
+    def floor(self) -> str:
+        """The name of the set of held-out real images."""
+        return FLOORS[self.study.config.study.part]
+
+    @property
+    def feature_controls(self) -> dict[str, str]:
+        """The title of the sets beside what is compared with the training images, by name."""
+        return feature_controls(self.study.config.study.part)
 
     @property
     def measured(self) -> dict[str, str]:
@@ -166,14 +210,14 @@ class Results:
         """
         if set(self.study.config.study.metrics) <= {"cas"}:
             return {}
-        return FEATURE_CONTROLS | {method.name: method.title for method in self.study.methods}
+        return self.feature_controls | {method.name: method.title for method in self.study.methods}
 
     @property
     def reconstructions(self) -> dict[str, str]:
-        """The title of the test images through each autoencoder, by name, where there are any."""
+        """The title of real images through each autoencoder, by name, where there are any."""
         sets = {row.get("method") for row in self.find("artefact", kind="real_samples")}
         return {
-            name: f"Real test images through {stage.name}"
+            name: f"Real {self.study.part} images through {stage.name}"
             for stage in self.study.stages
             if (name := reconstruction(stage.name)) in sets
         }
@@ -298,7 +342,7 @@ class Results:
 
 
 def reconstruction(stage: str) -> str:
-    """The name of the set of test images that an autoencoder has encoded and decoded."""
+    """The name of the set of real images that an autoencoder has encoded and decoded."""
     return f"{stage}-reconstruction"
 
 
@@ -314,10 +358,11 @@ def _read_study(path: Path) -> Study:
             raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
         stages = tuple(build(StageInfo, stage) for stage in value["stages"])
         kinds = {stage.name: RECIPES[stage.kind] for stage in stages}
+        config = build(Config, value["config"])
         return Study(
             preset=str(value["preset"]),
             data=build(DataInfo, value["data"]),
-            config=build(Config, value["config"]),
+            config=config,
             recipes={
                 name: build(kinds[name], recipe)
                 for name, recipe in value["recipes"].items()
@@ -330,6 +375,7 @@ def _read_study(path: Path) -> Study:
             versions=dict(value.get("versions") or {}),
             command=str(value.get("command", "")),
             details=value,
+            variants=make_variants(config.study),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__} {error}"
@@ -360,6 +406,12 @@ def _checked(row: Any, classes: int) -> Row:
             raise ValueError(f"per_class must be {classes} numbers")
         if np.array(row["confusion"], dtype=np.int64).shape != (classes, classes):
             raise ValueError(f"confusion must be {classes} x {classes} numbers")
+    if row["metric"] == "state_loss":
+        if not all(isinstance(row[name], str) for name in ("stage", "batches", "statistics")):
+            raise ValueError("a loss by state must say of what")
+        int(row["seed"]), str(row["config"])
+        if np.array(row["per_t"], dtype=np.float64).ndim != 1:
+            raise ValueError("per_t must be a row of numbers")
     row.setdefault("value", None)
     return row
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from scalespace.evaluation.controls import CONTROLS
-from scalespace.study import cells
+from scalespace.study import cells, comparison
 from scalespace.study.cells import (
     NONE,
     Table,
@@ -76,7 +76,11 @@ def markdown(results: Results) -> str:
     """The tables with their headline and notes, for papers and pull requests."""
     table, quality, study = make_table(results), make_quality(results), results.study
     top, near = headline(results), nearest(results)
+    if compared := comparison.markdown(results):
+        compared = [f"**{comparison.headline(results)}**", "", *compared]
+        compared += [f"What follows is of the variant “{results.variant}”.", ""]
     lines = [
+        *compared,
         f"**{top}**",
         "",
         *([near, ""] if near and near != top else []),
@@ -91,7 +95,7 @@ def markdown(results: Results) -> str:
         lines += ["", f"**{quality.title}**", "", *markdown_lines(quality), ""]
         lines += [f"- {note}" for note in quality.notes]
     lines += [f"- **Note.** {warning}" for warning in warnings(results)]
-    if lacking := missing(results):
+    if lacking := [*missing(results), *comparison.missing(results)]:
         lines.append(f"- **Not finished.** Missing: {'; '.join(lacking)}.")
     return "\n".join(lines) + "\n"
 
@@ -172,8 +176,8 @@ def _notes(results: Results) -> list[str]:
     notes = []
     if has_cas(results):
         notes.append(
-            f"CAS: accuracy on the real test images of classifiers trained on n = {n} images; "
-            f"{spread}; generated images {pooled}."
+            f"CAS: accuracy on the real {study.part} images of classifiers trained on n = {n} "
+            f"images; {spread}; generated images {pooled}."
         )
     alone = sorted({s.n for method in study.methods for s in results.seed_scores(method.name)})
     if alone:

@@ -15,6 +15,7 @@ from scalespace.config import Config
 from scalespace.data import (
     DataSplits,
     Samples,
+    balanced_sample,
     read_samples,
     write_samples,
 )
@@ -24,14 +25,20 @@ from scalespace.evaluation.judge import Judge
 from scalespace.files import atomic
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
+from scalespace.stages.ablation import losses_by_state
+from scalespace.stages.base import StageModel
+from scalespace.stages.diffusion import Diffusion
 from scalespace.stages.judge import JUDGE
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Unit
 from scalespace.training.fit import fit
 from scalespace.training.judge import train_judge
 from scalespace.training.runtime import Runtime
-from scalespace.training.training import load_stage
+from scalespace.training.training import Training, load_stage
 
 Row = dict[str, Any]
+
+FAR = 1e6  # a trajectory that runs away further than this is shown no further
+LEAK_IMAGES = 512  # of the validation part
 
 COSTS = {
     "mean": "latency_mean",
@@ -66,32 +73,35 @@ class Context:
 
     @cached_property
     def blind(self) -> Real:
-        """The same without a judge, for what needs none: the study's own may still be trained."""
-        device, progress = self.runtime.torch_device, self.runtime.progress
-        return Real(self.splits, self.config.cas, device=device, progress=progress)
+        """The real data without a judge, for what needs none: the study's own may not be there."""
+        return self._real(None)
 
     @cached_property
     def real(self) -> Real:
-        """The real data that every set is measured against, with the study's judge."""
+        """The same with the study's judge: what every set is measured against."""
         judge: Judge | str = self.config.study.judge
-        own = (JUDGE.name, self.config.study.seeds[0])
-        if own in self.plan.trainings:  # none ships for this data: the study trains one
-            training = self.plan.training(*own)
-            judge = train_judge(training, self.splits, self.trainings, self.runtime)
-        return Real(
-            self.splits,
-            self.config.cas,
-            judge or None,
-            self.runtime.torch_device,
-            self.runtime.progress,
-        )
+        if self.plan.judge:  # none ships for this data: the study trains one
+            judge = train_judge(self.plan.judge, self.splits, self.trainings, self.runtime)
+        return self._real(judge or None)
 
-    def model(self, name: str, seed: int) -> Model:
-        """A method with the stages that the plan's `train` units made with a seed."""
-        method = get_method(name)
+    def _real(self, judge: Judge | str | None) -> Real:
+        device, progress = self.runtime.torch_device, self.runtime.progress
+        part = self.config.study.part
+        return Real(self.splits, self.config.cas, judge, device, progress, part)
+
+    def training(self, unit: Unit) -> Training:
+        """The training that a unit is about."""
+        return self.plan.trainings[unit.id][0]
+
+    def stage(self, unit: Unit) -> StageModel:
+        """The outcome of that training, ready to sample."""
+        return load_stage(self.training(unit), self.trainings).model(self.runtime.torch_device)
+
+    def model(self, name: str, unit: Unit) -> Model:
+        """A method with the stages that the plan has trained for a unit."""
+        method, used = get_method(name), {t.stage.name: t for t in self.plan.trainings[unit.id]}
         stages = {
-            stage.name: load_stage(self.plan.training(stage.name, seed), self.trainings)
-            for stage in method.stages
+            stage.name: load_stage(used[stage.name], self.trainings) for stage in method.stages
         }
         return Model(method, stages, self.runtime.torch_device)
 
@@ -102,7 +112,7 @@ class Context:
 
 def train(unit: Unit, context: Context) -> list[Row]:
     """Trains one stage with one seed."""
-    training = context.plan.training(unit.inputs["stage"], unit.inputs["seed"])
+    training = context.training(unit)
     stage = fit(training, context.splits, context.trainings, context.runtime)
     own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
     metrics = training.folder(context.trainings) / "metrics.jsonl"
@@ -116,19 +126,29 @@ def train(unit: Unit, context: Context) -> list[Row]:
 
 
 def sample(unit: Unit, context: Context) -> list[Row]:
-    """Makes a method's images with one seed, balanced by class, and one trajectory."""
+    """Makes a method's images with one seed, balanced by class, and one trajectory.
+
+    A recipe that is wrong on purpose may run away from all numbers. That is a finding and no
+    failure: what is no number becomes black, and counts as outside the images' domain.
+    """
     seed = unit.inputs["seed"]
-    model = context.model(unit.inputs["method"], seed)
+    model = context.model(unit.inputs["method"], unit)
     n, classes = unit.inputs["images"], len(model.data.classes)
     labels = [i % classes for i in range(n)]
     place = context.place(unit)
-    write_samples(
-        place / "samples.npz", model.sample(labels, seed, progress=context.runtime.progress)
-    )
+    samples = model.sample(labels, seed, progress=context.runtime.progress)
+    np.nan_to_num(samples.images, copy=False, nan=0.0)
+    write_samples(place / "samples.npz", samples)
+    outside = {f"outside_{name}": share for name, share in samples.meta["outside"].items()}
     labels = labels[:TRAJECTORY_IMAGES]
     steps = list(model.trajectory(labels, seed))
+    if all(getattr(one, "domain", None) == model.data.domain for one in model.models.values()):
+        found = [model.data.outside(step.x0_hat) for step in steps if step.x0_hat is not None]
+        pixels = torch.cat([beyond.flatten() for beyond in found])
+        outside["outside_x0_hat"] = float(pixels.float().mean())
     arrays: dict[str, Any] = {
-        f"x_{k:03d}": step.x[:, 0].float().cpu().numpy() for k, step in enumerate(steps)
+        f"x_{k:03d}": np.nan_to_num(step.x[:, 0].float().cpu().numpy()).clip(-FAR, FAR)
+        for k, step in enumerate(steps)
     }
     arrays |= {"t": np.array([step.t for step in steps]), "steps": np.array(len(steps))}
     with atomic(place / "trajectory.npz") as aside:
@@ -137,6 +157,7 @@ def sample(unit: Unit, context: Context) -> list[Row]:
     return [
         _artefact(own, "samples", context.relative(place / "samples.npz")),
         _artefact(own, "trajectory", context.relative(place / "trajectory.npz")),
+        *({**own, "metric": name, "value": float(share)} for name, share in outside.items()),
     ]
 
 
@@ -150,10 +171,9 @@ def real(unit: Unit, context: Context) -> list[Row]:
 
 
 def reconstruct(unit: Unit, context: Context) -> list[Row]:
-    """Real test images through an autoencoder: as near as anything it decodes may come."""
-    training, test = context.plan.training(unit.inputs["stage"], unit.inputs["seed"]), unit.needs[1]
-    autoencoder = load_stage(training, context.trainings).model(context.runtime.torch_device)
-    samples = read_samples(context.place(test) / "samples.npz")
+    """Held-out real images through an autoencoder: as near as anything it decodes may come."""
+    autoencoder = context.stage(unit)
+    samples = read_samples(context.place(unit.needs[1]) / "samples.npz")
     unit_range = torch.from_numpy(samples.images)[:, None].to(context.runtime.torch_device)
     images = autoencoder.reconstruct(unit_range)[:, 0].cpu().numpy()  # type: ignore[operator]
     path = context.place(unit) / "samples.npz"
@@ -208,30 +228,56 @@ _ROWS: dict[str, Callable[..., list[Row]]] = {"cas": _cas, "fd": _fd}
 
 
 def inspect(unit: Unit, context: Context) -> list[Row]:
-    """What a stage shows from inside, on held-out images; the judge on the test part."""
+    """What a stage shows from inside, on held-out images; the judge on those scored by."""
     name, path = unit.name, context.place(unit) / "inspection.npz"
     own: Row = {"stage": name, "seed": unit.inputs.get("seed"), "config": unit.id}
     if name == JUDGE.name:
         judge = context.real.eye
-        arrays = judge.inspect(context.splits.test())
+        arrays = judge.inspect(context.real.held_out)
         own |= {"judge": judge.hash, "accuracy": judge.record.get("accuracy")}
         own |= {
             "trained_on": judge.data.name,
             "shipped": not (unit.needs or context.config.study.judge),
         }
     else:
-        training = context.plan.training(name, unit.inputs["seed"])
-        stage = load_stage(training, context.trainings).model(context.runtime.torch_device)
         held_out = context.splits.val.to(context.runtime.torch_device)
-        arrays = stage.inspect(held_out.unit(), held_out.labels)
+        arrays = context.stage(unit).inspect(held_out.unit(), held_out.labels)
     with atomic(path) as aside, open(aside, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     return [_artefact(own, "inspection", context.relative(path))]
 
 
+def leak(unit: Unit, context: Context) -> list[Row]:
+    """The loss at each state: batches of one state or of all, batch norm by batch or by training.
+
+    A network that reads the noise level off its batch has the least loss where its batches are
+    those of its training, and fails a sampler, whose batches share one state.
+    """
+    training, model = context.training(unit), context.stage(unit)
+    assert isinstance(model, Diffusion)
+    held_out = context.splits.val
+    chosen = balanced_sample(held_out.labels, min(LEAK_IMAGES, len(held_out)), seed=0)
+    images = held_out.subset(chosen).to(context.runtime.torch_device)
+    batch = model.prepare(training.data.standardize(images.unit()))
+    found = losses_by_state(model, batch, images.labels)
+    own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
+    own["n"] = len(images)
+    return [
+        {
+            **own,
+            "metric": "state_loss",
+            "batches": batches,
+            "statistics": statistics,
+            "value": float(per_t.mean()),
+            "per_t": per_t.tolist(),
+        }
+        for (batches, statistics), per_t in found.items()
+    ]
+
+
 def bench(unit: Unit, context: Context) -> list[Row]:
     """What an image costs by each method, measured in turns."""
-    models = [context.model(name, unit.inputs["seed"]) for name in unit.inputs["methods"]]
+    models = [context.model(name, unit) for name in unit.inputs["methods"]]
     found = benchmark(models, context.config.bench, progress=context.runtime.progress)
     rows = []
     for model in models:
@@ -260,6 +306,7 @@ KINDS: dict[str, Callable[[Unit, Context], list[Row]]] = {
     "reconstruct": reconstruct,
     "score": score,
     "inspect": inspect,
+    "leak": leak,
     "bench": bench,
 }
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scalespace.data import DataSplits, ImageSet, load
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.evaluation.controls import FLOOR
 from scalespace.evaluation.judge import HISTORY, Judge
 from scalespace.model import Model
 from scalespace.stages.judge import JUDGE
@@ -36,8 +35,9 @@ class JudgeView:
         hash: of the judge.
         trained_on: the name of its data.
         accuracy: shares of the images that it reads, by part.
-        images: the first test images of each class, float [classes, k, h, w].
-        floor: FD of real test images, where a study has measured it.
+        images: the first held-out images of each class, float [classes, k, h, w].
+        floor: FD of real held-out images, where a study has measured it.
+        part: which images these are: test or validation.
     """
 
     arrays: Arrays
@@ -47,10 +47,11 @@ class JudgeView:
     accuracy: Mapping[str, float] = field(default_factory=dict)
     images: NDArray[np.float32] | None = None
     floor: float | None = None
+    part: str = "test"
 
     @property
     def n(self) -> int:
-        """How many test images it was looked into with."""
+        """How many held-out images it was looked into with."""
         return int(self.arrays["n"])
 
     def blind_spot(self, kind: str = "pooled") -> float:
@@ -67,9 +68,8 @@ class JudgeView:
             f"({digits(self.blind_spot('linear'))} before the ReLU)"
         )
         if self.floor:
-            text += (
-                f": {compared(seen, self.floor)} the FD of real test images, {digits(self.floor)}"
-            )
+            beside = f"the FD of real {self.part} images, {digits(self.floor)}"
+            text += f": {compared(seen, self.floor)} {beside}"
         return f"{text}."
 
     @property
@@ -101,15 +101,16 @@ def judge_of_study(results: Results) -> JudgeView | None:
         for part, share in (found.items() if isinstance(found, dict) else ())
         if isinstance(share, int | float)
     }
-    floor = results.figure("fd", FLOOR)
+    floor = results.figure("fd", results.floor)
     return JudgeView(
         checked(arrays, _judge_shapes(arrays, len(classes)), _place(results, row)),
         classes,
         str(row.get("judge", "")),
         str(row.get("trained_on", "")),
         accuracy,
-        results.examples(FLOOR, None),
+        results.examples(results.floor, None),
         floor["value"] if floor else None,
+        results.study.part,
     )
 
 

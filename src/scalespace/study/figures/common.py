@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from scalespace.evaluation.controls import FLOOR
+from scalespace.evaluation.controls import FLOORS
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block
 from scalespace.study.cells import join
@@ -20,7 +20,7 @@ MARGIN = 34  # dots for a short word beside a row of images
 # the two sets of real images are never in one chart
 CONTROL_COLORS = {
     REAL: "control0",
-    FLOOR: "control0",
+    **dict.fromkeys(FLOORS.values(), "control0"),
     REAL_DOWN_UP: "control1",
     "pixel-noise": "muted",
 }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from scalespace.evaluation.controls import FLOOR, TITLES
+from scalespace.evaluation.controls import TITLES
 from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import sheet
 from scalespace.study.figures.common import class_blocks, of_seeds
 from scalespace.study.results import EXAMPLES, REAL, Results
 
 IN_PAPER = {"baseline": 8, "small": 9, "cascaded": 10}
-TEST = f"The first {EXAMPLES} test images of every class."
 NOISE = "Drawn from the mean and deviation of each pixel over the training part, and nothing else."
 
 
@@ -18,7 +17,7 @@ def samples(results: Results) -> list[Picture]:
     pictures = []
     titles = results.titles | results.measured
     if results.examples(REAL, None) is not None:
-        titles.pop(FLOOR, None)  # one set of real images is enough to compare with
+        titles.pop(results.floor, None)  # one set of real images is enough to compare with
     # methods first: the controls, one block each, are for comparing
     for name, title in sorted(titles.items(), key=lambda item: item[0] in TITLES):
         seeds = [None] if name in TITLES else list(results.study.seeds)
@@ -45,7 +44,8 @@ def samples(results: Results) -> list[Picture]:
         each = "" if len(found) == 1 else "a block each for "
         if name in TITLES:
             caption = f"The first {EXAMPLES} training images of every class."
-            caption = {FLOOR: TEST, "pixel-noise": NOISE}.get(name, caption)
+            held_out = f"The first {EXAMPLES} {results.study.part} images of every class."
+            caption = {results.floor: held_out, "pixel-noise": NOISE}.get(name, caption)
         elif of_classes:
             caption = f"The first {EXAMPLES} images of every class, not selected; {each}{shown}."
         else:

@@ -34,8 +34,9 @@ def judge_digits(view: JudgeView) -> list[Picture]:
         Picture(
             "judge-digits",
             "What the judge is asked to read",
-            f"The first {rows} test images of each class: the ones that it did not learn from.",
-            f"Grid of real test images, one column for each of {len(view.classes)} classes.",
+            f"The first {rows} {view.part} images of each class"
+            f"{': the ones that it did not learn from' if view.part == 'test' else ''}.",
+            f"Grid of real {view.part} images, one column for each of {len(view.classes)} classes.",
             sheet(class_blocks(view.images, view.classes)),
         )
     ]
@@ -126,8 +127,8 @@ def normality(view: JudgeView) -> list[Picture]:
             "judge-ks",
             "Distance of each feature from its normal fit",
             f"Kolmogorov-Smirnov distance of each of {width} features, largest first, on {n:,} "
-            f"test images; median {words}. Of normal features, 5% would lie above the dashed "
-            f"line ({limit:.3f}).{constant} {view.unseen}",
+            f"{view.part} images; median {words}. Of normal features, 5% would lie above the "
+            f"dashed line ({limit:.3f}).{constant} {view.unseen}",
             f"Sorted Kolmogorov-Smirnov distances; median {words}.",
             curves(lines, "rank", "KS distance", HALF, whole=True, ylim=(0, None)),
         ),

@@ -12,7 +12,6 @@ from scalespace.core.noise import NoiseStreams
 from scalespace.core.process import q_sample
 from scalespace.core.scale import down, up
 from scalespace.core.schedule import Schedule
-from scalespace.evaluation.controls import FLOOR
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.grids import BACKGROUND
 from scalespace.figures.picture import Picture
@@ -51,7 +50,7 @@ def forward(results: Results) -> list[Picture]:
     A process in latents shows its schedule alone: what it dissolves is no image.
     """
     real = results.examples(REAL, None)
-    real = results.examples(FLOOR, None) if real is None else real
+    real = results.examples(results.floor, None) if real is None else real
     pictures = []
     for stage in results.study.stages:
         if stage.kind != "diffusion" or stage.states < 2 or stage.name not in results.study.recipes:

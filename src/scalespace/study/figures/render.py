@@ -17,6 +17,7 @@ from scalespace.study.figures.judge import JUDGE_FIGURES
 from scalespace.study.figures.processes import forward, reverse
 from scalespace.study.figures.scores import cas_per_class, confusion, cost
 from scalespace.study.figures.training import training
+from scalespace.study.figures.variants import leak_curves, variant_gaps, variant_samples
 from scalespace.study.results import Results
 from scalespace.study.views import (
     encoders_of_model,
@@ -53,6 +54,9 @@ FIGURES: dict[str, Figure] = {
     "training": training,
     "confusion": confusion,
     "cost": cost,
+    "variants": variant_gaps,
+    "variant-samples": variant_samples,
+    "leaks": leak_curves,
     **{name: _of_judge(name) for name in JUDGE_FIGURES},
     **{name: _of_encoders(name) for name in AUTOENCODER_FIGURES},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scalespace.evaluation.controls import CONTROLS, FLOOR
+from scalespace.evaluation.controls import CONTROLS
 from scalespace.figures.charts import Point, Series, bars, dots, matrix, scatter
 from scalespace.figures.picture import Picture
 from scalespace.study.cells import join
@@ -111,10 +111,10 @@ def _cas_costs(results: Results) -> list[Picture]:
 
 
 def _fd_costs(results: Results) -> list[Picture]:
-    floor = results.figure("fd", FLOOR)
+    floor = results.figure("fd", results.floor)
     levels = []
     if floor and floor["value"] > 0:
-        levels = [(results.measured[FLOOR], color(results, FLOOR), float(floor["value"]))]
+        levels = [(results.measured[results.floor], color(results, results.floor), floor["value"])]
     pictures = []
     for metric, (label, unit, word) in AXES.items():
         points, sizes = [], set()
@@ -131,7 +131,7 @@ def _fd_costs(results: Results) -> list[Picture]:
         if points:
             listed = "; ".join(f"{p.label} {p.y:.3g} at {p.x:,.1f}" for p in points)
             n = join(f"{size:,}" for size in sorted(sizes))
-            dashed = "; dashed: as many real test images" if levels else ""
+            dashed = f"; dashed: as many real {results.study.part} images" if levels else ""
             pictures.append(
                 Picture(
                     f"cost-fd-{metric}",

@@ -1,0 +1,171 @@
+"""What a study compares: arms, each a method made by one variant of the study's recipe.
+
+A variant is a name for fields that it puts over those of the study's config. A study without any
+has one, that of no name and no fields, so that all else need not ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from scalespace.config import Config, StudyConfig
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError, unknown
+from scalespace.methods import METHODS, Method, get_method
+from scalespace.presets import nested, put_over
+from scalespace.settings import make_trainings, vary
+from scalespace.training.training import Training
+
+ALL_WRONG, ALL_RIGHT = "all wrong", "all right"
+COMMON = ("data", "cas", "bench", "study")
+"""The parts of a config that are no part of a recipe: the same for all variants."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A changed recipe.
+
+    Args:
+        name: empty for the one of a study that compares methods alone.
+        base: the variant that it is compared with; its own name for the first.
+        changes: the fields, nested, that it puts over the study's config.
+    """
+
+    name: str = ""
+    base: str = ""
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of a study.
+
+    Args:
+        method: what is sampled.
+        variant: how its stages are trained and sampled.
+        trainings: those of its stages, in order, by seed.
+    """
+
+    method: Method
+    variant: Variant
+    trainings: dict[int, tuple[Training, ...]]
+
+
+def only_right(switch: str) -> str:
+    """The name of the variant that has one switch right and all others wrong."""
+    return f"only {switch} right"
+
+
+def only_wrong(switch: str) -> str:
+    """The name of the variant that has one switch wrong and all others right."""
+    return f"only {switch} wrong"
+
+
+def make_variants(study: StudyConfig) -> dict[str, Variant]:
+    """The variants of a study by name, the first being what others are compared with.
+
+    Raises:
+        InputError: a variant or switch that is no mapping of fields of a recipe, or a `like` that
+            names no variant before it.
+    """
+    found = _two_sided(study.switches) if study.switches else {}
+    for name, value in study.variants.items():
+        where = f"study.variants.{name}"
+        own = _changes(value, where)
+        like = own.pop("like", None)
+        if like is not None and like not in found:
+            raise unknown(f"variant for {where}.like", str(like), found)
+        base = like or next(iter(found), name)
+        _check_fields(own, where)
+        found[name] = Variant(name, base, put_over(found[like].changes if like else {}, own))
+    return found or {"": Variant()}
+
+
+def make_arms(config: Config, data: DataInfo) -> list[Arm]:
+    """The arms of a study, all methods of a variant before the next.
+
+    Raises:
+        InputError: an unknown method or variant, or fields that no recipe has.
+    """
+    variants = make_variants(config.study)
+    methods = study_methods(config)
+    _check_only(config.study.only, [method.name for method in methods], variants)
+    arms = []
+    for variant in variants.values():
+        own = vary(config, variant.changes) if variant.changes else config
+        for method in methods:
+            if carried_out(config.study, method.name, variant):
+                made = make_trainings(own, method, config.study.seeds[0], data)
+                trainings = {
+                    seed: tuple(reseeded(training, seed) for training in made)
+                    for seed in config.study.seeds
+                }
+                arms.append(Arm(method, variant, trainings))
+    return arms
+
+
+def reseeded(training: Training, seed: int) -> Training:
+    """The same training with another seed, and so those of the stages that it needs."""
+    needs = tuple(reseeded(need, seed) for need in training.needs)
+    return replace(training, seed=seed, needs=needs)
+
+
+def study_methods(config: Config) -> list[Method]:
+    """The methods that a study compares; `InputError` for an unknown one."""
+    return [get_method(name) for name in config.study.methods or METHODS]
+
+
+def carried_out(study: StudyConfig, method: str, variant: Variant) -> bool:
+    """Whether a study has the arm of a method and a variant."""
+    return variant.base == variant.name or variant.name in study.only.get(method, (variant.name,))
+
+
+def _two_sided(switches: Mapping[str, Any]) -> dict[str, Variant]:
+    """Each switch turned right alone, all of them, and each left wrong alone."""
+    right = {}
+    for name, value in switches.items():
+        right[name] = _changes(value, f"study.switches.{name}")
+        _check_fields(right[name], f"study.switches.{name}")
+
+    def together(names: Iterator[str]) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
+        for name in names:
+            changes = put_over(changes, right[name])
+        return changes
+
+    found = [Variant(ALL_WRONG, ALL_WRONG)]
+    found += [Variant(only_right(name), ALL_WRONG, right[name]) for name in right]
+    found.append(Variant(ALL_RIGHT, ALL_WRONG, together(iter(right))))
+    found += [
+        Variant(only_wrong(name), ALL_RIGHT, together(n for n in right if n != name))
+        for name in right
+    ]
+    return {variant.name: variant for variant in found}
+
+
+def _changes(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping | None):
+        raise InputError(f"{where} must be a mapping of fields, got {value!r}")
+    return nested(value or {})
+
+
+def _check_fields(changes: Mapping[str, Any], where: str) -> None:
+    known = [part.name for part in fields(Config)]
+    for name in changes:
+        if name not in known:
+            raise unknown(f"field of {where}", name, known)
+        if name in COMMON:
+            raise InputError(f"{where}: '{name}' is the same for all variants of a study")
+
+
+def _check_only(only: Mapping[str, Any], methods: list[str], variants: Mapping[str, Any]) -> None:
+    for method, names in only.items():
+        if method not in methods:
+            raise unknown("method of study.only", method, methods)
+        if not isinstance(names, list | tuple):
+            raise InputError(f"study.only.{method} must be a list of variants, got {names!r}")
+        for name in names:
+            if name not in variants:
+                raise unknown(f"variant of study.only.{method}", str(name), variants)

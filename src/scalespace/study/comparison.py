@@ -1,0 +1,440 @@
+"""What a study of variants found: each arm beside the one it is compared with, seed by seed.
+
+A difference is paired: the two arms of a seed share the seed of their weights, orders and noise,
+and the starts of the classifiers, so that what is left is the change itself and chance. Its
+interval is Student's, at 95 %, over the seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalespace.study.arms import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
+from scalespace.study.cells import (
+    NONE,
+    Table,
+    TableRow,
+    digits,
+    join,
+    markdown_lines,
+    plus_minus,
+    signed,
+    times,
+)
+from scalespace.study.results import MethodInfo, Results, sample_sd
+
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""97.5 % quantiles of Student's t with 1 to 9 degrees of freedom; for more, that of 9 is safe."""
+LEAKING = 1.5  # times a loss on mixed batches that is worth a sentence
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences of two arms, one for each seed that both have: [n], n >= 1."""
+
+    values: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        return float(self.values.mean())
+
+    @property
+    def sd(self) -> float:
+        """Sample standard deviation over the seeds; NaN for a single one."""
+        return sample_sd(self.values)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the 95 % interval of the mean leaves out 0; never for a single seed."""
+        n = len(self.values)
+        if n < 2:
+            return False
+        half = STUDENT[min(n - 1, len(STUDENT)) - 1] * self.sd / math.sqrt(n)
+        return abs(self.mean) > half
+
+
+def by_seed(results: Results, metric: str, method: str, variant: str) -> dict[int, float]:
+    """A score, cas or fd, of each training seed of an arm, as far as it is known."""
+    view, seeds = results.of(variant), results.study.seeds
+    alone = len(seeds) > 1  # a study of one seed has its score without a seed's number
+    found: dict[int, float] = {}
+    for seed in seeds:
+        if metric == "cas":
+            score = view.score(method, seed if alone else None)
+            if score is not None:
+                found[seed] = score.mean
+        elif row := view.figure(metric, method, seed if alone else None):
+            found[seed] = float(row["value"])
+    return found
+
+
+def paired(results: Results, metric: str, method: str, variant: str, base: str) -> Paired | None:
+    """How an arm's score differs from that of another variant: None without a seed in common."""
+    own, its = (by_seed(results, metric, method, name) for name in (variant, base))
+    common = [seed for seed in own if seed in its]
+    return Paired(np.array([own[s] - its[s] for s in common])) if common else None
+
+
+def compares(results: Results) -> bool:
+    """Whether a study has variants to compare."""
+    return len(results.study.variants) > 1
+
+
+def metrics(results: Results) -> list[str]:
+    """The scores by which variants are compared."""
+    return [name for name in ("cas", "fd") if name in results.study.config.study.metrics]
+
+
+def variant_table(results: Results, method: MethodInfo) -> Table:
+    """A row for each variant of a method: its scores, and how they differ from its base's."""
+    arms, seeds = results.study.arms(method.name), results.study.seeds
+    columns: list[tuple[str, str, list[str]]] = []
+    bases = {arm.base for arm in arms if arm.base != arm.name}
+    if len(bases) > 1:
+        against = [NONE if arm.base == arm.name else arm.base for arm in arms]
+        columns.append(("base", "compared with", against))
+    for metric in metrics(results):
+        name = metric.upper()
+        found = [by_seed(results, metric, method.name, arm.name) for arm in arms]
+        columns.append((metric, name, [_mean(metric, one) for one in found]))
+        if len(seeds) > 1:
+            each = [_each(metric, one, seeds) for one in found]
+            columns.append((f"{metric}-seeds", f"{name} of seeds {_list(seeds)}", each))
+        gaps = [_gap(results, metric, method.name, arm) for arm in arms]
+        columns.append((f"{metric}-difference", f"{name}, difference", gaps))
+    for name, title in OUTSIDE.items():
+        shares = [results.of(arm.name).value(name, method=method.name) for arm in arms]
+        columns.append((name, title, [NONE if s is None else f"{s:.2%}" for s in shares]))
+    kept = [column for column in columns if any(cell != NONE for cell in column[2])]
+    rows = [
+        TableRow(arm.name, tuple(column[2][k] for column in kept), "" if k else "control")
+        for k, arm in enumerate(arms)
+    ]
+    return Table(
+        tuple(key for key, _, _ in kept),
+        tuple(title for _, title, _ in kept),
+        tuple(rows),
+        tuple(_notes(results, arms)),
+        f"{method.title}: {len(arms)} variants",
+    )
+
+
+OUTSIDE = {
+    "outside_pixels": "pixels outside",
+    "outside_images": "images with any",
+    "outside_x0_hat": "x0 estimates outside",
+}
+"""What is told of values outside the images' domain, and how tables call it."""
+
+
+def switch_table(results: Results, method: MethodInfo) -> Table | None:
+    """A row for each switch: what it brings turned right alone, and costs left wrong alone."""
+    switches = list(results.study.config.study.switches)
+    if not switches:
+        return None
+    wanted = metrics(results)
+    directions = ("right alone", "wrong alone")
+    titles = [f"{m.upper()}, {words}" for m in wanted for words in directions]
+    rows = []
+    for switch in switches:
+        both = [one for metric in wanted for one in two_sided(results, metric, method.name, switch)]
+        cells = zip((m for m in wanted for _ in directions), both, strict=True)
+        rows.append(TableRow(switch, tuple(_difference(metric, gap) for metric, gap in cells)))
+    ends = [_ends(results, metric, method.name) for metric in wanted]
+    every = [
+        text
+        for metric, gap in zip(wanted, ends, strict=True)
+        for text in (_difference(metric, gap), _difference(metric, _turned(gap)))
+    ]
+    rows.append(TableRow("all of them", tuple(every), "control"))
+    n = len(results.study.seeds)
+    notes = (
+        f"Right alone: this switch turned right, the difference to “{ALL_WRONG}”. Wrong alone: "
+        f"this one left wrong, the difference to “{ALL_RIGHT}”. Mean ± sample standard deviation "
+        f"of the differences paired over {n} training seed{'s' if n > 1 else ''}. A switch whose "
+        "mistake matters gains in the first column and loses in the second; one that does so in "
+        "the second alone is hidden by the others' mistakes.",
+    )
+    return Table(tuple(titles), tuple(titles), tuple(rows), notes, f"{method.title}: switches")
+
+
+def two_sided(
+    results: Results, metric: str, method: str, switch: str
+) -> tuple[Paired | None, Paired | None]:
+    """What a switch brings turned right alone, and what it costs left wrong alone."""
+    return (
+        paired(results, metric, method, only_right(switch), ALL_WRONG),
+        paired(results, metric, method, only_wrong(switch), ALL_RIGHT),
+    )
+
+
+def headline(results: Results) -> str:
+    """The main result in one sentence: of the method with the most variants."""
+    study = results.study
+    method = max(study.methods, key=lambda one: len(study.arms(one.name)), default=None)
+    wanted = metrics(results)
+    if method is None or not wanted:
+        return "This study measured neither CAS nor FD of its variants."
+    if study.config.study.switches:
+        told = switch_findings(results, method)
+        return told[0] if told else "No variant of this study has been scored at both ends yet."
+    return best_variant(results, method, wanted[0]) or "No variant has been scored yet."
+
+
+def findings(results: Results) -> list[str]:
+    """What a study of variants found, in sentences computed from its numbers."""
+    out: list[str] = []
+    for method in results.study.methods:
+        if results.study.config.study.switches:
+            out += switch_findings(results, method)
+        else:
+            out += filter(None, (best_variant(results, method, m) for m in metrics(results)))
+    return out + leak_findings(results)
+
+
+def best_variant(results: Results, method: MethodInfo, metric: str) -> str:
+    """Which variant of a method is best by a metric, and by how much; empty if not known."""
+    arms = results.study.arms(method.name)
+    found = {arm.name: by_seed(results, metric, method.name, arm.name) for arm in arms}
+    means = {name: np.mean(list(of.values())) for name, of in found.items() if of}
+    if len(means) < 2:
+        return ""
+    sign = 1 if metric == "cas" else -1
+    best = max(means, key=lambda name: sign * means[name])
+    start = f"{method.title}, {metric.upper()}: “{best}” is best of {len(means)} variants"
+    text = f"{start}, {_mean(metric, found[best])}"
+    if best == arms[0].name:
+        return f"{text}: no change is better than none."
+    gap = paired(results, metric, method.name, best, arms[0].name)
+    if gap is None:
+        return f"{text}."
+    chance = "" if gap.certain else ", which chance explains as well"
+    return f"{text}, {_difference(metric, gap)} beside “{arms[0].name}”{chance}."
+
+
+def switch_findings(results: Results, method: MethodInfo) -> list[str]:
+    """Which switches carry the loss of a method, by the first metric that was measured."""
+    wanted, switches = metrics(results), list(results.study.config.study.switches)
+    if not wanted:
+        return []
+    metric, name = wanted[0], wanted[0].upper()
+    sign = 1 if metric == "cas" else -1
+    ends = _ends(results, metric, method.name)
+    out = []
+    if ends is not None:
+        wrong, right = (
+            _mean(metric, by_seed(results, metric, method.name, one))
+            for one in (ALL_WRONG, ALL_RIGHT)
+        )
+        out.append(
+            f"{method.title}: turning all {len(switches)} switches right takes {name} from {wrong} "
+            f"to {right} ({_difference(metric, ends)}, n = {len(ends.values)})."
+        )
+    sides = {switch: two_sided(results, metric, method.name, switch) for switch in switches}
+    gains = {s: gain for s, (gain, _) in sides.items() if gain is not None}
+    losses = {s: loss for s, (_, loss) in sides.items() if loss is not None}
+
+    def ranked(gaps: dict[str, Paired], direction: int) -> str:
+        """Those that matter, the largest first."""
+        chosen = [s for s, gap in gaps.items() if gap.certain and direction * gap.mean > 0]
+        chosen.sort(key=lambda s: -direction * gaps[s].mean)
+        return join(f"“{s}” ({_difference(metric, gaps[s])})" for s in chosen)
+
+    if gains:
+        words = ranked(gains, sign) or "no switch, by what these seeds can tell"
+        out.append(f"{method.title}, turned right alone, what helps: {words}.")
+        if harmful := ranked(gains, -sign):
+            out.append(f"{method.title}, turned right alone, what makes it worse: {harmful}.")
+    if losses:
+        words = ranked(losses, -sign) or "no switch, by what these seeds can tell"
+        out.append(f"{method.title}, left wrong alone, what costs: {words}.")
+    idle = [
+        s for s in switches if s in gains and s in losses
+        and not gains[s].certain and not losses[s].certain
+    ]  # fmt: skip
+    if idle:
+        quoted = join(f"“{s}”" for s in idle)
+        out.append(f"{method.title}, neither way told from no change by these seeds: {quoted}.")
+    if ends is not None and len(gains) == len(switches) > 1:
+        total = Paired(np.array([sum(gap.mean for gap in gains.values())]))
+        out.append(
+            f"{method.title}: the single gains add up to {_difference(metric, total)}; all "
+            f"switches together bring {_difference(metric, Paired(np.array([ends.mean])))}."
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class Leak:
+    """The loss by state of the trainings of a stage that are alike but for their seeds.
+
+    Args:
+        stage: its name.
+        variants: those that the trainings are a part of.
+        seeds: of the trainings.
+        losses: by (batches, statistics) of `scalespace.stages.ablation.losses_by_state`: the mean
+            over seeds, [S-1].
+    """
+
+    stage: str
+    variants: tuple[str, ...]
+    seeds: tuple[int, ...]
+    losses: dict[tuple[str, str], NDArray[np.float64]]
+
+    def mean(self, batches: str, statistics: str) -> float | None:
+        """The mean loss over the states, if it was measured."""
+        found = self.losses.get((batches, statistics))
+        return None if found is None else float(found.mean())
+
+    @property
+    def title(self) -> str:
+        """'small, all wrong and 3 more'."""
+        more = f" and {len(self.variants) - 1} more" if len(self.variants) > 1 else ""
+        return f"{self.stage}, {self.variants[0]}{more}"
+
+
+def leaks(results: Results) -> list[Leak]:
+    """What batches of one state do to each network: one for each recipe of each stage."""
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for variant in results.study.variants:
+        rows = results.of(variant).find("state_loss")
+        for stage in dict.fromkeys(row["stage"] for row in rows):
+            configs = dict.fromkeys(row["config"] for row in rows if row["stage"] == stage)
+            alike.setdefault((stage, tuple(configs)), []).append(variant)
+    found = []
+    for (stage, _), variants in alike.items():
+        rows = results.of(variants[0]).find("state_loss", stage=stage)
+        losses: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+        for row in rows:
+            per_t = np.array(row["per_t"], dtype=np.float64)
+            losses.setdefault((row["batches"], row["statistics"]), []).append(per_t)
+        seeds = tuple(dict.fromkeys(int(row["seed"]) for row in rows))
+        means = {key: np.mean(values, axis=0) for key, values in losses.items()}
+        found.append(Leak(stage, tuple(variants), seeds, means))
+    return found
+
+
+def leak_findings(results: Results) -> list[str]:
+    """What batch norm does to each stage of the first variant, beside what training saw of it."""
+    out, first = [], next(iter(results.study.variants))
+    for leak in leaks(results):
+        if first not in leak.variants:
+            continue
+        trained = leak.mean("mixed", "batch")
+        if trained is None or not trained > 0:
+            continue
+        worse = [
+            f"{digits(loss)} on {words} ({times(loss / trained)} times)"
+            for key, words in {
+                ("single", "batch"): "batches of one state by batch statistics",
+                ("mixed", "running"): "mixed batches by running statistics",
+                ("single", "running"): "batches of one state by running statistics",
+            }.items()
+            if (loss := leak.mean(*key)) is not None and loss > LEAKING * trained
+        ]
+        if worse:
+            out.append(
+                f"Stage {leak.stage} ({leak.variants[0]}) has a loss of {digits(trained)} on what "
+                f"it was trained on, batches of mixed states by batch statistics; {join(worse)}."
+            )
+    return out
+
+
+def missing(results: Results) -> list[str]:
+    """The arms besides the first variant's that are not scored yet."""
+    study = results.study
+    out = []
+    for method in study.methods:
+        for arm in study.arms(method.name)[1:]:
+            for metric in metrics(results):
+                if metric == "cas" and not method.conditional:
+                    continue
+                found = by_seed(results, metric, method.name, arm.name)
+                if lacking := [seed for seed in study.seeds if seed not in found]:
+                    plural = "s" if len(lacking) > 1 else ""
+                    what = f"{metric.upper()} of {method.title}, {arm.name}"
+                    out.append(f"{what} (seed{plural} {_list(lacking)})")
+    return out
+
+
+def markdown(results: Results) -> list[str]:
+    """The tables and findings in Markdown, a line each; [] for a study without variants."""
+    if not compares(results):
+        return []
+    lines = [*(f"- {sentence}" for sentence in findings(results)), ""]
+    for method in results.study.methods:
+        for table in filter(None, (switch_table(results, method), variant_table(results, method))):
+            lines += [f"**{table.title}**", "", *markdown_lines(table), ""]
+            lines += [*(f"- {note}" for note in table.notes), ""]
+    return lines
+
+
+def _ends(results: Results, metric: str, method: str) -> Paired | None:
+    return paired(results, metric, method, ALL_RIGHT, ALL_WRONG)
+
+
+def _turned(gap: Paired | None) -> Paired | None:
+    return None if gap is None else Paired(-gap.values)
+
+
+def _notes(results: Results, arms: Sequence[Variant]) -> list[str]:
+    study = results.study
+    n, cas = len(study.seeds), study.config.cas
+    spread = f"mean ± sample standard deviation over {n} training seeds" if n > 1 else "one seed"
+    notes = [
+        f"Each seed is scored on {study.config.study.images:,} images of its own, {spread}; CAS is "
+        f"the mean of {cas.classifiers} classifier{'s' if cas.classifiers > 1 else ''} examined on "
+        f"the real {study.part} images."
+    ]
+    bases = {arm.base for arm in arms[1:]}
+    if len(bases) == 1:
+        notes.append(f"Differences are to “{bases.pop()}”, paired over the seeds (n = {n}).")
+    elif bases:
+        notes.append(f"Differences are paired over the seeds (n = {n}).")
+    notes.append(
+        "Outside: share of what the sampler gives, before it is clipped to pixels, that lies "
+        "outside [0, 1] by more than 1e-6 or is no number; of the estimates of x0, over a whole "
+        "reverse process of 12 images."
+    )
+    return notes
+
+
+def _mean(metric: str, found: dict[int, float]) -> str:
+    if not found:
+        return NONE
+    values = np.array(list(found.values()))
+    mean, sd = float(values.mean()), sample_sd(values)
+    if metric == "cas":
+        return plus_minus(mean, sd)
+    return digits(mean) if math.isnan(sd) else f"{digits(mean)} ± {digits(sd, 2)}"
+
+
+def _each(metric: str, found: dict[int, float], seeds: Sequence[int]) -> str:
+    write = (lambda value: f"{value:.4f}") if metric == "cas" else digits
+    return ", ".join(write(found[s]) if s in found else NONE for s in seeds) if found else NONE
+
+
+def _gap(results: Results, metric: str, method: str, arm: Variant) -> str:
+    if arm.base == arm.name:
+        return NONE
+    return _difference(metric, paired(results, metric, method, arm.name, arm.base))
+
+
+def _difference(metric: str, gap: Paired | None) -> str:
+    if gap is None:
+        return NONE
+    if metric == "cas":
+        spread = "" if math.isnan(gap.sd) else f" ± {gap.sd:.4f}"
+        return signed(round(gap.mean, 4) + 0.0) + spread  # no zero below 0
+    sign = "+" if gap.mean > 0 else ""
+    spread = "" if math.isnan(gap.sd) else f" ± {digits(gap.sd, 2)}"
+    return f"{sign}{digits(gap.mean)}{spread}"
+
+
+def _list(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
