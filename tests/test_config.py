@@ -196,7 +196,7 @@ def test_a_file_as_preset(preset: Path) -> None:
         ("stages: 3", "stages"),
         ("study: {methods: [cascade]}", "did you mean 'cascaded'"),
         ("1: 2", "unknown field"),
-        ("base: qick", "base must be another one of default"),
+        ("base: qick", "base must be another one of autopsy"),
         ("base: 3", "base must be another one"),
         ("base: [quick]", "base must be another one"),
         ("base: {quick: 1}", "base must be another one"),

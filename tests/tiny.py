@@ -38,6 +38,7 @@ RECIPES = {
     "baseline": RECIPE,
     "small": RECIPE,
     "upscaler": RECIPE,
+    "upscaler-own": RECIPE,
     "vae": AutoencoderRecipe(AUTOENCODER, AUTOENCODER_TRAIN),
     "latent": RECIPE,
     "latent-flow": Recipe(NET, FLOW_PROCESS, TRAIN),

@@ -190,7 +190,7 @@ def test_a_stage_is_trainable(stage: str, splits: DataSplits) -> None:
     x = splits.info.standardize(splits.train.unit()[:6])
     labels = splits.train.labels[:6]
     model = untrained(stage, splits)
-    batch = model.prepare(x)
+    batch = model.prepare(x, labels)
     assert all(len(part) == 6 for part in batch)
     loss = model(batch, labels, torch.Generator().manual_seed(0))
     assert loss.shape == (6,)
@@ -213,7 +213,7 @@ def test_a_stages_loss_is_decided_by_its_generator(stage: str, splits: DataSplit
     x = splits.info.standardize(splits.train.unit()[:6])
     labels = splits.train.labels[:6]
     model = untrained(stage, splits)
-    batch = model.prepare(x)
+    batch = model.prepare(x, labels)
     first, again, other = (
         model(batch, labels, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
     )
@@ -231,7 +231,7 @@ def test_each_image_of_a_batch_has_its_own_loss(stage: str, splits: DataSplits) 
     x = splits.info.standardize(splits.train.unit()[:6])
     labels = splits.train.labels[:6]
     model = untrained(stage, splits).eval()
-    batch, rng = model.prepare(x), torch.Generator().manual_seed(0)
+    batch, rng = model.prepare(x, labels), torch.Generator().manual_seed(0)
     losses = model(batch, labels, rng)
     swapped = [part.clone() for part in batch]
     for part in swapped:
@@ -250,7 +250,7 @@ def test_a_stage_tells_of_itself(stage: str, splits: DataSplits) -> None:
     assert facts.get("states", 2) - 1 == model.calls
     assert facts.get("conditional", True) is model.conditional is True
     needs = stages()[stage].needs
-    assert (stage in ("latent", "latent-flow")) == bool(needs)
+    assert (stage in ("latent", "latent-flow", "upscaler-own")) == bool(needs)
 
 
 @every_stage

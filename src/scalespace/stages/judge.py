@@ -32,6 +32,7 @@ class JudgeStage(Stage):
             "epochs": 100,
             "batch_size": 256,
             "lr": 1e-3,
+            "muon": 0.0,
             "warmup": 0,
             "decay": "none",
             "ema": 0.999,
