@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_the_series_has_the_methods_of_the_default_as_they_are_there() -> None:
     assert set(own) <= used
     flow = recipe(series, "latent-flow").process
     assert (flow.schedule, flow.predict, flow.sampler) == ("flow", "flow", "ddim")
-    assert recipe(series, "latent").process == default.process
+    assert recipe(series, "latent").process == replace(default.process, sampler="ancestral")
 
 
 def test_a_file_as_preset(preset: Path) -> None:
@@ -454,7 +455,7 @@ def model(method: str, **overrides: Any) -> Model:
 @pytest.mark.parametrize(
     ("method", "field", "value"),
     [
-        ("small", "process.sampler", "ddim"),
+        ("small", "process.sampler", "ancestral"),
         ("small", "process.x0", "none"),
         ("cascaded", "process.x0", "dynamic"),
         ("latent-flow", "process.sampler", "ancestral"),
