@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +238,8 @@ def test_a_stage_may_differ(preset: Path) -> None:
     )
     small, baseline = recipe(config, "small"), recipe(config, "baseline")
     assert baseline == tiny.RECIPE
-    assert small.train == dataclasses.replace(tiny.TRAIN, epochs=7)
-    assert small.net == dataclasses.replace(tiny.NET, groups=4)
+    assert small.train == replace(tiny.TRAIN, epochs=7)
+    assert small.net == replace(tiny.NET, groups=4)
     assert small.process == tiny.PROCESS
 
 
@@ -248,7 +247,7 @@ def test_overrides_nested_and_dotted(preset: Path) -> None:
     one = load_config(str(preset), {"train": {"epochs": 9}, "study": {"seeds": [4]}})
     other = load_config(str(preset), {"train.epochs": 9, "study.seeds": [4]})
     assert one == other
-    assert one.train == dataclasses.replace(tiny.TRAIN, epochs=9)
+    assert one.train == replace(tiny.TRAIN, epochs=9)
     assert one.study.seeds == (4,)
 
 
@@ -270,7 +269,7 @@ def test_nested_reads_dots(tree: dict) -> None:
 
 def test_digest_is_stable_and_tells_values_apart() -> None:
     assert digest({"b": 1, "a": (1, 2)}) == digest({"a": [1, 2], "b": 1})
-    assert digest(tiny.RECIPE) == digest(dataclasses.asdict(tiny.RECIPE))
+    assert digest(tiny.RECIPE) == digest(asdict(tiny.RECIPE))
     assert len({digest(value) for value in (1, 1.5, "1", [1], None, {"a": 1})}) == 6
     # addresses of trainings on users' disks: a change makes them train again
     assert digest({"lr": 0.001, "channels": (16, 32), "name": "ü"}) == "4f042dc161de"
@@ -357,9 +356,9 @@ def write(folder: Path, name: str, text: str) -> str:
 def test_a_base_is_what_a_preset_puts_its_own_fields_over(tmp_path: Path) -> None:
     mine = write(tmp_path, "mine", "base: quick\ntrain: {epochs: 3}\nstudy: {seeds: [7, 8]}")
     config, base = load_config(mine), load_config("quick")
-    assert config.train == dataclasses.replace(base.train, epochs=3)
-    assert config.study == dataclasses.replace(base.study, seeds=(7, 8))
-    assert dataclasses.replace(config, train=base.train, study=base.study) == base
+    assert config.train == replace(base.train, epochs=3)
+    assert config.study == replace(base.study, seeds=(7, 8))
+    assert replace(config, train=base.train, study=base.study) == base
     # what the base has for one stage stays: it is not the user's own word, but a preset's
     assert recipe(config, "small").train.epochs == recipe(base, "small").train.epochs != 3
     assert recipe(config, "baseline").train.epochs == 3
@@ -429,7 +428,7 @@ def test_stages_own_fields_stand_without_a_word_from_the_preset() -> None:
     assert recipe(load_config("quick"), "judge") == recipe(config, "judge")
     # a choice of the user's for all holds for these, too
     given = load_config("paper", {"process.sampler": "ancestral"})
-    assert recipe(given, "latent-flow").process == dataclasses.replace(flow, sampler="ancestral")
+    assert recipe(given, "latent-flow").process == replace(flow, sampler="ancestral")
 
 
 def test_reading_a_preset_changes_no_stage() -> None:
