@@ -72,6 +72,8 @@ def make_variant_study(
     return folder
 
 
+OF_VARIANTS = ("variants", "variant-samples", "leaks")
+"""The figures that other studies have nothing to show in."""
 LATENCY = {
     *("latency_mean", "latency_median", "latency_q1", "latency_q3"),
     *("calls", "macs", "parameters", "images_per_s"),

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from fake import make_study
-from fake_variants import make_variant_study
+from fake_variants import OF_VARIANTS, make_variant_study
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
 from scalespace.errors import InputError
+from scalespace.figures.picture import DARK
 from scalespace.study import comparison, report
 from scalespace.study.comparison import STUDENT, Paired
 from scalespace.study.figures import FIGURES, render
@@ -260,10 +261,17 @@ def test_a_study_without_variants_speaks_of_none(tmp_path: Path) -> None:
     assert "variant" not in markdown(Results(folder)).lower()
 
 
-@pytest.mark.parametrize("name", ["variants", "variant-samples", "leaks"])
-def test_every_figure_can_be_written(name: str, variants: Path, tmp_path: Path) -> None:
-    path = render(variants, name, tmp_path / "a.png")
-    with Image.open(path) as image:
+@pytest.mark.parametrize("name", OF_VARIANTS)
+def test_pictures_have_words_and_can_be_written(name: str, variants: Path, tmp_path: Path) -> None:
+    pictures = FIGURES[name](Results(variants))
+    assert len({picture.name for picture in pictures}) == len(pictures) > 0
+    for picture in pictures:
+        assert picture.caption.endswith(".")
+        assert picture.alt.endswith(".")
+        assert "nan" not in picture.caption + picture.alt
+        with Image.open(io.BytesIO(picture.png(DARK))) as image:
+            assert abs(image.width - picture.css_width * 1.5) <= 2
+    with Image.open(render(variants, name, tmp_path / "a.png")) as image:
         image.verify()
 
 

@@ -123,13 +123,13 @@ def test_what_the_study_says_of_itself(finished: Path) -> None:
     assert about["seeds"] == [0, 1]
     assert [method["name"] for method in about["methods"]] == list(METHODS)
     assert {stage["name"]: stage.get("states") for stage in about["stages"]} == {
-        **dict.fromkeys(("baseline", "small", "upscaler", "latent", "latent-flow"), 3),
+        **dict.fromkeys(STAGES, 3),
         "vae": None,
     }
     kinds = {stage["name"]: stage["kind"] for stage in about["stages"]}
     assert kinds == {name: "vae" if name == "vae" else "diffusion" for name in STAGES}
     needs = {stage["name"]: stage["needs"] for stage in about["stages"] if stage["needs"]}
-    assert needs == {"latent": ["vae"], "latent-flow": ["vae"]}
+    assert needs == {"latent": ["vae"], "latent-flow": ["vae"], "upscaler-own": ["small"]}
     assert all(method["conditional"] for method in about["methods"])
     recipes = {name: asdict(tiny.RECIPES[name]) for name in STAGES}
     assert about["recipes"] == json.loads(json.dumps(recipes))

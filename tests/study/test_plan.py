@@ -62,7 +62,7 @@ def test_a_stage_is_trained_once_a_seed() -> None:
         trained = next(u for u in made.units if u.name == f"{stage}-seed0" and u.kind == "train")
         return sorted(u.name for u in made.units if u.kind == kind and trained in u.needs)
 
-    assert users("small", "sample") == ["cascaded-seed0", "small-seed0"]
+    assert users("small", "sample") == ["cascaded-own-seed0", "cascaded-seed0", "small-seed0"]
     assert users("vae", "sample") == ["latent-flow-seed0", "latent-seed0", "vae-seed0"]
     assert users("vae", "train") == ["latent-flow-seed0", "latent-seed0"]
 
@@ -258,7 +258,7 @@ def test_ids_are_the_same_every_time() -> None:
 
 
 C = tiny.CONFIG
-DIFFUSION = {"baseline", "small", "upscaler", "latent", "latent-flow"}
+DIFFUSION = {"baseline", "small", "upscaler", "upscaler-own", "latent", "latent-flow"}
 # what is changed, and the stages that are trained anew for it
 TRAININGS: dict[str, tuple[Config, set[str]]] = {
     "net": (replace(C, net=replace(C.net, residual=True)), DIFFUSION),

@@ -361,7 +361,9 @@ def _label(ax: Any, points: Sequence[Point], widest: float, theme: Theme) -> Non
 def _plain_log_ticks(ax: Any) -> None:
     """Ticks like 0.05 and 0.1 on a logarithmic axis, few enough whatever it spans."""
     low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3)))
+    subs: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3)
+    # where it skips decades, a locator with other ticks than theirs has none
+    ax.yaxis.set_major_locator(LogLocator(subs=subs if high < 1e5 * low else (1,)))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
 

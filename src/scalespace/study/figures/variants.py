@@ -16,10 +16,10 @@ from scalespace.study.results import MethodInfo, Results
 
 LETTER = 10  # dots that a letter takes beside a row of images
 CURVES: dict[tuple[str, str], tuple[str, Color, str]] = {
-    ("mixed", "batch"): ("mixed, batch statistics", 0, "-"),
-    ("single", "batch"): ("one state, batch statistics", 1, "-"),
-    ("mixed", "running"): ("mixed, running statistics", 0, "--"),
-    ("single", "running"): ("one state, running statistics", 1, "--"),
+    ("mixed", "batch"): ("mixed, batch", 0, "-"),
+    ("single", "batch"): ("one state, batch", 1, "-"),
+    ("mixed", "running"): ("mixed, running", 0, "--"),
+    ("single", "running"): ("one state, running", 1, "--"),
 }
 """How each of `losses_by_state`'s curves is called and drawn."""
 
@@ -132,7 +132,9 @@ def leak_curves(results: Results) -> list[Picture]:
             for key, per_t in leak.losses.items()
         )
         seeds = f"{'mean over ' if len(leak.seeds) > 1 else ''}{of_seeds(leak.seeds)}"
-        norm = "" if two else " It has no batch norm, so that a batch's company cannot matter."
+        norm = " It has no batch norm, so that a batch's company cannot matter."
+        if two:
+            norm = " By the batch's own statistics, or by the running ones."
         pictures.append(
             Picture(
                 f"leak-{k}-{leak.stage}",
@@ -140,7 +142,7 @@ def leak_curves(results: Results) -> list[Picture]:
                 f"Loss on validation images, {seeds}. Mean over the states: {told}.{norm} "
                 f"Variants: {', '.join(leak.variants)}.",
                 f"Loss of stage {leak.stage} by state. Means: {told}.",
-                curves(lines, "state t", "loss", (5.5, 3.4), log=True, whole=True),
+                curves(lines, "state t", "loss", (7.0, 3.4), log=True, whole=True),
             )
         )
     return pictures
