@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests import tiny
 
 from scalespace.core.process import q_sample
 from scalespace.core.scale import down
@@ -12,7 +13,6 @@ from scalespace.methods.cascaded_own import OWN
 from scalespace.methods.small import SMALL
 from scalespace.stages.diffusion import Diffusion
 from scalespace.stages.own import OwnUpscaler
-from tests import tiny
 
 
 def models(splits: DataSplits) -> tuple[Diffusion, OwnUpscaler]:
