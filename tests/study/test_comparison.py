@@ -194,13 +194,20 @@ def test_which_switches_carry_the_loss(switches: Path) -> None:
     assert comparison.headline(results) == comparison.findings(results)[0]
 
 
-def test_one_seed_tells_no_switch_from_chance(tmp_path: Path) -> None:
+def test_one_seed_ranks_switches_with_a_caution(tmp_path: Path) -> None:
     one = {name: values[:1] for name, values in TWO_SIDED.items()}
     folder = make_variant_study(tmp_path / "s", one, switches=SWITCHES)
     results = Results(folder)
     text = comparison.findings(results)
     assert "(+0.2000, n = 1)" in text[0]
-    assert text[1].endswith("what helps: no switch, by what these seeds can tell.")
+    caution = "(one seed: chance is not told apart)"
+    assert text[1:4] == [
+        f"Small, upscaled, turned right alone, what helps {caution}: “p” (+0.1000).",
+        f"Small, upscaled, turned right alone, what makes it worse {caution}: “r” (−0.1000).",
+        f"Small, upscaled, left wrong alone, what costs {caution}: “r” (−0.4000) and "
+        "“p” (−0.0200).",
+    ]
+    assert "neither way" not in " ".join(text)
     table = comparison.switch_table(results, method(results))
     assert table is not None
     assert table.rows[0].cells == ("+0.1000", "−0.0200")

@@ -214,6 +214,7 @@ def best_variant(results: Results, method: MethodInfo, metric: str) -> str:
     if gap is None:
         return f"{text}."
     chance = "" if gap.certain else ", which chance explains as well"
+    chance = " (one seed)" if len(gap.values) == 1 else chance
     return f"{text}, {_difference(metric, gap)} beside “{arms[0].name}”{chance}."
 
 
@@ -239,25 +240,29 @@ def switch_findings(results: Results, method: MethodInfo) -> list[str]:
     gains = {s: gain for s, (gain, _) in sides.items() if gain is not None}
     losses = {s: loss for s, (_, loss) in sides.items() if loss is not None}
 
+    single = len(results.study.seeds) == 1
+    caution = " (one seed: chance is not told apart)" if single else ""
+    nothing = "no switch" if single else "no switch, by what these seeds can tell"
+
     def ranked(gaps: dict[str, Paired], direction: int) -> str:
         """Those that matter, the largest first."""
-        chosen = [s for s, gap in gaps.items() if gap.certain and direction * gap.mean > 0]
+        chosen = [s for s, g in gaps.items() if (g.certain or single) and direction * g.mean > 0]
         chosen.sort(key=lambda s: -direction * gaps[s].mean)
         return join(f"“{s}” ({_difference(metric, gaps[s])})" for s in chosen)
 
     if gains:
-        words = ranked(gains, sign) or "no switch, by what these seeds can tell"
-        out.append(f"{method.title}, turned right alone, what helps: {words}.")
+        alone = f"{method.title}, turned right alone, what"
+        out.append(f"{alone} helps{caution}: {ranked(gains, sign) or nothing}.")
         if harmful := ranked(gains, -sign):
-            out.append(f"{method.title}, turned right alone, what makes it worse: {harmful}.")
+            out.append(f"{alone} makes it worse{caution}: {harmful}.")
     if losses:
-        words = ranked(losses, -sign) or "no switch, by what these seeds can tell"
-        out.append(f"{method.title}, left wrong alone, what costs: {words}.")
+        words = ranked(losses, -sign) or nothing
+        out.append(f"{method.title}, left wrong alone, what costs{caution}: {words}.")
     idle = [
         s for s in switches if s in gains and s in losses
         and not gains[s].certain and not losses[s].certain
     ]  # fmt: skip
-    if idle:
+    if idle and not single:
         quoted = join(f"“{s}”" for s in idle)
         out.append(f"{method.title}, neither way told from no change by these seeds: {quoted}.")
     if ends is not None and len(gains) == len(switches) > 1:
