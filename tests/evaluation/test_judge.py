@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from scalespace.config import TrainConfig
 from scalespace.data import DataSplits, load
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -295,7 +296,7 @@ def test_the_shipped_judge_is_the_series(monkeypatch: pytest.MonkeyPatch) -> Non
     judge = shipped_judge(MNIST)
     assert judge is not None
     recipe = stage_recipe(load_config("default"), JUDGE)
-    assert judge.record["recipe"]["train"] == vars(recipe.train)
+    assert TrainConfig(**judge.record["recipe"]["train"]) == recipe.train
     training = make_training(load_config("default"), JUDGE, judge.record["seed"], judge.data)
     assert judge.record["identity"] == training.identity
     assert sum(weight.numel() for weight in judge.weights.values()) == 7178
