@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests import tiny
 from torch import Tensor
 
+import tiny
 from scalespace.config import ConditionConfig, ObjectiveConfig, ProcessConfig, Recipe
 from scalespace.data import DataSplits
 from scalespace.errors import InputError

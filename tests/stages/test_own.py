@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests import tiny
 
+import tiny
 from scalespace.core.process import q_sample
 from scalespace.core.scale import down
 from scalespace.data import DataSplits
