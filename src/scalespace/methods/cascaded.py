@@ -34,7 +34,7 @@ class Cascaded(Method):
         indices: Sequence[int],
     ) -> Iterator[Step]:
         """All states at half size, then all states at full size, given the finished small image."""
-        small, upscaler = models[SMALL.name], models[UPSCALER.name]
+        small, upscaler = (models[stage.name] for stage in self.stages)
         upscaler.check_condition(small.schedule)
         for step in small.sample(labels, seed, indices):
             yield step
@@ -44,4 +44,4 @@ class Cascaded(Method):
 
     def calls(self, models: Models) -> int:
         """Fewer where the small process is ended early (truncated augmentation)."""
-        return super().calls(models) - models[UPSCALER.name].starts_from
+        return super().calls(models) - models[self.stages[-1].name].starts_from
