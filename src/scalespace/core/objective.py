@@ -70,19 +70,17 @@ class Objective:
             unlabelled: the same network, told no labels; only guidance asks for it.
         """
         t, eps = draw(self.schedule, x0, rng)
+        a, b = signal_and_noise(self.schedule, t, x0)
         x_t = self.unrolled(network, x0, t, eps, rng)
         if self.unroll > 1:  # the noise that x_t stands for now
-            a, b = signal_and_noise(self.schedule, t, x0)
             eps = (x_t - a * x0) / b
         if self.perturb:
-            noise = _noise_like(x0, rng)
-            x_t = x_t + at_state(1 - self.schedule.alpha_bar, t, x0).sqrt() * self.perturb * noise
+            x_t = x_t + b * self.perturb * _noise_like(x0, rng)
         guess = None
         if self.self_condition and float(torch.rand((), generator=rng, device=x0.device)) < GUESSED:
             with torch.no_grad():
                 guess = self.x0_hat(network(x_t, self._u(t, x0), None).to(x0.dtype), x_t, t)
         prediction = network(x_t, self._u(t, x0), guess).to(x0.dtype)
-        a, b = signal_and_noise(self.schedule, t, x0)
         target = self.parametrization.target(x0, eps, a, b)
         if self.guide and unlabelled is not None:
             with torch.no_grad():
