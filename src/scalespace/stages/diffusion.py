@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalespace.config import ProcessConfig, Recipe, UNetConfig
+from scalespace.config import ObjectiveConfig, ProcessConfig, Recipe, UNetConfig
 from scalespace.core import process
 from scalespace.core.augmentation import Augmentation, Blur, GaussianNoise
 from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import NoiseStreams
 from scalespace.core.objective import Objective
-from scalespace.core.parametrization import PARAMETRIZATIONS
+from scalespace.core.parametrization import PARAMETRIZATIONS, Parametrization
 from scalespace.core.samplers import Step, make_sampler
 from scalespace.core.scale import down, up
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
@@ -68,6 +68,21 @@ def make_schedule(process: ProcessConfig, states: int) -> Schedule:
     return zero_terminal(schedule) if process.zero_terminal else schedule
 
 
+def make_objective(
+    objective: ObjectiveConfig, schedule: Schedule, parametrization: Parametrization
+) -> Objective:
+    """The objective that a config asks for."""
+    return Objective(
+        schedule,
+        parametrization,
+        weighting=objective.weighting,
+        perturb=objective.perturb,
+        unroll=objective.unroll,
+        self_condition=objective.self_condition,
+        guide=objective.guide,
+    )
+
+
 def make_augmentation(recipe: Recipe, low_states: int) -> Augmentation | None:
     """The conditioning augmentation that a recipe asks for, if the stage is conditioned."""
     c = recipe.condition
@@ -107,15 +122,7 @@ class Diffusion(StageModel):
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.x0_rule = X0_RULES[p.x0]
         self.sampler = make_sampler(p.sampler, p.eta)
-        self.objective = Objective(
-            self.schedule,
-            self.parametrization,
-            o.weighting,
-            o.perturb,
-            o.unroll,
-            o.self_condition,
-            o.guide,
-        )
+        self.objective = make_objective(o, self.schedule, self.parametrization)
         self.unlabelled = o.unlabelled
         self.augmentation = make_augmentation(recipe, stage.conditioned)
         inputs = shape[0] * (1 + bool(stage.conditioned) + o.self_condition)

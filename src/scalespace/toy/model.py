@@ -13,12 +13,11 @@ from tqdm import tqdm
 
 from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import derive_seed
-from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.samplers import Denoiser, make_sampler
 from scalespace.errors import InputError
 from scalespace.nets.mlp import MLP
-from scalespace.stages.diffusion import make_schedule
+from scalespace.stages.diffusion import make_objective, make_schedule
 from scalespace.toy.config import STATES, ToyConfig
 from scalespace.training.checkpoint import load_tensors, load_weights, save_tensors
 
@@ -39,14 +38,7 @@ class Toy(nn.Module):
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.x0_rule = X0_RULES[p.x0]
         self.sampler = make_sampler(p.sampler, p.eta)
-        self.objective = Objective(
-            self.schedule,
-            self.parametrization,
-            weighting=o.weighting,
-            perturb=o.perturb,
-            unroll=o.unroll,
-            self_condition=o.self_condition,
-        )
+        self.objective = make_objective(o, self.schedule, self.parametrization)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "toy", "weights"))
             self.net = MLP(1 + o.self_condition, config.hidden)
