@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import tiny
+from scalespace.config import ProcessConfig
 from scalespace.core.process import q_sample
 from scalespace.core.scale import down
 from scalespace.data import DataSplits
@@ -13,6 +14,7 @@ from scalespace.methods.cascaded_own import OWN
 from scalespace.methods.small import SMALL
 from scalespace.stages.diffusion import Diffusion
 from scalespace.stages.own import OwnUpscaler
+from scalespace.training.training import Training
 
 
 def models(splits: DataSplits) -> tuple[Diffusion, OwnUpscaler]:
@@ -58,3 +60,17 @@ def test_a_process_begun_at_its_last_state_is_the_whole_process(splits: DataSpli
     again = list(small.sample(labels, 0, range(2), start=(4, whole[0].x)))
     assert len(again) == len(whole)
     torch.testing.assert_close(again[0].x, whole[0].x)
+
+
+def test_how_the_maker_is_sampled_belongs_to_the_training(splits: DataSplits) -> None:
+    """It makes the training data; how the upscaler itself is sampled does not matter."""
+
+    def trained(maker: ProcessConfig, own: ProcessConfig) -> Training:
+        small = Training(SMALL, replace(tiny.RECIPE, process=maker), 0, splits.info)
+        return Training(OWN, replace(tiny.RECIPE, process=own), 0, splits.info, (small,))
+
+    plain, other = tiny.PROCESS, replace(tiny.PROCESS, sampler="dpm2m")
+    one = trained(plain, plain)
+    assert trained(plain, other).identity == one.identity
+    assert trained(other, plain).identity != one.identity
+    assert trained(other, plain).needs[0].identity == one.needs[0].identity

@@ -91,6 +91,8 @@ class Stage(ABC):
     """The parts of the config that decide how it comes out: a dataclass of them."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Fields of the recipe that are this stage's own unless a preset says otherwise of it."""
+    samples_needs: ClassVar[bool] = False
+    """Whether it is trained on samples of the stages it needs: their samplers matter to it then."""
 
     @property
     def needs(self) -> tuple[Stage, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ class OwnStage(DiffusionStage):
 
     maker: DiffusionStage | None = None
     state: int = 10
+
+    samples_needs: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[Stage, ...]:

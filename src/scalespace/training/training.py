@@ -42,10 +42,14 @@ class Training:
     def identity(self) -> str:
         """Hash of everything that decides the outcome: not what matters in sampling alone.
 
+        How another stage is sampled does decide it where that stage's samples are the data.
+
         Fields at their default are left out, so that a field which a later version adds, with a
         default that changes nothing, gives no training another name.
         """
-        needs = [training.identity for training in self.needs]
+        needs: list[Any] = [training.identity for training in self.needs]
+        if self.stage.samples_needs:
+            needs += [training.sampling for training in self.needs]
         parts = [chosen(self.stage), chosen(self.recipe), self.seed, asdict(self.data), needs]
         return digest([type(self.stage).__name__, *parts])
 
