@@ -247,7 +247,9 @@ def _evaluate_options(parser: ArgumentParser) -> None:
     parser.add_argument("samples", help="a samples file (.npz)")
     parser.add_argument("--data", help="the real data set (default: the one the file names)")
     parser.add_argument(
-        "--metrics", default="cas", help="which, as in cas,fd,kid,prdc,copies (default: cas)"
+        "--metrics",
+        default="cas",
+        help="which, as in cas,fd,kid,prdc,copies,variety (default: cas)",
     )
     parser.add_argument(
         "--judge", help="folder of the judge for fd, kid and prdc (default: the shipped one)"

@@ -22,12 +22,13 @@ from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge
 from scalespace.evaluation.kid import kid
 from scalespace.evaluation.prdc import prdc
+from scalespace.evaluation.variety import components, variety
 from scalespace.stages.judge import JUDGE
 from scalespace.training import Training
 from scalespace.training.judge import train_judge
 
 CONFIG = CASConfig(classifiers=1, epochs=3, batch_size=10)
-EVERY = ("cas", "fd", "kid", "prdc", "copies")
+EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")
 
 
 def samples(n: int = 60, side: int = tiny.SIDE) -> Samples:
@@ -116,6 +117,10 @@ def test_each_metric_is_what_its_module_says(splits: DataSplits, real: Real, jud
     assert found["kid"] == pytest.approx({"kid": mean, "sd": sd, **about})
     near = copies(nearest_two(torch.from_numpy(given.images), reference[:, 0]))
     assert found["copies"] == pytest.approx({**near._asdict(), "reference_n": 120})
+    labels = torch.from_numpy(splits.whole.labels.numpy())
+    within = components(splits.whole.unit(), labels)
+    varied = variety(torch.from_numpy(given.images), torch.from_numpy(given.labels), within)
+    assert found["variety"] == pytest.approx({**varied._asdict(), "reference_n": 120})
     json.dumps(found, allow_nan=False)
 
 
@@ -197,7 +202,9 @@ def test_what_several_sets_need_is_computed_once(
 
 @pytest.mark.parametrize("metrics", [["fid"], ["cas", "cass"], [""], ["fd", "FD"]])
 def test_unknown_metric(metrics: list[str], real: Real) -> None:
-    with pytest.raises(InputError, match=r"unknown metric.*known: cas, copies, fd, kid, prdc"):
+    with pytest.raises(
+        InputError, match=r"unknown metric.*known: cas, copies, fd, kid, prdc, variety"
+    ):
         evaluate(samples(), real, metrics)
 
 

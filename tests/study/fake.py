@@ -236,6 +236,10 @@ def _measures(name: str, seed: int | None, fd: float, metrics: Sequence[str]) ->
             {"metric": "copies", "value": 0.001},
             {"metric": "median_distance", "value": 5 + fd / 100},
         ],
+        "variety": [
+            {"metric": "variety", "value": 1 - worse},
+            {"metric": "detail", "value": 1 + worse},
+        ],
     }
     return [{**own, **seen, **row} for metric in metrics for row in values[metric]]
 

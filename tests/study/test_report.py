@@ -193,9 +193,11 @@ def test_a_study_without_cas_speaks_of_fd(tmp_path: Path) -> None:
     assert "Classification Accuracy Score" not in text
     assert "not finished" not in text
     assert "CAS" not in (folder / "table.md").read_text()
-    folder = make_series(tmp_path / "c", metrics=("copies",), pictures=False)
-    assert "measured neither CAS nor FD" in findings.headline(Results(folder))
-    Page(report.build(folder).read_text())
+    for metric, word in (("copies", "an image counts if"), ("variety", "principal components")):
+        folder = make_series(tmp_path / metric, metrics=(metric,), pictures=False)
+        assert "measured neither CAS nor FD" in findings.headline(Results(folder))
+        page = Page(report.build(folder).read_text())
+        assert word in " ".join(page.text.split()).lower()
 
 
 def test_headline_names_the_winner_or_a_tie(bare: Path, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_only_what_was_measured_has_a_column(tmp_path: Path) -> None:
     costs = ("Network calls", "Latency, median (ms)", "Multiply-adds (millions)", "Parameters")
     assert titles("kid") == ("KID × 1,000", *costs)
     assert titles("copies", "cas") == ("Copies", "Nearest training image", "CAS", *costs)
+    assert titles("variety") == ("Variety", "Detail", *costs)
     # one seed has no spread over seeds, other data than MNIST no published figures
     found = titles("fd", data="kmnist", seeds=(0,), latency=False)
     assert found == ("FD (95% interval)", "× floor", "FD before the ReLU", costs[0], costs[3])

@@ -20,6 +20,7 @@ from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge, find_judge
 from scalespace.evaluation.kid import kid
 from scalespace.evaluation.prdc import prdc
+from scalespace.evaluation.variety import Components, components, variety
 from scalespace.nets.judge import Features
 
 INTERVAL = 1.96  # standard errors to either side of an estimate: 95 %
@@ -78,6 +79,11 @@ class Real:
     def pixels(self) -> torch.Tensor:
         """Every training image: float32 [n, h, w] in [0, 1]."""
         return self.reference.unit()[:, 0]
+
+    @cached_property
+    def components(self) -> dict[int, Components]:
+        """The principal components of each class of them."""
+        return components(self.pixels, self.reference.labels)
 
 
 Result = dict[str, Any]
@@ -139,6 +145,15 @@ def _copies(samples: Samples, real: Real) -> Result:
     return {**found._asdict(), "reference_n": len(real.pixels)}
 
 
+def _variety(samples: Samples, real: Real) -> Result:
+    labels, within = torch.from_numpy(samples.labels), real.components
+    if samples.meta.get("conditional") is False:  # one class, of everything
+        labels = torch.zeros_like(labels)
+        within = components(real.pixels, torch.zeros_like(real.reference.labels))
+    found = variety(torch.from_numpy(samples.images), labels, within)
+    return {**found._asdict(), "reference_n": len(real.pixels)}
+
+
 def _about(samples: Samples, real: Real) -> Result:
     return {"n": len(samples), "reference_n": len(real.reference), "judge": real.eye.hash}
 
@@ -182,6 +197,7 @@ METRICS: dict[str, Metric] = {
         {"copies": "Copies", "median_distance": "Distance to the nearest training image"},
         judged=False,
     ),
+    "variety": Metric(_variety, {"variety": "Variety", "detail": "Detail"}, judged=False),
 }
 """What can be measured of a samples file, by name."""
 

@@ -27,6 +27,7 @@ MEASURED = {
     "kid": "KID",
     "prdc": "precision and recall",
     "copies": "copies",
+    "variety": "variety",
 }
 """The metrics besides CAS, in words."""
 

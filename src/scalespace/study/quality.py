@@ -84,6 +84,11 @@ def _columns(results: Results) -> list[tuple[str, str, Cell]]:
             ("copies", "Copies", _plain("copies", lambda value: f"{value:.2%}")),
             ("distance", "Nearest training image", _plain("median_distance", digits)),
         ]
+    if "variety" in metrics:
+        out += [
+            (name, name.capitalize(), _plain(name, lambda value: f"{value:.3f}"))
+            for name in ("variety", "detail")
+        ]
     if has_cas(results):
         out.append(("cas", "CAS", cells.cas))
     return [
@@ -140,7 +145,9 @@ def _kid(results: Results, name: str) -> str:
 
 
 def _notes(results: Results, judge: JudgeView | None) -> list[str]:
-    rows = {metric: _rows(results, metric) for metric in ("fd", "kid", "precision", "copies")}
+    rows = {
+        metric: _rows(results, metric) for metric in ("fd", "kid", "precision", "copies", "variety")
+    }
     notes = []
     if any(rows.values()):
         notes.append(_sizes(results, [row for found in rows.values() for row in found]))
@@ -198,6 +205,12 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
             f"pixels, as from the second nearest. Real {results.study.part} images are no copies, "
             "so a set that has more of them than these has memorised. Nearest training image: "
             "median distance, in units of a pixel's range."
+        )
+    if rows["variety"]:
+        notes.append(
+            "Variety: variance within a class over that of all training images, along the class's "
+            "ten main principal components of the pixels (detail: along the others), the mean "
+            "over the classes."
         )
     if has_cas(results):
         real = results.scores.get(REAL)

@@ -1,0 +1,94 @@
+"""Variety: how much of the real images' variance within a class generated ones have.
+
+FD sees images through a judge, and recall is a matter of neighbours; this is of pixels, and tells
+what kind of variety is missing: of the coarse shape, or of the detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scalespace.errors import InputError
+
+MAIN = 10  # principal components: over half of the variance within a class of digits
+
+
+class Variety(NamedTuple):
+    """Variances over those of real images, the mean over classes; 1 is as much.
+
+    Args:
+        variety: along each class's ten main principal components.
+        detail: along all the others.
+        n: number of images.
+    """
+
+    variety: float
+    detail: float
+    n: int
+
+
+class Components(NamedTuple):
+    """A class's principal components: variances float64 [d], rising, and the columns of [d, d]."""
+
+    variances: Tensor
+    directions: Tensor
+
+
+def components(images: Tensor, labels: Tensor) -> dict[int, Components]:
+    """The principal components of each class that has more images than variety looks at.
+
+    Args:
+        images: float [m, ...] with more than ten pixels.
+        labels: int [m].
+
+    Raises:
+        InputError: no class has as many images.
+    """
+    found = {}
+    for label in labels.unique().tolist():
+        own = images[labels == label].flatten(1).double()
+        if len(own) > MAIN + 1:
+            found[label] = Components(*torch.linalg.eigh(own.T.cov()))
+    if not found:
+        raise InputError(f"variety needs at least {MAIN + 2} real images of some class")
+    return found
+
+
+def variety(images: Tensor, labels: Tensor, real: Mapping[int, Components]) -> Variety:
+    """Compares the variances within classes, along the real images' principal components.
+
+    Args:
+        images: float [n, ...]; a class with fewer than two of them is left out.
+        labels: int [n].
+        real: from `components`, of images of the same size.
+
+    Raises:
+        InputError: another size, or no class of `real` has two images.
+    """
+    pixels = images[0].numel() if len(images) else 0
+    if any(len(own.variances) != pixels for own in real.values()):
+        raise InputError(
+            f"images of {pixels} pixels cannot be compared with real ones of another size"
+        )
+    found = []
+    for label, own in real.items():
+        chosen = images[labels == label].flatten(1).double()
+        if len(chosen) > 1:
+            along = (chosen @ own.directions).var(dim=0)
+            found.append([_main(along) / _main(own.variances), _rest(along) / _rest(own.variances)])
+    if not found:
+        raise InputError("variety needs at least two images of some class")
+    main, rest = torch.tensor(found, dtype=torch.float64).mean(dim=0).tolist()
+    return Variety(main, rest, len(images))
+
+
+def _main(variances: Tensor) -> Tensor:
+    return variances[-MAIN:].sum()
+
+
+def _rest(variances: Tensor) -> Tensor:
+    return variances[:-MAIN].sum()
