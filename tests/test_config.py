@@ -87,6 +87,9 @@ def leaves(tree: Any, path: str = "") -> dict[str, Any]:
         (StudyConfig, "images", 0),
         (StudyConfig, "metrics", ()),
         (ProcessConfig, "schedule", "quadratic"),
+        (ProcessConfig, "temperature", 0.0),
+        (ProcessConfig, "temperature", math.inf),
+        (ProcessConfig, "temperature", math.nan),
         (ProcessConfig, "predict", "velocity"),
         (AutoencoderConfig, "channels", ()),
         (AutoencoderConfig, "channels", (8, 0)),
@@ -162,7 +165,8 @@ def test_the_series_has_the_methods_of_the_default_as_they_are_there() -> None:
     assert set(own) <= used
     flow = recipe(series, "latent-flow").process
     assert (flow.schedule, flow.predict, flow.sampler) == ("flow", "flow", "ddim")
-    assert recipe(series, "latent").process == replace(default.process, sampler="ancestral")
+    latent = replace(default.process, sampler="ancestral", power=1.5, eta=0.0)
+    assert recipe(series, "latent").process == latent
 
 
 def test_a_file_as_preset(preset: Path) -> None:

@@ -70,7 +70,9 @@ STAGES = {
             "decay": "none",
         }
     },
-    "latent-flow": {"process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}},
+    "latent-flow": {
+        "process": {"schedule": "flow", "predict": "flow", "sampler": "ddim", "eta": 0.0}
+    },
     "judge": {"train": asdict(JUDGE_TRAIN)},
 }
 """What the preset's stages must become once the stages' own defaults stand below them."""

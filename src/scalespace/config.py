@@ -37,6 +37,8 @@ class UNetConfig:
         embedding: width of that shared embedding.
         residual: add each block's input to its output.
         patch: side of the pixel blocks that become channels at the door (1: none).
+        overview: width of a small dense network beside the convolutions that sees the whole image
+            at once (0: none).
     """
 
     channels: tuple[int, ...] = (16, 32, 64)
@@ -48,6 +50,7 @@ class UNetConfig:
     embedding: int = 64
     residual: bool = False
     patch: int = 1
+    overview: int = 0
 
     def __post_init__(self) -> None:
         # a config read from JSON brings a list
@@ -57,6 +60,7 @@ class UNetConfig:
         for features in self.channels:
             _between(1, 1024, **{"net.channels": features})
         _between(1, 8, **{"net.patch": self.patch})
+        _between(0, 4096, **{"net.overview": self.overview})
         _between(1, 1024, **{"net.groups": self.groups})
         _between(1, 4096, **{"net.embedding": self.embedding})
         if self.norm == "group" and any(c % self.groups for c in self.channels):
@@ -83,9 +87,12 @@ class ProcessConfig:
         labels: tell the network the class; without, its images are of no class in particular.
         x0: what to do with an estimate of x0 outside the images' range: none, clip, dynamic
             thresholding, or barrier (a step of an interior-point method).
-        sampler: ancestral (Algorithm 2 of Ho et al.) or ddim (with flow, Euler steps along the
-            learnt velocity).
-        eta: of ddim, how much new noise a step draws: 0 none, 1 as much as ancestral, up to all.
+        sampler: ancestral (Algorithm 2 of Ho et al.), ddim (with flow, Euler steps along the
+            learnt velocity), or dpm2m (DPM-Solver++ of second order).
+        eta: of ddim and dpm2m, how much new noise a step draws: 0 none, 1 as much as ancestral,
+            which has no choice.
+        temperature: deviation of the noise that sampling starts from, 1 being the process's own;
+            above 1 the images are more varied, and fewer of them near to real ones.
     """
 
     states: int | None = None
@@ -96,10 +103,11 @@ class ProcessConfig:
     predict: Literal["noise", "x0", "v", "flow"] = "noise"
     labels: bool = True
     x0: Literal["none", "clip", "dynamic", "barrier"] = "none"
-    sampler: Literal["ancestral", "ddim"] = "ancestral"
+    sampler: Literal["ancestral", "ddim", "dpm2m"] = "ancestral"
     eta: float = 0.0
+    temperature: float = 1.0
 
-    SAMPLING: ClassVar[tuple[str, ...]] = ("x0", "sampler", "eta")
+    SAMPLING: ClassVar[tuple[str, ...]] = ("x0", "sampler", "eta", "temperature")
     """The fields that matter in sampling only: a trained network serves any value of them."""
 
     def __post_init__(self) -> None:
@@ -108,8 +116,10 @@ class ProcessConfig:
         if not 0 < self.power <= 100:
             raise ValueError(f"process.power must be positive and at most 100, got {self.power}")
         _at_least(0, **{"process.eta": self.eta})
-        if self.eta and self.sampler != "ddim":
-            raise ValueError("process.eta is for process.sampler=ddim")
+        if not 0 < self.temperature <= 10:
+            raise ValueError(
+                f"process.temperature must be positive and at most 10, got {self.temperature}"
+            )
         if self.zero_terminal and self.predict == "noise":
             raise ValueError(
                 "process.zero_terminal needs another process.predict than noise: "
@@ -369,7 +379,7 @@ class StudyConfig:
         methods: their names; empty for all that are registered.
         seeds: one training of every stage for each.
         images: images a method that are scored, over all seeds together and balanced by class.
-        metrics: what is measured of them: cas, fd, kid, prdc, copies.
+        metrics: what is measured of them: cas, fd, kid, prdc, copies, variety.
         judge: folder of the trained judge that fd, kid and prdc see with; empty for the one that
             ships with the package, or, for data that it does not know, one trained in the study.
         part: the held-out real images that scores are of: test, or validation for a search that

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.samplers import SAMPLERS, Noise, Sampler, ancestral, ddim, make_sampler
-from scalespace.core.schedule import Schedule, cosine, flow, linear
+from scalespace.core.samplers import SAMPLERS, Noise, Sampler, ancestral, ddim, dpm2m, make_sampler
+from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 
 # they know no "flow": what it predicts is given to them as the image that it stands for
 THEIR_NAMES = {"noise": "epsilon", "x0": "sample", "v": "v_prediction", "flow": "sample"}
@@ -49,7 +49,7 @@ def test_steps_tell_the_whole_trajectory(name: str) -> None:
     torch.testing.assert_close(steps[-1].x, torch.full((5, 1), 0.25, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("sampler", [ancestral, ddim])
+@pytest.mark.parametrize("sampler", [ancestral, ddim, dpm2m])
 def test_two_points_are_found_equally_often(sampler: Sampler) -> None:
     """Data of +1 and -1: E[x0 | x_t] = tanh(a x_t / b^2) exactly."""
     schedule, n = cosine(250), 4000
@@ -65,7 +65,7 @@ def test_two_points_are_found_equally_often(sampler: Sampler) -> None:
 
 
 @pytest.mark.parametrize("predict", PARAMETRIZATIONS)
-@pytest.mark.parametrize("sampler", [ancestral, ddim])
+@pytest.mark.parametrize("sampler", [ancestral, ddim, dpm2m])
 @pytest.mark.parametrize(("mean", "std"), [(0.7, 0.5), (-1.0, 1.5)])
 def test_gaussian_data_come_out_with_their_moments(
     sampler: Sampler, mean: float, std: float, predict: str
@@ -87,7 +87,7 @@ def test_gaussian_data_come_out_with_their_moments(
     assert float(x.std()) == pytest.approx(std, rel=0.03)
 
 
-@pytest.mark.parametrize("sampler", [ancestral, ddim])
+@pytest.mark.parametrize("sampler", [ancestral, ddim, dpm2m])
 @pytest.mark.parametrize("schedule", [flow(400), linear(400)], ids=["flow", "linear"])
 def test_gaussian_data_by_other_schedules(sampler: Sampler, schedule: Schedule) -> None:
     mean, std, n = 0.7, 0.5, 20_000
@@ -144,10 +144,11 @@ def test_one_euler_step_is_enough_for_one_point() -> None:
     torch.testing.assert_close(x, torch.full_like(x, point), rtol=1e-9, atol=1e-9)
 
 
-def test_only_the_start_of_ddim_is_random() -> None:
+@pytest.mark.parametrize("sampler", [ddim, dpm2m])
+def test_only_the_start_is_random(sampler: Sampler) -> None:
     start = normal(4)()
     noises = iter([start])
-    list(ddim(lambda x, t: x / 2, cosine(9), lambda: next(noises)))
+    list(sampler(lambda x, t: x / 2, cosine(9), lambda: next(noises)))
     with pytest.raises(StopIteration):
         next(noises)
 
@@ -226,3 +227,79 @@ def test_ddim_draws_no_more_noise_than_a_state_holds() -> None:
     for step in steps[1:-1]:
         a, b = weights(schedule, step.t)
         torch.testing.assert_close(step.x, a * x0_hat + b * noise())
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("schedule", [cosine(20), linear(15)], ids=["cosine", "linear"])
+def test_second_order_against_diffusers(schedule: Schedule, eta: float) -> None:
+    theirs = DPMSolverMultistepScheduler(
+        num_train_timesteps=schedule.last,
+        trained_betas=schedule.beta.numpy(),
+        prediction_type="sample",
+        algorithm_type="sde-dpmsolver++" if eta else "dpmsolver++",
+        solver_order=2,
+        solver_type="midpoint",
+        lower_order_final=False,
+        final_sigmas_type="zero",
+    )
+    theirs.set_timesteps(timesteps=list(range(schedule.last - 1, -1, -1)))
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        return torch.sin(2 * x + 0.1 * t)
+
+    steps = list(dpm2m(denoise, schedule, normal(50), eta))
+    noise = normal(50)
+    x = noise()
+    for timestep, step in zip(theirs.timesteps, steps[1:], strict=True):
+        drawn = noise() if eta and step.t else torch.zeros_like(x)
+        before = denoise(x, int(timestep) + 1)
+        x = theirs.step(before, timestep, x, variance_noise=drawn).prev_sample
+        torch.testing.assert_close(x, step.x, rtol=2e-3, atol=2e-4)
+
+
+def test_second_order_is_nearer_to_the_path_it_follows() -> None:
+    """Gaussian data: the path of the probability flow from x_T is x_T scaled, in closed form."""
+    std = 0.5
+
+    def error(sampler: Sampler, states: int) -> float:
+        schedule = cosine(states)
+
+        def denoise(x: Tensor, t: int) -> Tensor:
+            a, b = weights(schedule, t)
+            return a * std**2 / ((a * std) ** 2 + b**2) * x
+
+        steps = list(sampler(denoise, schedule, normal(100)))
+        a, b = weights(schedule, schedule.last)
+        exact = steps[0].x * std / math.sqrt((a * std) ** 2 + b**2)
+        return float((steps[-1].x - exact).abs().max())
+
+    for states in (10, 20, 30):
+        assert error(dpm2m, states) < error(ddim, states) / 2
+    # both converge, the second order faster
+    assert error(ddim, 200) < error(ddim, 50) / 3
+    assert error(dpm2m, 200) < error(dpm2m, 50) / 6
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_second_order_from_noise_alone(eta: float) -> None:
+    """Where nothing is left of the image the ratio of its steps is infinite, and of no matter."""
+    schedule = zero_terminal(cosine(12))
+    steps = list(dpm2m(lambda x, t: torch.tanh(x), schedule, normal(20), eta))
+    assert all(bool(step.x.isfinite().all()) for step in steps)
+    # without eta that is DDIM; with it all of the state's noise is drawn anew, as by ancestral
+    first = ancestral if eta else ddim
+    theirs = list(first(lambda x, t: torch.tanh(x), schedule, normal(20)))[1].x
+    torch.testing.assert_close(steps[1].x, theirs)
+
+
+@pytest.mark.parametrize("eta", [0.5, 1.0, 1.5])
+def test_a_new_noise_of_second_order_keeps_the_states_variance(eta: float) -> None:
+    """An estimate that stands still: every state is a x0_hat + b times unit noise, as it should."""
+    schedule = cosine(9)
+    sampler = make_sampler("dpm2m", eta)
+    for step in sampler(lambda x, t: torch.full_like(x, 0.25), schedule, normal(200_000)):
+        if 0 < step.t < schedule.last:
+            a, b = weights(schedule, step.t)
+            # what the last state's mean still lacks, its signal being 0.008 and not 0
+            assert float(step.x.mean()) == pytest.approx(0.25 * a, abs=0.01)
+            assert float(step.x.std()) == pytest.approx(b, rel=0.01)

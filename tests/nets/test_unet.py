@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from scalespace.config import UNetConfig
-from scalespace.nets.unet import FiLM, UNet, parameters
+from scalespace.nets.unet import FiLM, Overview, UNet, parameters
 
 CONTEXT = 11
 
@@ -136,3 +136,62 @@ def test_patches_are_whole_pixels() -> None:
     """A patch makes channels of pixels: the same, so their size must divide."""
     with pytest.raises(RuntimeError):
         unet(patch=2)(*batch(1, 9, 8))
+
+
+# The overview
+
+
+def test_an_overview_sees_and_reaches_every_pixel() -> None:
+    """A pixel of one corner, an answer in the other: what a small convolution cannot do."""
+    net = Overview(1, (28, 28), CONTEXT, 8)
+    x, context = batch(1, 28, 28)
+    x.requires_grad_()
+    net(x, context)[0, 0, -1, -1].backward()
+    assert x.grad is not None
+    assert bool((x.grad != 0).all())
+
+
+def test_an_overview_can_answer_with_an_image_for_a_class() -> None:
+    net = Overview(1, (8, 6), CONTEXT, 16)
+    x, context = batch(2, 8, 6)
+    context[1] = context[0]
+    for p in net.read.parameters():
+        nn.init.zeros_(p)
+    with torch.no_grad():
+        one, other = net(x, context)
+    torch.testing.assert_close(one, other)
+    assert float(one.std()) > 1e-3
+
+
+@pytest.mark.parametrize("film", ["encoders", "blocks"])
+@pytest.mark.parametrize(("size", "patch"), [((28, 28), 1), ((16, 12), 2), ((4, 4), 1)])
+def test_a_network_with_an_overview(size: tuple[int, int], patch: int, film: str) -> None:
+    torch.manual_seed(0)
+    config = UNetConfig(channels=(4, 8), patch=patch, film=film, embedding=6, overview=5)  # type: ignore[arg-type]
+    net = UNet(config, 2, 1, CONTEXT, size)
+    y = net(*batch(3, *size, inputs=2))
+    assert y.shape == (3, 1, *size)
+    y.square().mean().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+    pixels = min(14, size[0]) * min(14, size[1])
+    width = 6 if film == "blocks" else CONTEXT
+    own = (2 * pixels + 1) * 5 + (width + 1) * 10 + 6 * 5 + 6 * pixels
+    assert net.overview is not None
+    assert parameters(net.overview) == own
+
+
+def test_the_default_networks_are_within_a_quarter_of_the_papers() -> None:
+    from scalespace import load_config
+    from scalespace.methods import stages
+    from scalespace.settings import stage_recipe
+
+    config = load_config("default")
+    for name, size, inputs, paper in [
+        ("baseline", 28, 1, 122_097),
+        ("small", 14, 1, 122_097),
+        ("upscaler", 28, 2, 122_261),
+    ]:
+        net = stage_recipe(config, stages()[name]).net
+        count = parameters(UNet(net, inputs, 1, CONTEXT, (size, size)))
+        assert abs(count / paper - 1) <= 0.25, name

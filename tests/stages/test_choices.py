@@ -76,6 +76,20 @@ def test_self_conditioning_shows_the_last_estimate_in_sampling(splits: DataSplit
         torch.testing.assert_close(given[:, 1:], step.x0_hat)
 
 
+def test_temperature_is_of_the_first_noise_alone(splits: DataSplits) -> None:
+    plain = list(build(splits).sample(LABELS, 5, range(4)))
+    hot = build(splits, process=replace(tiny.RECIPE.process, temperature=1.5))
+    torch.testing.assert_close(next(hot.sample(LABELS, 5, range(4))).x, 1.5 * plain[0].x)
+    # nothing else differs: from the same first images both go the same way
+    start = (plain[0].t, plain[0].x)
+    for one, other in zip(
+        build(splits).sample(LABELS, 5, range(4), start=start),
+        hot.sample(LABELS, 5, range(4), start=start),
+        strict=True,
+    ):
+        torch.testing.assert_close(one.x, other.x)
+
+
 @pytest.mark.parametrize("augment", ["gaussian", "blur"])
 def test_the_upscaler_is_told_how_bad_its_condition_is(splits: DataSplits, augment: Any) -> None:
     plain = build(splits, UPSCALER)

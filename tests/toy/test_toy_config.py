@@ -45,6 +45,7 @@ def test_identity_knows_what_training_depends_on() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"process.temperature": 1.1}, "temperature is for images"),
         ({"points": (1.0,)}, "at least two different points"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batches": 0}, "batches must be at least 1"),

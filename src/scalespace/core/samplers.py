@@ -74,9 +74,53 @@ def ddim(denoise: Denoiser, schedule: Schedule, noise: Noise, eta: float = 0.0) 
         yield Step(t - 1, x, x0_hat)
 
 
-SAMPLERS: dict[str, Sampler] = {"ancestral": ancestral, "ddim": ddim}
+def dpm2m(denoise: Denoiser, schedule: Schedule, noise: Noise, eta: float = 0.0) -> Iterator[Step]:
+    """DPM-Solver++(2M) of Lu et al. 2022 (arXiv:2211.01095): `ddim` of second order.
+
+    Between two states the estimate of x0 is taken to go on changing, in the logarithm of the
+    signal-to-noise ratio, as it did over the step before, where `ddim` takes it to stand still.
+    The first step, which has none before it, and the last, into the data, are of first order.
+
+    Args:
+        denoise, schedule, noise: as for `ancestral`.
+        eta: at least 0. 0 is the deterministic solver (their Algorithm 2), 1 the one of the
+            stochastic equation (SDE-DPM-Solver++(2M), their appendix), which draws as much new
+            noise as `ancestral`; others draw eta^2 times its rate.
+    """
+    x = noise()
+    yield Step(schedule.last, x, None)
+    before, h_before = None, math.inf
+    for t in range(schedule.last, 0, -1):
+        x0_hat = denoise(x, t)
+        ab_t, ab_s = float(schedule.alpha_bar[t]), float(schedule.alpha_bar[t - 1])
+        h = _half_log_snr(ab_s) - _half_log_snr(ab_t)
+        forgotten = eta**2 * h if eta else 0.0  # of x_t, what new noise takes the place of
+        ahead = x0_hat
+        if before is not None and math.isfinite(h):
+            ahead = x0_hat + h / (2 * h_before) * (x0_hat - before)
+        kept = math.sqrt((1 - ab_s) / (1 - ab_t)) * math.exp(-forgotten)
+        sigma = math.sqrt(1 - ab_s) * math.sqrt(-math.expm1(-2 * forgotten))
+        x = kept * x - math.sqrt(ab_s) * math.expm1(-h - forgotten) * ahead
+        if sigma > 0:
+            x = x + sigma * noise()
+        before, h_before = x0_hat, h
+        yield Step(t - 1, x, x0_hat)
+
+
+def _half_log_snr(alpha_bar: float) -> float:
+    """lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), infinite at either end."""
+    if alpha_bar in (0.0, 1.0):
+        return math.inf if alpha_bar else -math.inf
+    return math.log(alpha_bar / (1 - alpha_bar)) / 2
+
+
+SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "dpm2m": dpm2m,
+}
 
 
 def make_sampler(name: str, eta: float = 0.0) -> Sampler:
-    """The sampler of that name; `eta` is ddim's."""
-    return partial(ddim, eta=eta) if name == "ddim" else SAMPLERS[name]
+    """The sampler of that name; `eta` is ddim's and dpm2m's."""
+    return ancestral if name == "ancestral" else partial(SAMPLERS[name], eta=eta)

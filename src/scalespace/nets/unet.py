@@ -77,6 +77,41 @@ class Block(nn.Module):
         return h if self.skip is None else h + self.skip(x)
 
 
+class Overview(nn.Module):
+    """A small dense network that sees the whole image at once, and draws one of its own.
+
+    Where an image is nearly noise, the best answer is nearly a linear map of all its pixels, and in
+    pure noise it is the mean image of the class. A few 3x3 convolutions can do neither: they come
+    out worse than that linear map (docs/choices.md).
+
+    Args:
+        inputs: image channels.
+        size: of the images (h, w); seen and drawn with at most `SIDE` x `SIDE` pixels.
+        context: width of the context vector.
+        width: of the dense layers.
+    """
+
+    SIDE = 14
+
+    def __init__(self, inputs: int, size: tuple[int, int], context: int, width: int) -> None:
+        super().__init__()
+        self.size = (min(self.SIDE, size[0]), min(self.SIDE, size[1]))
+        pixels = self.size[0] * self.size[1]
+        self.read = nn.Linear(inputs * pixels, width)
+        self.film = nn.Linear(context, 2 * width)
+        self.mix = nn.Linear(width, width)
+        self.draw = nn.Linear(width, pixels)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Images [n, inputs, h, w] and context [n, k] to an image [n, 1, h, w]."""
+        gamma, beta = self.film(context).chunk(2, dim=1)
+        h = self.read(F.adaptive_avg_pool2d(x, self.size).flatten(1))
+        h = torch.addcmul(beta, h, 1 + gamma)
+        h = h + F.silu(self.mix(F.silu(h)))
+        seen = self.draw(h).unflatten(1, (1, *self.size))
+        return F.interpolate(seen, size=x.shape[-2:], mode="bilinear", align_corners=False)
+
+
 class UNet(nn.Module):
     """Encoders with max-pooling between them, decoders with bilinear upsampling, and skips.
 
@@ -90,7 +125,14 @@ class UNet(nn.Module):
         context: width of the context vector.
     """
 
-    def __init__(self, c: UNetConfig, inputs: int, outputs: int, context: int) -> None:
+    def __init__(
+        self,
+        c: UNetConfig,
+        inputs: int,
+        outputs: int,
+        context: int,
+        size: tuple[int, int] = (28, 28),
+    ) -> None:
         super().__init__()
         self.patch = c.patch
         shared = c.film == "blocks"
@@ -108,6 +150,11 @@ class UNet(nn.Module):
                 return FiLM(c.embedding, outputs)
             return FiLM(context, inputs, hidden=inputs) if encoder else None
 
+        self.overview: Overview | None = None
+        if c.overview:
+            known = c.embedding if shared else context
+            self.overview = Overview(inputs, size, known, c.overview)
+            inputs += 1
         ins = [inputs * c.patch**2, *c.channels[:-1]]
         self.encoders = nn.ModuleList(
             Block(c, i, o, film(i, o, True)) for i, o in zip(ins, c.channels, strict=True)
@@ -124,6 +171,9 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Images [n, inputs, h, w] and context [n, k] to images [n, outputs, h, w]."""
         context = self.embed(context)
+        if self.overview is not None:
+            seen = self.overview(x, context)
+            x = torch.cat([x, seen], dim=1)
         if self.patch > 1:
             x = F.pixel_unshuffle(x, self.patch)
         skips: list[Tensor] = []
@@ -141,7 +191,9 @@ class UNet(nn.Module):
                 x = torch.cat([x, skip], dim=1)
             x = decoder(x, context)
         x = self.final(x)
-        return F.pixel_shuffle(x, self.patch) if self.patch > 1 else x
+        if self.patch > 1:
+            x = F.pixel_shuffle(x, self.patch)
+        return x if self.overview is None else x + seen
 
 
 def _channels_last(gradient: Tensor) -> Tensor:

@@ -122,12 +122,13 @@ class Diffusion(StageModel):
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.x0_rule = X0_RULES[p.x0]
         self.sampler = make_sampler(p.sampler, p.eta)
+        self.temperature = p.temperature
         self.objective = make_objective(o, self.schedule, self.parametrization)
         self.unlabelled = o.unlabelled
         self.augmentation = make_augmentation(recipe, stage.conditioned)
         inputs = shape[0] * (1 + bool(stage.conditioned) + o.self_condition)
         context = 1 + self.classes + (self.augmentation is not None)
-        self.net = UNet(recipe.net, inputs, shape[0], context)
+        self.net = UNet(recipe.net, inputs, shape[0], context, shape[1:])
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -287,7 +288,7 @@ class Diffusion(StageModel):
             return guess
 
         if start is None:
-            first, schedule = streams.normal(self.shape), self.schedule
+            first, schedule = self.temperature * streams.normal(self.shape), self.schedule
         else:
             first, schedule = start[1], Schedule(self.schedule.alpha_bar[: start[0] + 1])
         draws = chain([first], iter(lambda: streams.normal(self.shape), None))

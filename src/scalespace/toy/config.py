@@ -44,6 +44,8 @@ class ToyConfig:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.lr > 0:
             raise InputError(f"lr must be positive, got {self.lr}")
+        if self.process.temperature != 1:
+            raise InputError("process.temperature is for images; here both processes start alike")
 
     @property
     def mixture(self) -> Mixture:
