@@ -165,7 +165,7 @@ def test_the_series_has_the_methods_of_the_default_as_they_are_there() -> None:
     assert set(own) <= used
     flow = recipe(series, "latent-flow").process
     assert (flow.schedule, flow.predict, flow.sampler) == ("flow", "flow", "ddim")
-    latent = replace(default.process, sampler="ancestral", power=1.5, eta=0.0)
+    latent = replace(default.process, sampler="ancestral", power=1.5, temperature=1.0)
     assert recipe(series, "latent").process == latent
 
 

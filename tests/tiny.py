@@ -70,9 +70,7 @@ STAGES = {
             "decay": "none",
         }
     },
-    "latent-flow": {
-        "process": {"schedule": "flow", "predict": "flow", "sampler": "ddim", "eta": 0.0}
-    },
+    "latent-flow": {"process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}},
     "judge": {"train": asdict(JUDGE_TRAIN)},
 }
 """What the preset's stages must become once the stages' own defaults stand below them."""

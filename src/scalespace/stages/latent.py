@@ -55,7 +55,7 @@ class FlowStage(LatentStage):
     """The same by flow matching: the straight path, its velocity, and Euler steps."""
 
     defaults: ClassVar[Mapping[str, Any]] = {
-        "process": {"schedule": "flow", "predict": "flow", "sampler": "ddim", "eta": 0.0}
+        "process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}
     }
 
 
