@@ -221,7 +221,7 @@ MEASURED = replace(
     study=replace(
         tiny.CONFIG.study,
         methods=("latent", "small"),
-        metrics=("cas", "fd", "kid", "prdc", "copies"),
+        metrics=("cas", "fd", "kid", "prdc", "copies", "variety"),
     ),
 )
 CONTROLS = ["real-test", "real-down-up", "pixel-noise", "vae-reconstruction"]

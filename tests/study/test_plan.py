@@ -19,7 +19,7 @@ from scalespace.nets.judge import JudgeNet
 from scalespace.study.plan import Plan, Unit, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
-EVERY = ("cas", "fd", "kid", "prdc", "copies")
+EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")
 
 
 def plan(config: Config = tiny.CONFIG, data: DataInfo = INFO) -> Plan:
@@ -329,7 +329,15 @@ SAMPLING = {
 def test_another_way_of_sampling_trains_nothing_again(change: str) -> None:
     fields, matters = SAMPLING[change]
     after = plan(replace(C, **fields))  # type: ignore[arg-type]
-    assert ids(after, "train", "inspect", "real") == ids(base(), "train", "inspect", "real")
+    # but for a stage that is trained on samples: those of another sampler are other data
+    kept, now = (
+        {one for one in ids(made, "train", "inspect", "real") if "upscaler-own" not in one}
+        for made in (base(), after)
+    )
+    assert now == kept
+    own, others = (ids(made, "train") - kept for made in (base(), after))
+    assert len(own) == len(others) == 2
+    assert bool(own & others) == (change == "prior")
     gone = {unit.id for unit in base().units} - {unit.id for unit in after.units}
     sampled = {u.inputs["method"] for u in base().units if u.kind == "sample" and u.id in gone}
     users = {name for name in METHODS if stages_of(name) & matters}
