@@ -146,10 +146,12 @@ def _copies(samples: Samples, real: Real) -> Result:
 
 
 def _variety(samples: Samples, real: Real) -> Result:
-    labels, within = torch.from_numpy(samples.labels), real.components
+    labels = torch.from_numpy(samples.labels)
     if samples.meta.get("conditional") is False:  # one class, of everything
         labels = torch.zeros_like(labels)
         within = components(real.pixels, torch.zeros_like(real.reference.labels))
+    else:
+        within = real.components
     found = variety(torch.from_numpy(samples.images), labels, within)
     return {**found._asdict(), "reference_n": len(real.pixels)}
 
