@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -417,6 +419,30 @@ def test_a_unit_that_fails_in_its_own_process(splits: DataSplits, tmp_path: Path
         run(tmp_path, splits, jobs=2, **config)
     done = [path.parent.name for path in (tmp_path / "units").glob("*/result.json")]
     assert any(name.startswith("train") for name in done)
+
+
+def test_an_interruption_ends_the_running_units(
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that reaches the study's own process alone, as from `kill -INT`."""
+    started = []
+
+    class Worker(subprocess.Popen[str]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    def interrupt(_: str) -> None:
+        if started:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Worker)
+    monkeypatch.setattr(grid, "STATUS_SECONDS", 0.1)
+    long = replace(tiny.CONFIG, train=replace(tiny.CONFIG.train, epochs=100_000))
+    with pytest.raises(KeyboardInterrupt):
+        run_study(tmp_path, long, splits, tiny.CPU, 2, ABOUT, interrupt)
+    assert [worker.returncode for worker in started] == [-signal.SIGTERM] * len(started)
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_by_the_command_line(

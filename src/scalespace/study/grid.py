@@ -180,10 +180,15 @@ def _shown(stage: Stage) -> dict[str, Any]:
 
 
 def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -> None:
-    """At most `jobs` units at a time, each a process that reads the study's settings."""
+    """At most `jobs` units at a time, each a process that reads the study's settings.
+
+    A unit that fails lets the others finish; an interruption ends them, wherever it came from: the
+    Ctrl-C of a terminal reaches all processes, a signal from elsewhere this one alone.
+    """
     waiting = {unit.id: unit for unit in left}
     running: dict[Future[None], Unit] = {}
     total, done = len(left), 0
+    workers = _Workers()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             while waiting or running:
@@ -194,7 +199,7 @@ def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -
                         continue
                     del waiting[unit.id]
                     say(f"start {_title(context.plan, unit)}")
-                    running[pool.submit(_run_as_process, context, unit, jobs)] = unit
+                    running[pool.submit(workers.run, context, unit, jobs)] = unit
                 finished, _ = wait(running, STATUS_SECONDS, return_when=FIRST_COMPLETED)
                 if not finished:
                     say("; ".join(_status(context, unit) for unit in running.values()))
@@ -203,9 +208,41 @@ def _run_side_by_side(context: Context, left: list[Unit], jobs: int, say: Say) -
                     future.result()
                     done += 1
                     say(f"[{done}/{total}] {_title(context.plan, unit)}")
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):
+                workers.stop()
             raise
+
+
+class _Workers:
+    """The processes of a study's units."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[str]] = set()
+        self.stopped = False
+
+    def run(self, context: Context, unit: Unit, jobs: int) -> None:
+        """One unit in a process of its own; `InputError` with its last line if it fails."""
+        beside = 1 if unit.alone else jobs  # the cores are shared between so many
+        command = [sys.executable, "-m", "scalespace.study.grid", str(context.folder), unit.id]
+        command.append(str(beside))
+        silent, heard = subprocess.DEVNULL, subprocess.PIPE
+        with subprocess.Popen(command, stdout=silent, stderr=heard, text=True) as worker:
+            self.running.add(worker)
+            if self.stopped:
+                worker.terminate()
+            _, errors = worker.communicate()
+            self.running.discard(worker)
+        if worker.returncode:
+            lines = errors.strip().splitlines() or ["no message"]
+            raise InputError(f"{unit.kind} {unit.name} failed: {lines[-1]}")
+
+    def stop(self) -> None:
+        """Ends those that run, and those that are about to."""
+        self.stopped = True
+        for worker in tuple(self.running):
+            worker.terminate()
 
 
 def _title(plan: Plan, unit: Unit) -> str:
@@ -224,15 +261,6 @@ def _status(context: Context, unit: Unit) -> str:
     rows = read_metrics(training.folder(context.trainings) / "metrics.jsonl")
     epochs = training.recipe.train.epochs
     return f"{name}: epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"
-
-
-def _run_as_process(context: Context, unit: Unit, jobs: int) -> None:
-    beside = 1 if unit.alone else jobs  # the cores are shared between so many
-    command = [sys.executable, "-m", "scalespace.study.grid", str(context.folder), unit.id]
-    found = subprocess.run([*command, str(beside)], capture_output=True, text=True, check=False)
-    if found.returncode:
-        lines = found.stderr.strip().splitlines() or ["no message"]
-        raise InputError(f"{unit.kind} {unit.name} failed: {lines[-1]}")
 
 
 def _main(folder: str, unit_id: str, jobs: str) -> None:
