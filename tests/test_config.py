@@ -236,6 +236,16 @@ def test_presets_that_cannot_be_read(tmp_path: Path) -> None:
 # Overrides and stages
 
 
+def test_a_control_has_the_recipe_of_what_it_controls() -> None:
+    for preset in names():
+        config = load_config(preset)
+        assert recipe(config, "upscaler-own") == recipe(config, "upscaler")
+    changes = {"upscaler": {"train": {"epochs": 7, "lr": 0.5}}, "upscaler-own": {"train.lr": 0.25}}
+    config = load_config("default", {"stages": changes})
+    plain, own = recipe(config, "upscaler").train, recipe(config, "upscaler-own").train
+    assert (plain.epochs, plain.lr, own.epochs, own.lr) == (7, 0.5, 7, 0.25)
+
+
 def test_a_stage_may_differ(preset: Path) -> None:
     config = load_config(
         str(preset), {"stages": {"small": {"train": {"epochs": 7}, "net.groups": 4}}}

@@ -57,14 +57,18 @@ def _checked(fields: Mapping[str, Any]) -> Config:
 def stage_recipe(config: Config, stage: Stage) -> Any:
     """The recipe of one stage: the config's fields, with what `config.stages` says of that stage.
 
+    A control has what it says of the stage that it is the control of, and its own over it.
+
     Raises:
         InputError: a field that the stage does not have, or a bad value.
     """
     common = {part.name: asdict(getattr(config, part.name)) for part in fields(stage.recipe)}
-    own = config.stages.get(stage.name) or {}
-    if not isinstance(own, dict):
-        raise InputError(f"stages.{stage.name} must be a mapping of fields, got {own!r}")
-    return build(stage.recipe, merge(common, own), where=f"stages.{stage.name}: ")
+    for one in filter(None, (stage.control_of, stage)):
+        own = config.stages.get(one.name) or {}
+        if not isinstance(own, dict):
+            raise InputError(f"stages.{one.name} must be a mapping of fields, got {own!r}")
+        common = merge(common, own)
+    return build(stage.recipe, common, where=f"stages.{stage.name}: ")
 
 
 def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Training:

@@ -7,7 +7,9 @@ from scalespace.methods.cascaded import UPSCALER, Cascaded
 from scalespace.methods.small import SMALL
 from scalespace.stages.own import OwnStage
 
-OWN = OwnStage("upscaler-own", UPSCALER.states, conditioned=SMALL.states, maker=SMALL)
+OWN = OwnStage(
+    "upscaler-own", UPSCALER.states, conditioned=SMALL.states, maker=SMALL, plain=UPSCALER
+)
 
 
 @register

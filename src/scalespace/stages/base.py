@@ -99,6 +99,11 @@ class Stage(ABC):
         """The stages that must be trained before it."""
         return ()
 
+    @property
+    def control_of(self) -> Stage | None:
+        """The stage beside which it is measured: what a config says of that holds for it, too."""
+        return None
+
     def parts(self, splits: DataSplits) -> tuple[ImageSet, ImageSet]:
         """The images that it is trained on, and those that training is watched with."""
         return splits.train, splits.val

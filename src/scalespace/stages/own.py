@@ -33,10 +33,12 @@ class OwnStage(DiffusionStage):
     Args:
         name, states, scale, conditioned: as for `DiffusionStage`.
         maker: the stage that makes them.
+        plain: the stage of which it is the control, trained on real half-size images.
         state: how far its process takes the real image before it comes back.
     """
 
     maker: DiffusionStage | None = None
+    plain: DiffusionStage | None = None
     state: int = 10
 
     samples_needs: ClassVar[bool] = True
@@ -46,6 +48,11 @@ class OwnStage(DiffusionStage):
         """The stage that makes the half-size images."""
         assert self.maker is not None
         return (self.maker,)
+
+    @property
+    def control_of(self) -> Stage | None:
+        """Its data alone make the difference: the recipe is that of `plain`."""
+        return self.plain
 
     def build(
         self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
