@@ -19,9 +19,9 @@ from scipy import stats
 
 from scalespace.errors import InputError
 from scalespace.figures.picture import DARK
-from scalespace.study import comparison, report
-from scalespace.study.comparison import STUDENT, Paired
+from scalespace.study import comparison, leaks, pairs, report
 from scalespace.study.figures import FIGURES, render
+from scalespace.study.pairs import STUDENT, Paired
 from scalespace.study.results import Results
 from scalespace.study.table import markdown
 
@@ -96,11 +96,11 @@ def test_one_seed_is_never_certain() -> None:
 
 def test_differences_are_paired_by_seed(variants: Path) -> None:
     results = Results(variants)
-    gap = comparison.paired(results, "cas", "small", "better", "as it is")
+    gap = pairs.paired(results, "cas", "small", "better", "as it is")
     assert gap is not None
     np.testing.assert_allclose(gap.values, [0.03, 0.03, 0.04])
-    assert comparison.by_seed(results, "fd", "small", "noisy") == {0: 9.0, 1: 9.5, 2: 10.0}
-    assert comparison.paired(results, "kid", "small", "better", "as it is") is None
+    assert pairs.by_seed(results, "fd", "small", "noisy") == {0: 9.0, 1: 9.5, 2: 10.0}
+    assert pairs.paired(results, "kid", "small", "better", "as it is") is None
 
 
 def test_only_seeds_that_both_have(variants: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_only_seeds_that_both_have(variants: Path, tmp_path: Path) -> None:
     lost = [row for row in lost if row["metric"] != "artefact"]
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lost))
     results = Results(folder)
-    gap = comparison.paired(results, "cas", "small", "better", "as it is")
+    gap = pairs.paired(results, "cas", "small", "better", "as it is")
     assert gap is not None
     np.testing.assert_allclose(gap.values, [0.03, 0.04])
     assert comparison.missing(results) == [
@@ -141,6 +141,24 @@ def test_the_table_of_variants_is_exact(variants: Path) -> None:
     # 0.05, -0.01, -0.01
     assert cells["noisy"][2] == "+0.0100 ± 0.0346"
     assert any("to “as it is”, paired over the seeds (n = 3)" in note for note in table.notes)
+
+
+def test_variety_is_told_of_each_variant_where_it_was_measured(tmp_path: Path) -> None:
+    folder = make_variant_study(tmp_path / "s", CAS, variants=VARIANTS)
+    rows = [
+        {"metric": metric, "method": "small", "variant": name, "seed": seed, "n": 100, "value": v}
+        for metric, name, v in (("variety", "better", 0.875), ("detail", "better", 1.25))
+        for seed in (0, 1, 2)
+    ]
+    with (folder / "results.jsonl").open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    results = Results(folder)
+    table = comparison.variant_table(results, method(results))
+    found = dict(
+        zip(table.titles, zip(*(row.cells for row in table.rows), strict=True), strict=True)
+    )
+    assert found["variety"] == ("–", "0.875 ± 0", "–")
+    assert found["detail"] == ("–", "1.25 ± 0", "–")
 
 
 def test_the_table_of_switches_is_exact(switches: Path) -> None:
@@ -216,9 +234,9 @@ def test_one_seed_ranks_switches_with_a_caution(tmp_path: Path) -> None:
 def test_leaks_in_words(variants: Path) -> None:
     """Means over the states: 0.04, 0.2 (5 times), 0.045 (not worth a word), 2e7."""
     results = Results(variants)
-    [leak] = comparison.leaks(results)
+    [leak] = leaks.leaks(results)
     assert (leak.stage, leak.variants, leak.seeds) == ("small", ("as it is",), (0, 1, 2))
-    [sentence] = comparison.leak_findings(results)
+    [sentence] = leaks.leak_findings(results)
     assert "a loss of 0.0400 on what it was trained on" in sentence
     assert "0.200 on batches of one state by batch statistics (5.0 times)" in sentence
     assert "20,000,000 on batches of one state by running statistics" in sentence
@@ -232,7 +250,7 @@ def test_trainings_that_are_alike_are_one_leak(tmp_path: Path) -> None:
     more += [dict(row, variant="better", config="b") for row in more]
     with open(folder / "results.jsonl", "a") as file:
         file.writelines(json.dumps(row) + "\n" for row in more)
-    found = comparison.leaks(Results(folder))
+    found = leaks.leaks(Results(folder))
     assert [leak.variants for leak in found] == [("as it is", "noisy"), ("better",)]
     assert [leak.title for leak in found] == ["small, as it is and 1 more", "small, better"]
 

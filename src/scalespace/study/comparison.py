@@ -1,20 +1,13 @@
-"""What a study of variants found: each arm beside the one it is compared with, seed by seed.
-
-A difference is paired: the two arms of a seed share the seed of their weights, orders and noise,
-and the starts of the classifiers, so that what is left is the change itself and chance. Its
-interval is Student's, at 95 %, over the seeds.
-"""
+"""What a study of variants found, in tables and sentences: each arm beside its base, by seeds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scalespace.study.arms import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
+from scalespace.study.arms import ALL_RIGHT, ALL_WRONG, Variant
 from scalespace.study.cells import (
     NONE,
     Table,
@@ -24,60 +17,10 @@ from scalespace.study.cells import (
     markdown_lines,
     plus_minus,
     signed,
-    times,
 )
+from scalespace.study.leaks import leak_findings
+from scalespace.study.pairs import Paired, both_ends, by_seed, paired, two_sided
 from scalespace.study.results import MethodInfo, Results, sample_sd
-
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""97.5 % quantiles of Student's t with 1 to 9 degrees of freedom; for more, that of 9 is safe."""
-LEAKING = 1.5  # times a loss on mixed batches that is worth a sentence
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Differences of two arms, one for each seed that both have: [n], n >= 1."""
-
-    values: NDArray[np.float64]
-
-    @property
-    def mean(self) -> float:
-        return float(self.values.mean())
-
-    @property
-    def sd(self) -> float:
-        """Sample standard deviation over the seeds; NaN for a single one."""
-        return sample_sd(self.values)
-
-    @property
-    def certain(self) -> bool:
-        """Whether the 95 % interval of the mean leaves out 0; never for a single seed."""
-        n = len(self.values)
-        if n < 2:
-            return False
-        half = STUDENT[min(n - 1, len(STUDENT)) - 1] * self.sd / math.sqrt(n)
-        return abs(self.mean) > half
-
-
-def by_seed(results: Results, metric: str, method: str, variant: str) -> dict[int, float]:
-    """A score, cas or fd, of each training seed of an arm, as far as it is known."""
-    view, seeds = results.of(variant), results.study.seeds
-    alone = len(seeds) > 1  # a study of one seed has its score without a seed's number
-    found: dict[int, float] = {}
-    for seed in seeds:
-        if metric == "cas":
-            score = view.score(method, seed if alone else None)
-            if score is not None:
-                found[seed] = score.mean
-        elif row := view.figure(metric, method, seed if alone else None):
-            found[seed] = float(row["value"])
-    return found
-
-
-def paired(results: Results, metric: str, method: str, variant: str, base: str) -> Paired | None:
-    """How an arm's score differs from that of another variant: None without a seed in common."""
-    own, its = (by_seed(results, metric, method, name) for name in (variant, base))
-    common = [seed for seed in own if seed in its]
-    return Paired(np.array([own[s] - its[s] for s in common])) if common else None
 
 
 def compares(results: Results) -> bool:
@@ -107,6 +50,9 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
             columns.append((f"{metric}-seeds", f"{name} of seeds {_list(seeds)}", each))
         gaps = [_gap(results, metric, method.name, arm) for arm in arms]
         columns.append((f"{metric}-difference", f"{name}, difference", gaps))
+    for name in BESIDE:
+        found = [by_seed(results, name, method.name, arm.name) for arm in arms]
+        columns.append((name, name, [_mean(name, one) for one in found]))
     for name, title in OUTSIDE.items():
         shares = [results.of(arm.name).value(name, method=method.name) for arm in arms]
         columns.append((name, title, [NONE if s is None else f"{s:.2%}" for s in shares]))
@@ -124,6 +70,8 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
     )
 
 
+BESIDE = ("variety", "detail")
+"""What is told of each variant besides: neither more nor less of it is better than 1."""
 OUTSIDE = {
     "outside_pixels": "pixels outside",
     "outside_images": "images with any",
@@ -145,11 +93,11 @@ def switch_table(results: Results, method: MethodInfo) -> Table | None:
         both = [one for metric in wanted for one in two_sided(results, metric, method.name, switch)]
         cells = zip((m for m in wanted for _ in directions), both, strict=True)
         rows.append(TableRow(switch, tuple(_difference(metric, gap) for metric, gap in cells)))
-    ends = [_ends(results, metric, method.name) for metric in wanted]
+    ends = [both_ends(results, metric, method.name) for metric in wanted]
     every = [
         text
         for metric, gap in zip(wanted, ends, strict=True)
-        for text in (_difference(metric, gap), _difference(metric, _turned(gap)))
+        for text in (_difference(metric, gap), _difference(metric, gap and gap.turned))
     ]
     rows.append(TableRow("all of them", tuple(every), "control"))
     n = len(results.study.seeds)
@@ -161,16 +109,6 @@ def switch_table(results: Results, method: MethodInfo) -> Table | None:
         "the second alone is hidden by the others' mistakes.",
     )
     return Table(tuple(titles), tuple(titles), tuple(rows), notes, f"{method.title}: switches")
-
-
-def two_sided(
-    results: Results, metric: str, method: str, switch: str
-) -> tuple[Paired | None, Paired | None]:
-    """What a switch brings turned right alone, and what it costs left wrong alone."""
-    return (
-        paired(results, metric, method, only_right(switch), ALL_WRONG),
-        paired(results, metric, method, only_wrong(switch), ALL_RIGHT),
-    )
 
 
 def headline(results: Results) -> str:
@@ -225,7 +163,7 @@ def switch_findings(results: Results, method: MethodInfo) -> list[str]:
         return []
     metric, name = wanted[0], wanted[0].upper()
     sign = 1 if metric == "cas" else -1
-    ends = _ends(results, metric, method.name)
+    ends = both_ends(results, metric, method.name)
     out = []
     if ends is not None:
         wrong, right = (
@@ -274,82 +212,6 @@ def switch_findings(results: Results, method: MethodInfo) -> list[str]:
     return out
 
 
-@dataclass(frozen=True)
-class Leak:
-    """The loss by state of the trainings of a stage that are alike but for their seeds.
-
-    Args:
-        stage: its name.
-        variants: those that the trainings are a part of.
-        seeds: of the trainings.
-        losses: by (batches, statistics) of `scalespace.stages.ablation.losses_by_state`: the mean
-            over seeds, [S-1].
-    """
-
-    stage: str
-    variants: tuple[str, ...]
-    seeds: tuple[int, ...]
-    losses: dict[tuple[str, str], NDArray[np.float64]]
-
-    def mean(self, batches: str, statistics: str) -> float | None:
-        """The mean loss over the states, if it was measured."""
-        found = self.losses.get((batches, statistics))
-        return None if found is None else float(found.mean())
-
-    @property
-    def title(self) -> str:
-        """'small, all wrong and 3 more'."""
-        more = f" and {len(self.variants) - 1} more" if len(self.variants) > 1 else ""
-        return f"{self.stage}, {self.variants[0]}{more}"
-
-
-def leaks(results: Results) -> list[Leak]:
-    """What batches of one state do to each network: one for each recipe of each stage."""
-    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for variant in results.study.variants:
-        rows = results.of(variant).find("state_loss")
-        for stage in dict.fromkeys(row["stage"] for row in rows):
-            configs = dict.fromkeys(row["config"] for row in rows if row["stage"] == stage)
-            alike.setdefault((stage, tuple(configs)), []).append(variant)
-    found = []
-    for (stage, _), variants in alike.items():
-        rows = results.of(variants[0]).find("state_loss", stage=stage)
-        losses: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
-        for row in rows:
-            per_t = np.array(row["per_t"], dtype=np.float64)
-            losses.setdefault((row["batches"], row["statistics"]), []).append(per_t)
-        seeds = tuple(dict.fromkeys(int(row["seed"]) for row in rows))
-        means = {key: np.mean(values, axis=0) for key, values in losses.items()}
-        found.append(Leak(stage, tuple(variants), seeds, means))
-    return found
-
-
-def leak_findings(results: Results) -> list[str]:
-    """What batch norm does to each stage of the first variant, beside what training saw of it."""
-    out, first = [], next(iter(results.study.variants))
-    for leak in leaks(results):
-        if first not in leak.variants:
-            continue
-        trained = leak.mean("mixed", "batch")
-        if trained is None or not trained > 0:
-            continue
-        worse = [
-            f"{digits(loss)} on {words} ({times(loss / trained)} times)"
-            for key, words in {
-                ("single", "batch"): "batches of one state by batch statistics",
-                ("mixed", "running"): "mixed batches by running statistics",
-                ("single", "running"): "batches of one state by running statistics",
-            }.items()
-            if (loss := leak.mean(*key)) is not None and loss > LEAKING * trained
-        ]
-        if worse:
-            out.append(
-                f"Stage {leak.stage} ({leak.variants[0]}) has a loss of {digits(trained)} on what "
-                f"it was trained on, batches of mixed states by batch statistics; {join(worse)}."
-            )
-    return out
-
-
 def missing(results: Results) -> list[str]:
     """The arms besides the first variant's that are not scored yet."""
     study = results.study
@@ -377,14 +239,6 @@ def markdown(results: Results) -> list[str]:
             lines += [f"**{table.title}**", "", *markdown_lines(table), ""]
             lines += [*(f"- {note}" for note in table.notes), ""]
     return lines
-
-
-def _ends(results: Results, metric: str, method: str) -> Paired | None:
-    return paired(results, metric, method, ALL_RIGHT, ALL_WRONG)
-
-
-def _turned(gap: Paired | None) -> Paired | None:
-    return None if gap is None else Paired(-gap.values)
 
 
 def _notes(results: Results, arms: Sequence[Variant]) -> list[str]:

@@ -10,8 +10,10 @@ from scalespace.figures.charts import Line, Series, curves, gaps
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, sheet
 from scalespace.study.arms import ALL_RIGHT, ALL_WRONG
-from scalespace.study.comparison import Paired, compares, leaks, metrics, paired, two_sided
+from scalespace.study.comparison import compares, metrics
 from scalespace.study.figures.common import GRID_COLUMNS, of_seeds, zoom
+from scalespace.study.leaks import leaks
+from scalespace.study.pairs import Paired, paired, two_sided
 from scalespace.study.results import MethodInfo, Results
 
 LETTER = 10  # dots that a letter takes beside a row of images
