@@ -178,6 +178,21 @@ def test_the_table_of_switches_is_exact(switches: Path) -> None:
     assert own.titles[0] == "compared with"
 
 
+def test_switches_that_a_method_does_not_try_have_no_row(tmp_path: Path) -> None:
+    ends = {"all wrong": (0.7, 0.72), "all right": (0.9, 0.91)}
+    only = {"small": ["all right"]}
+    folder = make_variant_study(tmp_path / "ends", ends, switches=SWITCHES, only=only)
+    results = Results(folder)
+    assert comparison.switch_table(results, method(results)) is None
+    assert len(comparison.variant_table(results, method(results)).rows) == 2
+    some = {name: TWO_SIDED[name] for name in ("all wrong", "only q right", "all right")}
+    only = {"small": ["only q right", "all right"]}
+    results = Results(make_variant_study(tmp_path / "q", some, switches=SWITCHES, only=only))
+    table = comparison.switch_table(results, method(results))
+    assert table is not None
+    assert [row.label for row in table.rows] == ["q", "all of them"]
+
+
 def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_path: Path) -> None:
     results = Results(variants)
     assert comparison.headline(results) == (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scalespace.study.arms import ALL_RIGHT, ALL_WRONG, Variant
+from scalespace.study.arms import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
 from scalespace.study.cells import (
     NONE,
     Table,
@@ -81,18 +81,26 @@ OUTSIDE = {
 
 
 def switch_table(results: Results, method: MethodInfo) -> Table | None:
-    """A row for each switch: what it brings turned right alone, and costs left wrong alone."""
+    """A row for each switch: what it brings turned right alone, and costs left wrong alone.
+
+    None for a method of which `study.only` has the ends alone: its variants say it all.
+    """
     switches = list(results.study.config.study.switches)
     if not switches:
         return None
+    arms = {arm.name for arm in results.study.arms(method.name)}
     wanted = metrics(results)
     directions = ("right alone", "wrong alone")
     titles = [f"{m.upper()}, {words}" for m in wanted for words in directions]
     rows = []
     for switch in switches:
+        if not {only_right(switch), only_wrong(switch)} & arms:
+            continue
         both = [one for metric in wanted for one in two_sided(results, metric, method.name, switch)]
         cells = zip((m for m in wanted for _ in directions), both, strict=True)
         rows.append(TableRow(switch, tuple(_difference(metric, gap) for metric, gap in cells)))
+    if not rows:
+        return None
     ends = [both_ends(results, metric, method.name) for metric in wanted]
     every = [
         text
