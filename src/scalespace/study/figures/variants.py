@@ -144,7 +144,7 @@ def leak_curves(results: Results) -> list[Picture]:
                 f"Loss on validation images, {seeds}. Mean over the states: {told}.{norm} "
                 f"Variants: {', '.join(leak.variants)}.",
                 f"Loss of stage {leak.stage} by state. Means: {told}.",
-                curves(lines, "state t", "loss", (5.6, 3.0), log=True, whole=True),
+                curves(lines, "state t", "loss", (7.0, 3.4), log=True, whole=True),
             )
         )
     return pictures
