@@ -62,3 +62,16 @@ def test_a_truncated_process_is_noisy_already() -> None:
     torch.testing.assert_close(found, low)
     torch.testing.assert_close(told, torch.full((7,), 4 / 6))
     assert GaussianNoise(6, 4, SCHEDULE).starts_from == 0
+
+
+def test_a_noisy_image_is_told_in_degrees_of_training() -> None:
+    kind = GaussianNoise(6, 4, SCHEDULE, finished=False)
+    alpha_bar = SCHEDULE.alpha_bar.tolist()
+    assert [kind.degree(a) for a in alpha_bar[:7]] == pytest.approx(range(7))
+    assert kind.degree(alpha_bar[7]) is None
+    # half-way between two states by the deviation of the noise
+    b = (math.sqrt(1 - alpha_bar[2]) + math.sqrt(1 - alpha_bar[3])) / 2
+    assert kind.degree(1 - b**2) == pytest.approx(2.5)
+    low = images()
+    _, told = kind.chosen(low, lambda shape: pytest.fail("no noise is wanted"), 2.5)
+    torch.testing.assert_close(told, torch.full((7,), 2.5 / 6))

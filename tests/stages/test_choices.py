@@ -141,10 +141,24 @@ def test_a_finished_cascade_adds_the_noise(splits: DataSplits) -> None:
     assert float((again - other).abs().max()) > 1e-3
 
 
-def test_a_truncated_cascade_needs_one_schedule(splits: DataSplits) -> None:
-    models = cascade(splits, truncate=True)
-    models["small"] = build(splits, SMALL, process=replace(tiny.PROCESS, states=12))
-    with pytest.raises(InputError, match="another schedule"):
+def test_a_truncated_cascade_tells_how_noisy_another_schedule_is(splits: DataSplits) -> None:
+    models, seen = cascade(splits, truncate=True), list[Tensor]()
+    upscaler = models["upscaler"]
+    assert upscaler.degree(models["small"].schedule) == 1
+    # Longer steps at the start: more noise in its first state, but less than in the other's second.
+    models["small"] = build(splits, SMALL, process=replace(tiny.PROCESS, states=None, power=3))
+    noisier = upscaler.degree(models["small"].schedule)
+    assert noisier is not None
+    assert 1 < noisier < 2
+    upscaler.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
+    list(get_method("cascaded").sample(models, LABELS, 0, range(4)))
+    assert seen[0][:, -1].tolist() == pytest.approx([noisier / 2] * 4)
+
+
+def test_a_truncated_cascade_must_know_such_noise(splits: DataSplits) -> None:
+    models = cascade(splits, truncate=True, level=2)
+    models["small"] = build(splits, SMALL, process=replace(tiny.PROCESS, states=6))
+    with pytest.raises(InputError, match=r"state 2 .* is noisier than all that stage 'upscaler'"):
         list(get_method("cascaded").sample(models, LABELS, 0, range(4)))
 
 

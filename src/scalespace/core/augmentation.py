@@ -7,10 +7,12 @@ training, to a degree drawn for each image, and choose a degree for sampling aft
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,18 +51,23 @@ class Augmentation(ABC):
         return self.apply(low, level, noise), level.to(low.dtype) / self.most
 
     def chosen(
-        self, low: Tensor, noise: Callable[[Sequence[int]], Tensor]
+        self,
+        low: Tensor,
+        noise: Callable[[Sequence[int]], Tensor],
+        degree: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """For sampling: the images at `level`, and level / most, float [n].
+        """For sampling: the images at `level`, and their degree / most, float [n].
 
         Args:
             low: images [n, c, h, w] in the state `starts_from`.
             noise: gives standard normal noise [n, *shape].
+            degree: that they have already, where they are not finished; None is `level`.
         """
         level = torch.full((len(low),), self.level, device=low.device)
         if self.level and not self.starts_from:
             low = self.apply(low, level, noise(low.shape[1:]))
-        return low, level.to(low.dtype) / self.most
+        told = self.level if degree is None else degree
+        return low, torch.full((len(low),), told / self.most, dtype=low.dtype, device=low.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +92,18 @@ class GaussianNoise(Augmentation):
     def starts_from(self) -> int:
         """`level`, if the small process stops there."""
         return 0 if self.finished else self.level
+
+    def degree(self, alpha_bar: float) -> float | None:
+        """The degree at which an image keeps that share of its variance: None beyond `most`.
+
+        The process that makes the images may have another schedule than the one that training drew
+        from; then its states lie between the whole degrees, and so do the deviations of the noise.
+        """
+        b = (1 - self.schedule.alpha_bar[: self.most + 1]).sqrt().numpy()
+        wanted = math.sqrt(1 - alpha_bar)
+        if wanted > b[-1] + 1e-9:
+            return None
+        return float(np.interp(wanted, b, np.arange(self.most + 1)))
 
 
 @dataclass(frozen=True, eq=False)

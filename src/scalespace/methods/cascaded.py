@@ -35,12 +35,12 @@ class Cascaded(Method):
     ) -> Iterator[Step]:
         """All states at half size, then all states at full size, given the finished small image."""
         small, upscaler = (models[stage.name] for stage in self.stages)
-        upscaler.check_condition(small.schedule)
+        degree = upscaler.degree(small.schedule)
         for step in small.sample(labels, seed, indices):
             yield step
             if step.t == upscaler.starts_from:
                 break
-        yield from upscaler.sample(labels, seed, indices, low=step.x)
+        yield from upscaler.sample(labels, seed, indices, low=step.x, degree=degree)
 
     def calls(self, models: Models) -> int:
         """Fewer where the small process is ended early (truncated augmentation)."""

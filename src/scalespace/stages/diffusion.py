@@ -140,18 +140,31 @@ class Diffusion(StageModel):
         """The state of the half-size process whose images `sample` is to be given."""
         return self.augmentation.starts_from if self.augmentation is not None else 0
 
-    def check_condition(self, schedule: Schedule) -> None:
-        """Raises `InputError` unless half-size images in state `starts_from` are what it knows.
+    def degree(self, schedule: Schedule) -> float | None:
+        """How noisy half-size images in state `starts_from` are, in degrees of the augmentation.
+
+        None for finished ones.
 
         Args:
             schedule: of the process that makes them.
+
+        Raises:
+            InputError: there is no such state, or it is noisier than all that it was trained with.
         """
-        known = self.augmentation.schedule if self.starts_from else schedule  # type: ignore[union-attr]
-        if not torch.equal(known.alpha_bar, schedule.alpha_bar):
+        state = self.starts_from
+        if not state:
+            return None
+        assert isinstance(self.augmentation, GaussianNoise)
+        found = None
+        if state <= schedule.last:
+            found = self.augmentation.degree(float(schedule.alpha_bar[state]))
+        if found is None:
             raise InputError(
-                f"condition.truncate: stage '{self.stage.name}' was trained for half-size images "
-                "of another schedule than those it is given"
+                f"condition.truncate: state {state} of the process that makes the half-size images "
+                f"is noisier than all that stage '{self.stage.name}' was trained with: choose a "
+                "smaller condition.level or train with a larger condition.most"
             )
+        return found
 
     def predict(
         self,
@@ -262,6 +275,7 @@ class Diffusion(StageModel):
         indices: Sequence[int],
         low: Tensor | None = None,
         start: tuple[int, Tensor] | None = None,
+        degree: float | None = None,
     ) -> Iterator[Step]:
         """The reverse process at this stage's scale, a state at a time.
 
@@ -271,13 +285,14 @@ class Diffusion(StageModel):
             indices: int [n].
             low: for a conditioned stage, the images at half the scale [n, 1, h/2, w/2].
             start: a state t and images in it, to go on from; otherwise the last state's noise.
+            degree: of `low` where it is not finished, from `degree`; None is `condition.level`.
         """
         streams = NoiseStreams(seed, indices, self.stage.name, labels.device)
         low_end, high_end = self.domain
         level, guess = None, None
         if self.augmentation is not None and low is not None:
             own = NoiseStreams(seed, indices, f"{self.stage.name}/condition", labels.device)
-            low, level = self.augmentation.chosen(low, own.normal)
+            low, level = self.augmentation.chosen(low, own.normal, degree)
 
         def denoise(x: Tensor, t: int) -> Tensor:
             nonlocal guess
