@@ -1,0 +1,26 @@
+"""What each verb of the command line does: options in, one call, a few lines out.
+
+Each has a module of its name, with `add_options`, which tells a parser what the verb takes, and
+`act`, which is called with the options, and with those that were given, nested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from scalespace import options as opt
+
+
+def run(verb: str, arguments: Sequence[str]) -> None:
+    """Reads the options of a verb and acts.
+
+    Raises:
+        InputError: see the functions that the verbs call.
+    """
+    from scalespace.cli import VERBS
+
+    module = import_module(f"scalespace.verbs.{verb}")
+    parser = opt.parser(verb, VERBS[verb].capitalize() + ".")
+    module.add_options(parser)
+    module.act(*opt.parse(parser, arguments))

@@ -1,0 +1,42 @@
+"""`scalespace bench` times trained models side by side."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace import options as opt
+from scalespace.config import BenchConfig
+from scalespace.model import benchmark
+from scalespace.presets import build
+from scalespace.verbs.common import MODEL, find_model, make_runtime, runtime_options
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("models", nargs="+", help=f"measured in turns; each {MODEL}")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    runtime_options(parser, training=False)
+    opt.add_config(parser, only=["bench"])
+
+
+def act(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.machine import machine, versions
+
+    runtime = make_runtime(options)
+    config: BenchConfig = build(BenchConfig, given.get("bench", {}))
+    models = [find_model(name, runtime.torch_device) for name in options.models]
+    found = benchmark(models, config, progress=runtime.progress and not options.json)
+    if options.json:
+        about = {"machine": machine(runtime.torch_device), "versions": versions()}
+        print(json.dumps({"models": found, **about}, indent=2))
+        return
+    for name, cost in found.items():
+        ms = {key: 1000 * cost[key] for key in ("mean", "median", "q1", "q3")}
+        print(
+            f"{name}: {ms['mean']:.1f} ms a sample (median {ms['median']:.1f}, quartiles "
+            f"{ms['q1']:.1f} to {ms['q3']:.1f}, n {cost['productions']}), {cost['calls']} calls, "
+            f"{cost['macs'] / 1e6:.0f} M multiply-adds, {cost['images_per_s']:.0f} images/s at "
+            f"batch {cost['best_batch_size']}"
+        )

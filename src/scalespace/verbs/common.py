@@ -1,0 +1,58 @@
+"""What several verbs have in common."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace import pretrained
+from scalespace.errors import InputError
+from scalespace.model import Model
+from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL = "a model folder, or the name of a shipped model (scalespace models lists them)"
+
+
+def runtime_options(parser: ArgumentParser, training: bool = True) -> None:
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    if training:
+        parser.add_argument(
+            "--precision", default="32-true", choices=PRECISIONS, help="of the arithmetic"
+        )
+        parser.add_argument("--devices", type=int, default=1, help="how many train together")
+
+
+def data_dir_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", help="root folder of the data (else $SCALESPACE_DATA, else the user's cache)"
+    )
+
+
+def make_runtime(options: Namespace) -> Runtime:
+    chosen = {name: options[name] for name in ("precision", "devices") if name in options}
+    return Runtime(device=options.device, progress=not options.quiet, **chosen)
+
+
+def find_model(name: str, device: torch.device | str = "cpu") -> Model:
+    """The model that a command names; says so where a folder hides a shipped one."""
+    folder = pretrained.find(name)
+    model = Model.load(folder, device)
+    if pretrained.is_shipped(name) and folder == Path(name):
+        note(f"{name}: the model in the folder of that name here, not the shipped one")
+    return model
+
+
+def check_suffix(option: str, path: str | None, *suffixes: str) -> None:
+    if path is not None and Path(path).suffix.lower() not in suffixes:
+        raise InputError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,35 @@
+"""`scalespace data` fetches, verifies and shows a data set."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace.data import load
+from scalespace.verbs.common import check_suffix, data_dir_option
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("name", help="of the data set; a wrong one lists them")
+    parser.add_argument("--grid", help="write a picture of some images of each class")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    data_dir_option(parser)
+
+
+def act(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.data.summary import summary
+    from scalespace.figures.grids import save_grid
+
+    check_suffix("--grid", options.grid, ".png", ".jpg", ".webp")
+    splits = load(options.name, options.data_dir)
+    about = summary(splits)
+    if options.grid:
+        images, columns = splits.train.examples(10)
+        save_grid(options.grid, images, columns)
+    if options.json:
+        print(json.dumps(about, indent=2))
+        return
+    for key, value in about.items():
+        print(f"{key}: {value}")

@@ -1,0 +1,103 @@
+"""`scalespace evaluate` scores a samples file against real data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace import options as opt
+from scalespace.config import CASConfig
+from scalespace.data import load, read_samples
+from scalespace.errors import InputError
+from scalespace.presets import build
+from scalespace.verbs.common import data_dir_option, make_runtime, runtime_options
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("samples", help="a samples file (.npz)")
+    parser.add_argument("--data", help="the real data set (default: the one the file names)")
+    parser.add_argument(
+        "--metrics",
+        default="cas",
+        help="which, as in cas,fd,kid,prdc,copies,variety (default: cas)",
+    )
+    parser.add_argument(
+        "--judge", help="folder of the judge for fd, kid and prdc (default: the shipped one)"
+    )
+    parser.add_argument(
+        "--controls", action="store_true", help="also score as many real images, and control sets"
+    )
+    parser.add_argument("--classifiers", type=int, help="short for --cas.classifiers")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    data_dir_option(parser)
+    runtime_options(parser, training=False)
+    opt.add_config(parser, only=["cas"])
+
+
+def act(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.evaluation.controls import FLOOR, TITLES, control
+    from scalespace.evaluation.evaluate import METRICS, Real, check_metrics, evaluate
+
+    metrics = options.metrics.replace(" ", "").split(",")
+    check_metrics(metrics)
+    samples = read_samples(options.samples)
+    data = options.data or samples.meta.get("data")
+    if not isinstance(data, str):
+        raise InputError("say which real data to score against: --data NAME")
+    fields = dict(given.get("cas", {}))
+    if options.classifiers is not None:
+        fields["classifiers"] = options.classifiers
+    runtime = make_runtime(options)
+    real = Real(
+        load(data, options.data_dir),
+        build(CASConfig, fields),
+        options.judge,
+        runtime.torch_device,
+        runtime.progress and not options.json,
+    )
+    found = {"samples": evaluate(samples, real, metrics, floor=True)}
+    for name in TITLES if options.controls else ():
+        fitting = [metric for metric in metrics if name in METRICS[metric].controls]
+        if fitting and name != FLOOR:  # which stands beside the samples' own figures already
+            found[name] = evaluate(control(name, real.splits, len(samples)), real, fitting)
+    if options.json:
+        out = {"file": options.samples, "data": data, **found.pop("samples"), **found}
+        print(json.dumps(out, indent=2))
+        return
+    for name, measures in found.items():
+        for metric, result in measures.items():
+            print(f"{name}: {_told(metric, result)}")
+    splits = real.splits
+    per_class = found["samples"].get("cas", {}).get("per_class", [])
+    for label, share in zip(splits.train.classes, per_class, strict=False):
+        print(f"  class {label}: {'no test images' if share is None else f'{share:.4f}'}")
+
+
+def _told(metric: str, result: dict[str, Any]) -> str:
+    """The result of one metric in a line."""
+    from scalespace.evaluation.evaluate import METRICS
+
+    figures = "; ".join(_figures(METRICS[metric].figures, result))
+    about = [f"n {result['n']:,}"]
+    if "reference_n" in result:
+        about.append(f"against {result['reference_n']:,} training images")
+    if "judge" in result:
+        about.append(f"judge {result['judge']}")
+    line = f"{figures} ({', '.join(about)})"
+    if "floor" in result:
+        floor = "; ".join(_figures(METRICS[metric].figures, result["floor"]))
+        line += f"; {result['floor']['n']:,} real test images: {floor}"
+    return line
+
+
+def _figures(figures: dict[str, str], result: dict[str, Any]) -> Iterator[str]:
+    for name, title in figures.items():
+        text = f"{title} {result[name]:.4f}"
+        if "low" in result:
+            text += f" [{result['low']:.4f} to {result['high']:.4f}]"
+        elif "sd" in result:
+            text += f" ± {result['sd']:.4f}"
+        yield text

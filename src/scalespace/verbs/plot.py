@@ -1,0 +1,29 @@
+"""`scalespace plot` draws one figure of a study, a judge or an autoencoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace import pretrained
+from scalespace.verbs.common import data_dir_option
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("figure", help="its name; a wrong one lists them")
+    parser.add_argument(
+        "folder", help="a study's; for a judge's figures also a judge's, for a vae's a model's"
+    )
+    parser.add_argument("--out", required=True, help="the picture to write (.png, .svg or .pdf)")
+    data_dir_option(parser)
+
+
+def act(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.study.figures import render
+
+    shipped = pretrained.is_shipped(options.folder)
+    folder = pretrained.find(options.folder) if shipped else Path(options.folder)
+    render(folder, options.figure, Path(options.out), options.data_dir)
+    print(f"figure: {options.out}")

@@ -1,0 +1,52 @@
+"""`scalespace reconstruct` sends images through a trained autoencoder and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace.data import load, read_samples, write_samples
+from scalespace.verbs.common import (
+    check_suffix,
+    data_dir_option,
+    find_model,
+    make_runtime,
+    runtime_options,
+)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("model", help="a model folder of a method with an autoencoder")
+    parser.add_argument("--samples", help="a samples file (default: the data's test images)")
+    parser.add_argument("--out", required=True, help="the samples file to write (.npz)")
+    parser.add_argument("--grid", help="also a picture: originals above their reconstructions")
+    data_dir_option(parser)
+    runtime_options(parser, training=False)
+
+
+def act(options: Namespace, given: dict[str, Any]) -> None:
+    import numpy as np
+
+    from scalespace.evaluation.controls import FLOOR, control
+    from scalespace.figures.grids import save_grid
+
+    check_suffix("--out", options.out, ".npz")
+    check_suffix("--grid", options.grid, ".png", ".jpg", ".webp")
+    model = find_model(options.model, make_runtime(options).torch_device)
+    if options.samples:
+        originals = read_samples(options.samples)
+    else:
+        splits = load(model.data.name, options.data_dir)
+        originals = control(FLOOR, splits, len(splits.test()))
+    rebuilt = model.reconstruct(originals)
+    write_samples(options.out, rebuilt)
+    if options.grid:
+        columns = min(10, len(rebuilt))
+        shown = [part.images[: 100 // columns * columns] for part in (originals, rebuilt)]
+        shown = [part[: len(part) // columns * columns] for part in shown]
+        rows = [part.reshape(-1, columns, *part.shape[1:]) for part in shown]
+        both = np.stack(rows, axis=1)  # a row of originals, then the same images rebuilt
+        save_grid(options.grid, both.reshape(-1, *both.shape[3:]), columns)
+    error = float(np.square(rebuilt.images - originals.images).mean())
+    print(f"{len(rebuilt)} images, mean squared error {error:.5f}: {options.out}")

@@ -1,0 +1,54 @@
+"""`scalespace study` carries out a study and prints its table."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace import options as opt
+from scalespace.settings import load_config
+from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--preset", default="default", help="quick, default, paper or a YAML file")
+    parser.add_argument("--out", help="the study's folder (default: runs/PRESET-DATA)")
+    parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
+    data_dir_option(parser)
+    runtime_options(parser)
+    opt.add_config(parser)
+
+
+def act(options: Namespace, given: dict[str, Any]) -> None:
+    from scalespace.study import study
+
+    config = load_config(options.preset, opt.config_fields(given))
+    name = Path(options.preset).stem
+    out = Path(options.out or Path("runs") / f"{name}-{config.data}")
+    report = study(
+        out,
+        config,
+        preset=name,
+        data_dir=options.data_dir,
+        runtime=make_runtime(options),
+        jobs=options.jobs,
+        command=shlex.join(["scalespace", *_without_paths(sys.argv[1:])]),
+        say=note,
+    )
+    print((report.parent / "table.md").read_text())
+    print(f"report: {report}")
+
+
+def _without_paths(arguments: Sequence[str]) -> list[str]:
+    """The command as a reader can repeat it: without where this machine keeps its data."""
+    out, skip = [], False
+    for word in arguments:
+        if not skip and word != "--data-dir" and not word.startswith("--data-dir="):
+            out.append(word)
+        skip = word == "--data-dir"
+    return out

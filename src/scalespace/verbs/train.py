@@ -1,0 +1,69 @@
+"""`scalespace train` trains one method, or a judge, into a model folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from scalespace import options as opt
+from scalespace.config import Config
+from scalespace.data import load
+from scalespace.errors import unknown
+from scalespace.methods import METHODS, get_method
+from scalespace.model import train
+from scalespace.settings import load_config, make_training
+from scalespace.stages.judge import JUDGE
+from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "method", help="what to train: scalespace models lists the methods; or judge"
+    )
+    parser.add_argument("--preset", default="default", help="quick, default, paper or a YAML file")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
+    parser.add_argument("--out", required=True, help="the model folder to write")
+    parser.add_argument(
+        "--trainings", help="folder of stage trainings, shared by methods (default: OUT/trainings)"
+    )
+    data_dir_option(parser)
+    runtime_options(parser)
+    opt.add_config(parser)
+
+
+def act(options: Namespace, given: dict[str, Any]) -> None:
+    config = load_config(options.preset, opt.config_fields(given))
+    out = Path(options.out)
+    trainings = Path(options.trainings or out / "trainings")
+    if options.method == JUDGE.name:
+        _train_judge(options, config, out, trainings)
+        return
+    if options.method not in METHODS:
+        raise unknown("method", options.method, [*METHODS, JUDGE.name])
+    method = get_method(options.method)
+    splits = load(config.data, options.data_dir)
+    model = train(method.name, splits, config, trainings, options.seed, make_runtime(options))
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several processes that train together; the first one writes
+    model.save(out)
+    for name, stage in model.stages.items():
+        seconds, loss = stage.record["seconds"], stage.record["val_loss"]
+        note(f"{name}: {seconds:.0f} s of training, validation loss {loss:.4f}")
+    print(f"model: {out}")
+
+
+def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path) -> None:
+    from scalespace.training.judge import train_judge
+
+    splits = load(config.data, options.data_dir)
+    training = make_training(config, JUDGE, options.seed, splits.info)
+    judge = train_judge(training, splits, trainings, make_runtime(options))
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
+    judge.save(out)
+    shares = ", ".join(f"{share:.2%} of {part}" for part, share in judge.record["accuracy"].items())
+    note(f"judge {judge.hash}: reads {shares} images")
+    print(f"judge: {out}")
