@@ -111,16 +111,20 @@ def gaps(rows: Sequence[str], series: Sequence[Series], xlabel: str, width: floa
         xlabel: what the differences are of.
         width: in inches; the height follows from the rows.
     """
-    size = (width, 0.95 + 0.3 * len(rows))
+    words = sum(0.45 + 0.075 * len(s.label) for s in series)  # inches
+    lines = 1 if words < width else len(series)
+    head = 0.14 + 0.22 * lines
+    size = (width, 0.59 + head + 0.3 * len(rows))
+    shared = np.sum([~np.isnan(s.values) for s in series], axis=0).max() > 1
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         left = min(0.5 * width, 0.25 + 0.075 * max(map(len, rows)))
-        ax = axes(figure, size, left=left, bottom=0.52, top=0.36)
+        ax = axes(figure, size, left=left, bottom=0.52, top=head)
         at = np.arange(len(rows), dtype=float)
         ax.axvline(0, color=theme.muted, lw=1)
         for top in at[::2]:
             ax.axhspan(top - 0.5, top + 0.5, color=theme.grid, alpha=0.45, lw=0)
-        step = 0.5 / len(series)
+        step = 0.5 / len(series) if shared else 0.0
         for k, s in enumerate(series):
             ax.errorbar(
                 s.values,
@@ -142,7 +146,7 @@ def gaps(rows: Sequence[str], series: Sequence[Series], xlabel: str, width: floa
         figure.legend(
             *ax.get_legend_handles_labels(),
             loc="upper left",
-            ncols=len(series),
+            ncols=-(-len(series) // lines),
             handlelength=1.0,
             borderpad=0.2,
             columnspacing=1.0,

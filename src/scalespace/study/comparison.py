@@ -66,7 +66,7 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
         tuple(title for _, title, _ in kept),
         tuple(rows),
         tuple(_notes(results, arms)),
-        f"{method.title}: {len(arms)} variants",
+        f"{method.title}: {len(arms)} variant{'s' if len(arms) > 1 else ''}",
     )
 
 
