@@ -352,12 +352,18 @@ def test_other_data_renew_everything() -> None:
     assert not ids(base(), *KINDS) & ids(plan(data=other), *KINDS)
 
 
-def test_a_change_of_one_stage_leaves_the_others() -> None:
+def test_a_change_of_one_stage_leaves_the_others_but_its_control() -> None:
     config = replace(C, stages={**C.stages, "upscaler": {"train": {"epochs": 5}}})
     after = ids(plan(config), *KINDS)
     renewed = [unit for unit in base().units if unit.id not in after]
-    assert {u.inputs["stage"] for u in renewed if u.kind == "train"} == {"upscaler"}
-    assert {u.inputs["method"] for u in renewed if u.kind in ("sample", "score")} == {"cascaded"}
+    assert {u.inputs["stage"] for u in renewed if u.kind == "train"} == {
+        "upscaler",
+        "upscaler-own",
+    }
+    assert {u.inputs["method"] for u in renewed if u.kind in ("sample", "score")} == {
+        "cascaded",
+        "cascaded-own",
+    }
 
 
 def test_another_seed_keeps_what_is_done() -> None:
