@@ -63,11 +63,11 @@ class Augmentation(ABC):
             noise: gives standard normal noise [n, *shape].
             degree: that they have already, where they are not finished; None is `level`.
         """
-        level = torch.full((len(low),), self.level, device=low.device)
         if self.level and not self.starts_from:
+            level = torch.full((len(low),), self.level, device=low.device)
             low = self.apply(low, level, noise(low.shape[1:]))
         told = self.level if degree is None else degree
-        return low, torch.full((len(low),), told / self.most, dtype=low.dtype, device=low.device)
+        return low, low.new_full((len(low),), told / self.most)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ class Paired:
 
 
 def by_seed(results: Results, metric: str, method: str, variant: str) -> dict[int, float]:
-    """A score, cas or fd, of each training seed of an arm, as far as it is known."""
+    """A metric's figure of each training seed of an arm, as far as it is known."""
     view, seeds = results.of(variant), results.study.seeds
     alone = len(seeds) > 1  # a study of one seed has its score without a seed's number
     found: dict[int, float] = {}
