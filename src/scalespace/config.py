@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+Decay = Literal["none", "linear", "cosine"]
+"""A learning rate's way down to 0: `scalespace.training.loop.decayed`."""
+
 
 def _between(low: float, high: float, **values: float) -> None:
     for name, value in values.items():
@@ -275,7 +278,7 @@ class TrainConfig:
     lr: float = 1e-3
     muon: float = 0.0
     warmup: int = 0
-    decay: Literal["none", "linear", "cosine"] = "none"
+    decay: Decay = "none"
     ema: float = 0.0
     validate_every: int = 1
     validate_images: int = 256

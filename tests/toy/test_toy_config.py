@@ -52,6 +52,7 @@ def test_identity_knows_what_training_depends_on() -> None:
         ({"batch_size": -1}, "batch_size must be at least 1"),
         ({"hidden": 0}, "hidden must be at least 1"),
         ({"lr": 0.0}, "lr must be positive"),
+        ({"decay": "fast"}, "decay must be one of none, linear, cosine"),
         ({"process.states": 1}, "process.states must lie between"),
         ({"objective.unroll": 0}, "objective.unroll must lie between"),
         ({"process.zero_terminal": True}, "zero_terminal needs"),

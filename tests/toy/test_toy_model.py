@@ -106,6 +106,23 @@ def test_training_learns_and_depends_on_the_seed_alone(tmp_path: Path) -> None:
         assert not torch.equal(one, different)
 
 
+def test_the_learning_rate_falls_as_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, closure: None = None) -> None:  # type: ignore[override]
+            rates.append(self.param_groups[0]["lr"])
+            super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "Adam", Watched)
+    for decay, right in [("none", [1.0] * 10), ("linear", [1 - k / 10 for k in range(10)])]:
+        rates.clear()
+        fit(TINY.changed({"lr": 0.5, "decay": decay}), 0, tmp_path, progress=False)
+        assert rates == pytest.approx([0.5 * share for share in right])
+
+
 def test_a_trained_network_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = fit(TINY, 0, tmp_path, progress=False)
     (path,) = tmp_path.iterdir()

@@ -20,6 +20,7 @@ from scalespace.nets.mlp import MLP
 from scalespace.stages.diffusion import make_objective, make_schedule
 from scalespace.toy.config import STATES, ToyConfig
 from scalespace.training.checkpoint import load_tensors, load_weights, save_tensors
+from scalespace.training.loop import decayed
 
 
 class Toy(nn.Module):
@@ -122,10 +123,11 @@ def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> To
 def _train(model: Toy, seed: int, progress: bool) -> float:
     """Adam on fresh points; gives the mean loss of the last epoch."""
     config = model.config
+    steps, step = config.epochs * config.batches, 0
     rng = torch.Generator().manual_seed(derive_seed(seed, "toy", "training"))
     optimizer = torch.optim.Adam(model.net.parameters(), config.lr, fused=True)
     bar = tqdm(
-        total=config.epochs * config.batches,
+        total=steps,
         desc=f"train {config.identity} (seed {seed})",
         unit="step",
         disable=not progress,
@@ -139,9 +141,11 @@ def _train(model: Toy, seed: int, progress: bool) -> float:
             for x0 in points.split(config.batch_size):
                 loss = model.objective.losses(model.predict, x0, rng).mean()
                 loss.backward()
+                optimizer.param_groups[0]["lr"] = config.lr * decayed(config.decay, step / steps)
                 optimizer.step()
                 optimizer.zero_grad()
                 total += loss.detach()
+                step += 1
             bar.update(config.batches)
             mean = float(total) / config.batches
             if not math.isfinite(mean):

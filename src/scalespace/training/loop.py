@@ -55,9 +55,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     """The rate of step 0 .. steps-1: a linear rise over the warm-up, then the chosen decay."""
     rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
-    done = step / steps
-    fall = {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
-    return config.lr * rise * fall[config.decay]
+    return config.lr * rise * decayed(config.decay, step / steps)
+
+
+def decayed(decay: str, done: float) -> float:
+    """What is left of a learning rate after a share `done` in [0, 1) of the steps."""
+    left = {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return left[decay]
 
 
 def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
