@@ -65,6 +65,7 @@ STAGES = {
             "epochs": 8,
             "batch_size": 19,
             "lr": 0.01,
+            "muon": 0.0,
             "ema": 0.5,
             "warmup": 0,
             "decay": "none",

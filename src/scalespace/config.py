@@ -138,7 +138,7 @@ class ObjectiveConfig:
         weighting: of the states' errors: none, or min-snr.
         perturb: deviation of the noise added to the network's input alone, per unit of the
             process's own (input perturbation); 0.1 in the literature.
-        unroll: n of n-step training: the input is what n-1 steps of the network's own sampler
+        unroll: n of n-step training: the input is what n-1 steps of the ancestral sampler
             make; 1 is the standard.
         self_condition: the network is also shown its last estimate of x0.
         guide: strength of the guidance that is trained into the network; 0 for none.
@@ -171,8 +171,9 @@ class ConditionConfig:
 
     Args:
         augment: what is done to that small image in training, to a degree that is drawn for each
-            image and told to the network: none, gaussian (the small process's own noise) or blur.
-        most: the largest degree drawn: a state of the small process, or tenths of a pixel of blur.
+            image and told to the network: none, gaussian (noise, as in a process) or blur.
+        most: the largest degree drawn: a state of a process like the upscaler's with as many states
+            as the small one, or tenths of a pixel of blur.
         level: the degree that sampling uses, found on the validation part.
         truncate: with gaussian, end the small process in the state `level`, instead of finishing
             it and adding noise.
@@ -283,6 +284,9 @@ class TrainConfig:
     validate_every: int = 1
     validate_images: int = 256
     grid_every: int = 0
+
+    WATCHING: ClassVar[tuple[str, ...]] = ("validate_every", "grid_every")
+    """What is looked at on the way: the outcome is the same."""
 
     def __post_init__(self) -> None:
         _at_least(1, **{"train.epochs": self.epochs, "train.batch_size": self.batch_size})

@@ -426,7 +426,16 @@ def benchmark(
     Returns:
         by method: the fields of `Latency` (seconds, images a second, multiply-adds), `calls`
         (network calls a sample) and `parameters`.
+
+    Raises:
+        InputError: two models of one method.
     """
+    names = [model.method.name for model in models]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"two of the models are of method '{twice[0]}', and costs are told by method: time "
+            "them one after the other"
+        )
 
     def producer(model: Model) -> Producer:
         def produce(indices: range) -> None:

@@ -229,6 +229,18 @@ def test_ddim_draws_no_more_noise_than_a_state_holds() -> None:
         torch.testing.assert_close(step.x, a * x0_hat + b * noise())
 
 
+@pytest.mark.parametrize("name", ["ddim", "dpm2m"])
+@pytest.mark.parametrize("eta", [0.5, 1.5, 2.0, 3.0, 5.0])
+def test_any_share_of_new_noise_can_be_drawn(name: str, eta: float) -> None:
+    """Where the noise is all new, what is left of the old must not fall below 0 by rounding."""
+    for states in (2, 3, 8, 10, 20, 30):
+        for power in (1.0, 1.5, 2.0, 3.0):
+            x = finish(
+                make_sampler(name, eta), lambda x, t: x * 0.5, cosine(states, power), normal(3)
+            )
+            assert bool(torch.isfinite(x).all())
+
+
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("schedule", [cosine(20), linear(15)], ids=["cosine", "linear"])
 def test_second_order_against_diffusers(schedule: Schedule, eta: float) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +59,18 @@ def test_unit_images() -> None:
 def test_wrong_tensors_are_refused(images: torch.Tensor, labels: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="must be"):
         ImageSet(images, labels, ("a",), "toy")
+
+
+@quickly
+@given(pixels=st.lists(st.integers(0, 255), min_size=1, max_size=60))
+def test_mean_and_deviation_are_exact(pixels: list[int]) -> None:
+    """The nearest floating-point numbers, or next to them: they are part of a training's name."""
+    mean, std = module._mean_std(torch.tensor(pixels, dtype=torch.uint8))
+    exact = [Fraction(value, 255) for value in pixels]
+    middle = sum(exact) / len(exact)
+    variance = sum((value - middle) ** 2 for value in exact) / len(exact)
+    assert mean == pytest.approx(float(middle), rel=3e-16, abs=0)
+    assert std == pytest.approx(math.sqrt(variance), rel=5e-16, abs=0)
 
 
 # The split

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from scalespace.config import BenchConfig
+from scalespace.errors import InputError
 from scalespace.evaluation import latency
 from scalespace.evaluation.latency import macs, measure
 from scalespace.methods import METHODS
@@ -71,6 +72,12 @@ def test_multiply_adds_of_layers_by_hand(context: Callable) -> None:
 
     expected = 12 * 10 * 8 * 3 * 9 + 10 * 7 + 4 * 4 * 6 * 4 * 15
     assert macs(produce) == expected
+
+
+def test_two_models_of_one_method_are_refused(trained: Callable[[str], Model]) -> None:
+    model = trained("small")
+    with pytest.raises(InputError, match="two of the models are of method 'small'"):
+        benchmark([model, trained("baseline"), model], BenchConfig(1, 0, (2,), 1))
 
 
 @pytest.mark.parametrize("name", METHODS)

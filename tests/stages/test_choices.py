@@ -16,6 +16,7 @@ from scalespace.errors import InputError
 from scalespace.methods import get_method
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
+from scalespace.settings import load_config, make_trainings
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
 
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -160,6 +161,45 @@ def test_a_truncated_cascade_must_know_such_noise(splits: DataSplits) -> None:
     models["small"] = build(splits, SMALL, process=replace(tiny.PROCESS, states=6))
     with pytest.raises(InputError, match=r"state 2 .* is noisier than all that stage 'upscaler'"):
         list(get_method("cascaded").sample(models, LABELS, 0, range(4)))
+
+
+@pytest.mark.parametrize("level", [4, 6])
+def test_a_truncation_that_cannot_be_is_refused_before_training(
+    splits: DataSplits, level: int
+) -> None:
+    """With the default's schedules state 4 of the small process is known, and state 6 is not."""
+    condition = {"augment": "gaussian", "level": level, "truncate": True}
+    config = load_config("default", {"stages.upscaler.condition": condition})
+    if level == 4:
+        make_trainings(config, get_method("cascaded"), 0, splits.info)
+        return
+    with pytest.raises(InputError, match=r"state 6 .* is noisier than all that stage 'upscaler'"):
+        make_trainings(config, get_method("cascaded"), 0, splits.info)
+
+
+def test_degrees_do_not_depend_on_the_upscalers_own_states(splits: DataSplits) -> None:
+    condition = ConditionConfig(augment="gaussian", most=2)
+    few, own = (
+        build(splits, UPSCALER, condition=condition, process=replace(tiny.PROCESS, states=states))
+        for states in (5, None)
+    )
+    x = torch.zeros(3, 1, 2, 2)
+    found = [
+        model.augmentation.apply(x, torch.arange(3), torch.ones_like(x))  # type: ignore[union-attr]
+        for model in (few, own)
+    ]
+    torch.testing.assert_close(*found)
+
+
+def test_a_truncated_upscaler_is_previewed_with_unfinished_images(splits: DataSplits) -> None:
+    upscaler, seen = cascade(splits, truncate=True)["upscaler"], list[tuple[Tensor, Tensor]]()
+    real = batch(upscaler, splits)
+    upscaler.net.register_forward_pre_hook(lambda net, given: seen.append(given))
+    upscaler.preview(real, LABELS, 0)
+    shown, context = seen[0]
+    noise = shown[:, 1:] - torch.nn.functional.interpolate(real[1], scale_factor=2, mode="bilinear")
+    assert 0.01 < float(noise.std()) < 0.5
+    assert context[:, -1].tolist() == [0.5] * 4  # degree 1 of 2
 
 
 def test_a_level_beyond_the_small_process(splits: DataSplits) -> None:

@@ -197,7 +197,7 @@ def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_pat
     results = Results(variants)
     assert comparison.headline(results) == (
         "Small, upscaled, CAS: “better” is best of 3 variants, 0.9433 ± 0.0153, "
-        "+0.0333 ± 0.0058 beside “as it is”."
+        "+0.0333 ± 0.0058 beside “as it is” (its interval does not count the choice)."
     )
     # FD: lower is better
     assert (

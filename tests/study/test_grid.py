@@ -472,6 +472,15 @@ def part(seed: int, n: int) -> Samples:
     return Samples(images, labels, {"seed": seed})
 
 
+def test_a_pool_knows_whether_its_labels_mean_anything() -> None:
+    """Else the variety of unlabelled images would be measured within classes drawn by lot."""
+    told, untold = part(1, 30), part(2, 30)
+    untold.meta["conditional"] = False
+    assert pool([told], 30).meta["conditional"] is True
+    assert pool([told, untold], 30).meta["conditional"] is False
+    assert pool([untold], 30).meta["conditional"] is False
+
+
 def test_pool_takes_equally_of_each_and_keeps_labels() -> None:
     pooled = pool([part(1, 30), part(2, 30), part(3, 30)], 45)
     assert len(pooled) == 45

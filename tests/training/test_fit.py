@@ -137,7 +137,8 @@ def test_identity(splits: DataSplits) -> None:
         replace(same[0], recipe=replace(tiny.RECIPE, net=replace(tiny.NET, residual=True))),
         replace(same[0], data=replace(splits.info, fingerprint="another")),
     ]
-    assert same[0].identity == same[1].identity
+    same.append(training(splits, grid_every=3, validate_every=7))  # looked at in other epochs
+    assert same[0].identity == same[1].identity == same[2].identity
     assert len({job.identity for job in [*same, *others]}) == 1 + len(others)
 
 

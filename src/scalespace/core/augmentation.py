@@ -72,11 +72,12 @@ class Augmentation(ABC):
 
 @dataclass(frozen=True, eq=False)
 class GaussianNoise(Augmentation):
-    """The condition in state s of the small process: z_s ~ q(z_s | z_0).
+    """The condition as noisy as in state s of a process: z_s ~ q(z_s | z_0).
 
     Args:
         most, level: states of that process.
-        schedule: its own.
+        schedule: its own. A stage's is of the stage's kind, with as many states as the small
+            process, which may itself be of another (see `degree`).
         finished: noise is added to the finished image (non-truncated); otherwise the small process
             stops in the state `level`, which saves the calls that are left (truncated).
     """
@@ -85,7 +86,7 @@ class GaussianNoise(Augmentation):
     finished: bool = True
 
     def apply(self, low: Tensor, level: Tensor, noise: Tensor) -> Tensor:
-        """q_sample of the small process."""
+        """q_sample of that process."""
         return q_sample(self.schedule, low, level, noise)
 
     @property

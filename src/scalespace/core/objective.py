@@ -35,9 +35,9 @@ class Objective:
         perturb: deviation of a second noise that the network's input is given in training, and
             that its target does not know of, per unit of the first: input perturbation (Ning et
             al. 2023; theirs is 0.1), which makes it forgiving of its own errors.
-        unroll: n; the input is what n-1 steps of the network's own sampler make of x_{t+n-1}, so
-            that it learns from the states that it will meet: the n-step training which the seed
-            paper proposes in section 1.3. The gradient is that of the last step.
+        unroll: n; the input is what n-1 ancestral steps by the network's own estimates make of
+            x_{t+n-1}, so that it learns from the states that it will meet: the n-step training
+            which the seed paper proposes in section 1.3. The gradient is that of the last step.
         self_condition: in half of the steps the network is also given its own estimate of x0 from
             the same input (Chen et al. 2022).
         guide: g; the target gains g times the difference that the label makes to the prediction,

@@ -68,7 +68,8 @@ def ddim(denoise: Denoiser, schedule: Schedule, noise: Noise, eta: float = 0.0) 
         ab_t, ab_s = float(schedule.alpha_bar[t]), float(schedule.alpha_bar[t - 1])
         eps = (x - math.sqrt(ab_t) * x0_hat) / math.sqrt(1 - ab_t)
         sigma = min(eta * schedule.posterior(t, t - 1).std, math.sqrt(1 - ab_s))
-        x = math.sqrt(ab_s) * x0_hat + math.sqrt(1 - ab_s - sigma**2) * eps
+        kept = math.sqrt(max(0.0, 1 - ab_s - sigma**2))  # below 0 by rounding, where it is capped
+        x = math.sqrt(ab_s) * x0_hat + kept * eps
         if sigma > 0:
             x = x + sigma * noise()
         yield Step(t - 1, x, x0_hat)

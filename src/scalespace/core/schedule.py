@@ -122,8 +122,9 @@ def cosine(
 def linear(states: int, beta_first: float = 1e-4, beta_last: float = 0.02) -> Schedule:
     """Betas that rise linearly (Ho et al. 2020, section 4), for any number of states.
 
-    Their betas are for 1,000 transitions; with fewer, each is larger in proportion, so that the
-    process ends at about the same alpha_bar (as in Nichol & Dhariwal 2021), clipped at 0.999.
+    Their betas are for 1,000 transitions; with fewer, each is larger in proportion, clipped at
+    0.999 (as in Nichol & Dhariwal 2021). The process ends in an alpha_bar of 4e-5 with 1,000 states
+    and in less with few: 9e-7 with 30.
 
     Raises:
         InputError: fewer than two states.

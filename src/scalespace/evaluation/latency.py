@@ -105,10 +105,15 @@ def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latenc
 
 
 def _seconds(produce: Producer, indices: range, device: torch.device) -> float:
+    _wait(device)  # for work that is under way from before
     began = time.perf_counter()
     produce(indices)
+    _wait(device)
+    return time.perf_counter() - began
+
+
+def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-    return time.perf_counter() - began

@@ -47,7 +47,7 @@ class Normality(NamedTuple):
 
 def normality(features: Tensor) -> Normality:
     """Measures of each column of features [n, d] against its own normal fit."""
-    x = features.double()
+    x = features.cpu().double()  # not every device has float64
     n = len(x)
     mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
     alive = std > 1e-12

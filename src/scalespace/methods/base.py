@@ -46,6 +46,16 @@ class Method(ABC):
             indices: each image's index within the run; its noise depends on (seed, index) alone.
         """
 
+    def check(self, models: Models) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuses stages that do not go together, before they are trained.
+
+        Args:
+            models: untrained, by name.
+
+        Raises:
+            InputError: what is wrong with them.
+        """
+
     def calls(self, models: Models) -> int:
         """Network calls a sample: those of its stages, together."""
         return sum(models[stage.name].calls for stage in self.stages)

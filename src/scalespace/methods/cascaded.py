@@ -42,6 +42,11 @@ class Cascaded(Method):
                 break
         yield from upscaler.sample(labels, seed, indices, low=step.x, degree=degree)
 
+    def check(self, models: Models) -> None:
+        """Whether the upscaler knows images as noisy as the small process would hand it."""
+        small, upscaler = (models[stage.name] for stage in self.stages)
+        upscaler.degree(small.schedule)
+
     def calls(self, models: Models) -> int:
         """Fewer where the small process is ended early (truncated augmentation)."""
         return super().calls(models) - models[self.stages[-1].name].starts_from

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -90,7 +90,8 @@ def make_augmentation(recipe: Recipe, low_states: int) -> Augmentation | None:
         return None
     if c.augment == "blur":
         return Blur(c.most, c.level)
-    schedule = make_schedule(recipe.process, low_states)
+    # as many states as the stage that makes the images has, however many this one has
+    schedule = make_schedule(replace(recipe.process, states=None), low_states)
     if c.most > schedule.last:
         raise InputError(
             f"condition.most is {c.most}, and the last state of the process that makes the "
@@ -242,7 +243,8 @@ class Diffusion(StageModel):
         """The loss at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].
 
         A sampler's batch shares one t as well, so a network that reads the noise level off its
-        batch (batch norm does) shows it here and not in the training loss.
+        batch (batch norm does) shows it here and not in the training loss. An augmented condition
+        is at degree 0.
         """
         columns = []
         for state in range(1, self.schedule.states):
@@ -263,6 +265,11 @@ class Diffusion(StageModel):
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """Samples of this stage alone; a conditioned one is given real images to upscale."""
         low = batch[1] if self.stage.conditioned else None
+        if low is not None and self.augmentation is not None and self.starts_from:
+            # truncated: what it is given is never finished
+            own = NoiseStreams(seed, range(len(labels)), f"{self.stage.name}/preview", low.device)
+            level = torch.full((len(low),), self.starts_from, device=low.device)
+            low = self.augmentation.apply(low, level, own.normal(low.shape[1:]))
         for step in self.sample(labels, seed, range(len(labels)), low):
             x = step.x
         return x

@@ -79,7 +79,7 @@ class LatentDiffusion(Diffusion):
 
     @property
     def domain(self) -> tuple[float, float]:
-        """The largest size of a number in the training part's latents, to either side."""
+        """The largest size of a number in the training part's mean latents, to either side."""
         extent = float(self.extent)
         return -extent, extent
 
@@ -108,6 +108,7 @@ class LatentDiffusion(Diffusion):
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:
         """Samples of this stage, decoded."""
+        self.finish(batch, labels)  # until the whole training part has told how large they are
         (autoencoder,) = self._autoencoder
         for step in self.sample(labels, seed, range(len(labels))):
             z = step.x

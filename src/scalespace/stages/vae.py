@@ -35,6 +35,7 @@ class VAEStage(Stage):
         "train": {
             "batch_size": 128,
             "lr": 1e-3,
+            "muon": 0.0,
             "warmup": 0,
             "decay": "none",
             "ema": 0.0,
@@ -153,14 +154,13 @@ class VAE(StageModel):
         z = mean + std * torch.randn(mean.shape, generator=rng, device=mean.device)
         self.latent_mean.copy_(z.mean(dim=(0, 2, 3))[:, None, None])
         self.latent_std.copy_(z.std(dim=(0, 2, 3)).clamp(min=1e-6)[:, None, None])
-        z = ((z - self.latent_mean) / self.latent_std).flatten(1).double()
+        z = ((z - self.latent_mean) / self.latent_std).flatten(1)
+        z, labels = z.cpu().double(), labels.cpu()  # not every device has float64
         for label in range(len(self.data.classes)):
             own = z[labels == label]
             if len(own) < 2:
                 continue  # the standard normal remains
-            covariance = torch.cov(own.T) + JITTER * torch.eye(
-                z.shape[1], dtype=z.dtype, device=z.device
-            )
+            covariance = torch.cov(own.T) + JITTER * torch.eye(z.shape[1], dtype=z.dtype)
             self.class_mean[label] = own.mean(dim=0).float()
             self.class_root[label] = torch.linalg.cholesky(covariance).float()
 

@@ -159,7 +159,9 @@ def best_variant(results: Results, method: MethodInfo, metric: str) -> str:
     gap = paired(results, metric, method.name, best, arms[0].name)
     if gap is None:
         return f"{text}."
-    chance = "" if gap.certain else ", which chance explains as well"
+    chance = ", which chance explains as well"
+    if gap.certain:  # by a test that knows nothing of the choice
+        chance = " (its interval does not count the choice)" if len(means) > 2 else ""
     chance = " (one seed)" if len(gap.values) == 1 else chance
     return f"{text}, {_difference(metric, gap)} beside “{arms[0].name}”{chance}."
 

@@ -188,7 +188,9 @@ def _notes(results: Results) -> list[str]:
         )
     timed = results.find("latency_mean")
     if timed:
-        where = study.machine.get("gpu") or study.machine.get("cpu") or "the study's machine"
+        # which a study that goes on elsewhere need not be on any more
+        where = timed[0].get("machine") or study.machine.get("gpu") or study.machine.get("cpu")
+        where = where or "an unknown machine"
         notes.append(
             f"Latency: one image at a time, {timed[0].get('n') or 0:,} productions, on {where}."
         )

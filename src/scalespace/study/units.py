@@ -23,6 +23,7 @@ from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
 from scalespace.files import atomic
+from scalespace.machine import machine
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
 from scalespace.stages.ablation import losses_by_state
@@ -279,11 +280,11 @@ def bench(unit: Unit, context: Context) -> list[Row]:
     """What an image costs by each method, measured in turns."""
     models = [context.model(name, unit) for name in unit.inputs["methods"]]
     found = benchmark(models, context.config.bench, progress=context.runtime.progress)
-    rows = []
+    where, rows = machine(context.runtime.torch_device), []
     for model in models:
         cost = found[model.method.name]
         own = {"method": model.method.name, "seed": None, "config": model.hash}
-        own["n"] = cost["productions"]
+        own |= {"n": cost["productions"], "machine": where["gpu"] or where["cpu"]}
         rows += [{**own, "metric": metric, "value": cost[name]} for name, metric in COSTS.items()]
         batch = {"batch_size": cost["best_batch_size"], "throughput": cost["throughput"]}
         rows.append({**own, "metric": "images_per_s", "value": cost["images_per_s"], **batch})
@@ -296,7 +297,9 @@ def pool(parts: list[Samples], n: int) -> Samples:
     images = np.concatenate([part.images[:each] for part in parts])
     labels = np.concatenate([part.labels[:each] for part in parts])
     order = np.random.default_rng(0).permutation(len(labels))[:n]
-    return Samples(images[order], labels[order], {"parts": [part.meta for part in parts]})
+    conditional = all(part.meta.get("conditional", True) for part in parts)
+    meta = {"conditional": conditional, "parts": [part.meta for part in parts]}
+    return Samples(images[order], labels[order], meta)
 
 
 KINDS: dict[str, Callable[[Unit, Context], list[Row]]] = {

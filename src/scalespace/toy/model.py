@@ -89,7 +89,8 @@ class Toy(nn.Module):
 def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> Toy:
     """A trained model in float64: trained now, or taken from `folder` if it was before.
 
-    All configs see the same points, states and noises of a seed, in the same order.
+    Configs of one batch size see the same points, states and noises of a seed, in the same order,
+    as long as their objectives draw nothing else.
 
     Args:
         config: what to train.

@@ -90,13 +90,14 @@ class Training:
 def chosen(config: Any) -> dict[str, Any]:
     """The fields of a dataclass, and of those within it, that are not at their default.
 
-    Those in a dataclass's `SAMPLING` are left out as well.
+    Those in a dataclass's `SAMPLING` and `WATCHING` are left out as well.
     """
+    idle = (*getattr(config, "SAMPLING", ()), *getattr(config, "WATCHING", ()))
     found = {}
     for part in fields(config):
         value = getattr(config, part.name)
         default = part.default_factory() if callable(part.default_factory) else part.default
-        if value == default or part.name in getattr(config, "SAMPLING", ()):
+        if value == default or part.name in idle:
             continue
         inner = chosen(value) if is_dataclass(value) else value
         if inner != {}:  # a part that differs in what matters in sampling alone
