@@ -381,6 +381,17 @@ def test_data(data_dir: Path, tmp_path: Path, capsys: Capture) -> None:
         ("study --study.metrics=cas,fid", "unknown metric 'fid'"),
         ("study --study.metrics=kid --study.judge=nowhere", "judge folder not found: nowhere"),
         ("evaluate FILE --data mnits", "did you mean 'mnist'"),
+        ("evaluate FILE --judge NONE", "--judge is for fd, kid"),
+        ("evaluate FILE --classifiers 2 --cas.classifiers=3", "give one of them"),
+        ("models vae", "no trained 'vae' ships with the package"),
+        ("models JUDGE", "is a judge"),
+        ("reconstruct MODEL --out OUT.npz", "has no autoencoder"),
+        ("sample MODEL --labels 0 --out OUT.npz --process.smapler=ddim", "--process.sampler"),
+        (
+            "sample MODEL --labels 0 --out OUT.npz --stages.smal.process.eta=1",
+            "did you mean 'small'",
+        ),
+        ("sample MODEL --labels 0 --out OUT.npz --process.states=7", "trained anew"),
         ("data mnits", "did you mean 'mnist'"),
         ("study --study.methods=cascade", "did you mean 'cascaded'"),
         ("study --preset defualt", "did you mean 'default'"),
@@ -472,6 +483,7 @@ def test_unknown_names(
         "sample MODEL --labels 1",
         "sample MODEL --labels , --out OUT.npz",
         "sample MODEL --labels 1,x --out OUT.npz",
+        "sample MODEL --labels 1_0 --out OUT.npz",
         "sample MODEL --labels 0,3 --out OUT.npz",
         "sample MODEL --labels=-1 --out OUT.npz",
         "sample MODEL --labels 99999999999999999999999 --out OUT.npz",
@@ -678,7 +690,10 @@ def test_a_full_disk(
     assert (tmp_path / "model" / "config.json").exists()
 
 
-def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+@pytest.mark.parametrize(("verb", "resumes"), [("study", True), ("train", True), ("sample", False)])
+def test_interrupted(
+    verb: str, resumes: bool, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
     from scalespace import verbs
 
     def interrupt(*_: object) -> None:
@@ -686,6 +701,8 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
 
     monkeypatch.setattr(verbs, "run", interrupt)
     with pytest.raises(SystemExit) as stop:
-        main(["study"])
+        main([verb])
     assert stop.value.code == 130
-    assert capsys.readouterr().err.startswith("scalespace: interrupted")
+    message = capsys.readouterr().err
+    assert message.startswith("scalespace: interrupted")
+    assert ("goes on where it was" in message) == resumes

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +120,7 @@ def test_a_config_with_one_strange_value(
     """Valid JSON with a value, or a key, that does not belong there."""
     restore(copied, model_dir)
     config = json.loads((copied / "config.json").read_text())
+    del config["checksum"]  # as a model from before there was one: each value is on its own
     paths = leaves(config)
     path = data.draw(st.sampled_from(paths)) if data else ("data",)
     value = data.draw(st.sampled_from(["lose it", *STRANGE])) if data else "lose it"
@@ -132,6 +134,78 @@ def test_a_config_with_one_strange_value(
     (copied / "config.json").write_text(json.dumps(config))
     message = use(copied)
     assert message is None or "config.json" in message or "stage" in message
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("process", {"predict": "noise"}), ("process", {"x0": "none"}), ("net", {"norm": "batch"})],
+)
+def test_an_edited_config_is_refused(
+    part: str, value: dict[str, str], copied: Path, model_dir: Path
+) -> None:
+    """It would be another model under the figures of the one that was measured."""
+    restore(copied, model_dir)
+    config = json.loads((copied / "config.json").read_text())
+    recipe = next(iter(config["stages"].values()))["recipe"]
+    assert recipe[part] != {**recipe[part], **value}
+    recipe[part] |= value
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="was edited or damaged since the model was saved"):
+        Model.load(copied)
+
+
+def test_a_flipped_bit_of_a_weight_is_seen(copied: Path, model_dir: Path) -> None:
+    restore(copied, model_dir)
+    content = bytearray((copied / "model.safetensors").read_bytes())
+    content[-3] ^= 1
+    (copied / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="was edited or damaged"):
+        Model.load(copied)
+
+
+def test_a_model_keeps_its_name(copied: Path, model_dir: Path, tmp_path: Path) -> None:
+    """Though a later version would name it otherwise: samples files tell of it by that name."""
+    restore(copied, model_dir)
+    model = Model.load(copied)
+    model._name = "0123456789ab"
+    again = Model.load(model.save(tmp_path / "renamed"))
+    assert again.hash == again.config["hash"] == "0123456789ab"
+    assert again.sample([0]).meta["model"] == "0123456789ab"
+    assert "0123456789ab" in repr(again)
+
+
+# Sampling otherwise
+
+
+def test_resampled(trained: Trained) -> None:
+    model = trained("cascaded")
+    plain = model.sample([0, 1, 2], seed=3)
+    same = model.resampled({"process.x0": model.stages["small"].training.recipe.process.x0})
+    np.testing.assert_array_equal(same.sample([0, 1, 2], seed=3).images, plain.images)
+    other = model.resampled({"process.temperature": 2, "stages.upscaler.process.sampler": "ddim"})
+    recipes = {name: stage.training.recipe.process for name, stage in other.stages.items()}
+    assert [recipes[name].temperature for name in ("small", "upscaler")] == [2, 2]
+    assert recipes["upscaler"].sampler == "ddim" != recipes["small"].sampler
+    found = other.sample([0, 1, 2], seed=3)
+    assert np.abs(found.images - plain.images).max() > 1e-3
+    assert len({model.hash, other.hash, found.meta["model"]}) == 2
+    assert other.figures is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"process.predict": "noise"}, "would have to be trained anew"),
+        ({"net.channels": [4, 4]}, "would have to be trained anew"),
+        ({"process.sampler": "euler"}, "sampler"),
+        ({"process.smapler": "ddim"}, "did you mean 'sampler'"),
+        ({"proces.sampler": "ddim"}, "did you mean 'process'"),
+        ({"stages.smal.process.eta": 1}, "did you mean 'small'"),
+    ],
+)
+def test_resampled_refuses(changes: dict[str, Any], message: str, trained: Trained) -> None:
+    with pytest.raises(InputError, match=message):
+        trained("cascaded").resampled(changes)
 
 
 @pytest.mark.parametrize("value", [[], 3, "text", None])
@@ -221,10 +295,24 @@ def test_training_refuses(splits: DataSplits, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch_size", [0, -3])
 def test_sampling_refuses(batch_size: int, trained: Trained) -> None:
-    with pytest.raises(InputError, match="--batch-size must be at least 1"):
-        trained("small").sample([0], batch_size=batch_size)
+    model = trained("small")
+    with pytest.raises(InputError, match="the batch size must be at least 1"):
+        model.sample([0], batch_size=batch_size)
+    with pytest.raises(InputError, match="the seed must be at least 0"):
+        model.sample([0], seed=-1)
     with pytest.raises(InputError, match="nothing to sample"):
-        trained("small").sample([])
+        model.sample([])
+    for labels in (3, None, [1.5], "12", [[0, 1]]):
+        with pytest.raises(InputError, match="labels must be a list of whole numbers"):
+            model.sample(labels)  # type: ignore[arg-type]
+
+
+def test_images_that_are_not_finite_are_refused(trained: Trained, tmp_path: Path) -> None:
+    model = Model.load(trained("small").save(tmp_path))
+    with torch.no_grad():
+        next(model.models["small"].parameters()).fill_(float("nan"))
+    with pytest.raises(InputError, match="are not finite: its weights are damaged"):
+        model.sample([0])
 
 
 # Through an autoencoder and back

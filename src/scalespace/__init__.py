@@ -1,4 +1,13 @@
-"""scalespace: class-conditional image diffusion across scales, measured."""
+"""scalespace: class-conditional image diffusion across scales, measured.
+
+    import scalespace as sc
+
+    model = sc.Model.from_pretrained("cascaded")
+    sc.save_grid("out.png", model.sample([2, 0, 2, 6], seed=1).images, columns=4)
+
+`Model` samples, saves and shares; `load_data`, `load_config` and `train` make one; `evaluate` and
+`benchmark` measure. What a caller gives wrongly raises `InputError`, a `ValueError` of one line.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +19,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "Config": "scalespace.config",
     "DataSplits": "scalespace.data",
+    "InputError": "scalespace.errors",
     "METHODS": "scalespace.methods",
     "Model": "scalespace.model",
     "Runtime": "scalespace.training.runtime",
@@ -29,6 +39,7 @@ __all__ = [
     "__version__",
     "Config",
     "DataSplits",
+    "InputError",
     "METHODS",
     "Model",
     "Runtime",
@@ -48,6 +59,7 @@ if TYPE_CHECKING:
     from scalespace.config import Config
     from scalespace.data import DataSplits, Samples, read_samples, write_samples
     from scalespace.data import load as load_data
+    from scalespace.errors import InputError
     from scalespace.evaluation.evaluate import evaluate
     from scalespace.figures.grids import save_gif, save_grid
     from scalespace.methods import METHODS

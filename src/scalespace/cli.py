@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         where = f" {error.filename}" if error.filename else ""
         _stop(2, f"cannot read or write{where}: {error.strerror or error}")
     except KeyboardInterrupt:
-        _stop(130, "interrupted; the same command goes on where it was")
+        resumes = arguments[:1] in (["train"], ["study"])
+        more = "; the same command goes on where it was" if resumes else ""
+        _stop(130, f"interrupted{more}")
 
 
 def _dispatch(arguments: list[str]) -> None:

@@ -7,8 +7,10 @@ the last ones). What is saved for others has a card beside them, and the average
 
 from __future__ import annotations
 
+import hashlib
+import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from scalespace.config import BenchConfig, Config
 from scalespace.core.samplers import Step
 from scalespace.data import DataSplits, Samples, check
 from scalespace.data.info import DataInfo
-from scalespace.errors import InputError
+from scalespace.errors import InputError, unknown
 from scalespace.evaluation.latency import Producer, measure
 from scalespace.files import atomic, read_json, write_json, write_text
 from scalespace.hub import remote
@@ -31,7 +33,7 @@ from scalespace.hub.card import About, card
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method, get_method
 from scalespace.nets.unet import parameters
-from scalespace.presets import build, digest
+from scalespace.presets import build, digest, merge, nested
 from scalespace.settings import make_trainings
 from scalespace.stages.base import StageModel
 from scalespace.stages.vae import VAE
@@ -53,6 +55,7 @@ class Model:
         stages: its trained stages, by name.
         device: where to sample.
         figures: what was measured of it.
+        name: its `hash`, where it has one already; otherwise it is computed.
     """
 
     def __init__(
@@ -61,9 +64,11 @@ class Model:
         stages: Mapping[str, TrainedStage],
         device: torch.device | str = "cpu",
         figures: Figures | None = None,
+        name: str | None = None,
     ) -> None:
         self.method = method
         self.figures = figures
+        self._name = name
         self.stages = dict(stages)
         self.device = torch.device(device)
         self.models: dict[str, StageModel] = {
@@ -122,17 +127,19 @@ class Model:
         """Reads a model folder.
 
         Raises:
-            InputError: a file is absent, damaged, or does not fit the other.
+            InputError: a file is absent, damaged, edited, or does not fit the other.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"model folder not found: {folder}")
         path = folder / CONFIG
         config = read_json(path, "model config")
+        if isinstance(config, dict) and "judge" in config:
+            raise InputError(f"{folder} is a judge: evaluate --judge and plot take it")
         try:
             if config["format"] != FORMAT:
                 raise InputError(
-                    f"{path} has format {config['format']}, this version reads format {FORMAT}"
+                    f"it has format {config['format']}, this version reads format {FORMAT}"
                 )
             method, expected = get_method(config["method"]), config["hash"]
             data = _data_info(config["data"])
@@ -148,17 +155,56 @@ class Model:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise InputError(f"{path}: {error}") from error
-            raise InputError(
-                f"{path} is no model config: {type(error).__name__} {error}"
-            ) from error
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{path} is no model config: {reason}") from error
         tensors, about = load_tensors(folder / WEIGHTS, "model weights")
         if about.get("hash") != expected:
             raise InputError(f"{folder}: {WEIGHTS} and {CONFIG} are of different models")
+        if "checksum" in config and config["checksum"] != _checksum(config, tensors):
+            raise InputError(
+                f"{folder}: {CONFIG} or {WEIGHTS} was edited or damaged since the model was saved: "
+                "save it again (`resampled` and `scalespace sample --process...` sample otherwise)"
+            )
         stages = {
             name: TrainedStage.from_tensors(training, under_prefix(name, tensors), records[name])
             for name, training in trainings.items()
         }
-        return cls(method, stages, device, figures)
+        return cls(method, stages, device, figures, expected)
+
+    def resampled(self, changes: Mapping[str, Any]) -> Model:
+        """The same networks, sampled otherwise; what was measured of them is not told of it.
+
+        Args:
+            changes: fields of a recipe that matter in sampling alone, for all stages that have them
+                or for one: `{"process.sampler": "ddim", "stages.upscaler.process.eta": 0}`.
+
+        Raises:
+            InputError: an unknown field or stage, a bad value, or a field that decides a training.
+        """
+        common = nested(changes)
+        own = common.pop("stages", {})
+        if unheard := sorted(set(own) - set(self.stages)):
+            raise unknown("stage", unheard[0], self.stages)
+        parts = {part.name for stage in self.method.stages for part in fields(stage.recipe)}
+        if unheard := sorted(set(common) - parts):
+            raise unknown("part of a recipe", unheard[0], parts)
+        stages = {}
+        for name, stage in self.stages.items():
+            before = asdict(stage.training.recipe)
+            after = merge(before, {k: v for k, v in common.items() if k in before})
+            recipe = build(
+                type(stage.training.recipe), merge(after, own.get(name, {})), f"stages.{name}: "
+            )
+            training = replace(stage.training, recipe=recipe)
+            if training.identity != stage.training.identity:
+                raise InputError(
+                    f"stage '{name}' would have to be trained anew for that: a trained model can "
+                    "change process.x0, sampler, eta and temperature, condition.level and truncate"
+                )
+            stages[name] = replace(stage, training=training)
+        model = Model(self.method, stages, self.device)
+        self.method.check(model.models)
+        return model
 
     def save(self, folder: Path | str, averaged_only: bool = False) -> Path:
         """Writes the model folder; an existing model there is replaced.
@@ -174,7 +220,7 @@ class Model:
             tensors |= with_prefix(name, own)
         # the config is on the disk, if not yet in its place, before the old weights give way
         with atomic(folder / CONFIG) as aside:
-            write_json(aside, self.config)
+            write_json(aside, {**self.config, "checksum": _checksum(self.config, tensors)})
             save_tensors(folder / WEIGHTS, tensors, {"hash": self.hash})
         return folder
 
@@ -258,6 +304,12 @@ class Model:
         about = About(self.method.title, doc, self.config, sizes, self.figures)
         return card(about, source)
 
+    def __repr__(self) -> str:
+        return (
+            f"<scalespace model {self.hash}: {self.method.name}, trained on {self.data.name}, "
+            f"{self.calls} network calls a sample, {self.parameters:,} parameters>"
+        )
+
     @property
     def data(self) -> DataInfo:
         """The facts of the data that it was trained on."""
@@ -281,6 +333,8 @@ class Model:
     @cached_property
     def hash(self) -> str:
         """Names the model: method, the identities of its trainings, and how it samples."""
+        if self._name is not None:
+            return self._name
         trainings = [stage.training for stage in self.stages.values()]
         return digest([self.method.name, [[t.identity, t.sampling] for t in trainings]])
 
@@ -349,19 +403,28 @@ class Model:
 
         Args:
             labels: classes, int [n].
-            seed: with an index, fixes an image.
+            seed: with an index, fixes an image; at least 0.
             batch_size: images made at a time.
             first: index of the first image; the others follow.
             progress: show a progress bar.
 
         Raises:
-            InputError: no labels, or one that the model does not know.
+            InputError: no labels, or one that the model does not know; a seed or batch size that
+                cannot be; or images that are not finite.
         """
-        labels = [int(label) for label in labels]
+        try:
+            labels = [operator.index(label) for label in labels]
+            seed, batch_size = operator.index(seed), operator.index(batch_size)
+        except TypeError as error:
+            raise InputError(
+                f"labels must be a list of whole numbers, seed and batch size one each: {error}"
+            ) from error
         if not labels:
             raise InputError("nothing to sample: no labels given")
         if batch_size < 1:
-            raise InputError(f"--batch-size must be at least 1, got {batch_size}")
+            raise InputError(f"the batch size must be at least 1, got {batch_size}")
+        if seed < 0:
+            raise InputError(f"the seed must be at least 0, got {seed}")
         self.check_labels(labels)
         images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
         outside = np.zeros(2, dtype=np.int64)  # pixels, and images that have any
@@ -376,6 +439,11 @@ class Model:
                 beyond = self.data.outside(x).flatten(1)
                 outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
                 bar.update(len(part))
+        if not np.isfinite(images).all():
+            raise InputError(
+                f"the images of model {self.hash} are not finite: its weights are damaged, or its "
+                "training diverged"
+            )
         meta = {
             "method": self.method.name,
             "model": self.hash,
@@ -389,6 +457,13 @@ class Model:
         }
         return Samples(images, np.asarray(labels, dtype=np.int64), meta)
 
+    def check_autoencoder(self) -> VAE:
+        """The method's autoencoder; `InputError` if it has none."""
+        for model in self.models.values():
+            if isinstance(model, VAE):
+                return model
+        raise InputError(f"method '{self.method.name}' has no autoencoder to reconstruct with")
+
     def reconstruct(self, samples: Samples) -> Samples:
         """Images through the method's autoencoder and back: what its latents can hold of them.
 
@@ -398,15 +473,13 @@ class Model:
         Raises:
             InputError: the method has no autoencoder, or the images are of another size.
         """
-        found = [model for model in self.models.values() if isinstance(model, VAE)]
-        if not found:
-            raise InputError(f"method '{self.method.name}' has no autoencoder to reconstruct with")
+        autoencoder = self.check_autoencoder()
         shape = (self.data.height, self.data.width)
         samples = check(samples.images, samples.labels, samples.meta, shape=shape)
         unit = torch.from_numpy(samples.images)[:, None].to(self.device)
-        images = found[0].reconstruct(unit)[:, 0].cpu().numpy()
+        images = autoencoder.reconstruct(unit)[:, 0].cpu().numpy()
         meta: dict[str, Any] = {
-            "method": f"{found[0].stage.name}-reconstruction",
+            "method": f"{autoencoder.stage.name}-reconstruction",
             "model": self.hash,
         }
         meta |= {"data": self.data.name, "of": samples.meta}
@@ -485,6 +558,16 @@ def train(
         training.build()  # what does not fit is refused before anything is trained
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
     return Model(chosen, stages, runtime.torch_device)
+
+
+def _checksum(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Of all that a model folder holds."""
+    content = hashlib.sha256()
+    for name in sorted(tensors):
+        content.update(name.encode())
+        content.update(tensors[name].cpu().contiguous().numpy().tobytes())
+    told = {key: value for key, value in config.items() if key != "checksum"}
+    return digest([told, content.hexdigest()])
 
 
 def _data_info(value: Any) -> DataInfo:

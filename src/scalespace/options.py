@@ -64,16 +64,16 @@ def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def numbers(text: str, option: str) -> list[int]:
     """'3,1,4' as [3, 1, 4]; `InputError` for anything else."""
-    try:
-        return [int(word) for word in text.replace(" ", "").split(",")]
-    except ValueError as error:
-        raise InputError(f"{option} takes whole numbers, as in 3,1,4: got '{text}'") from error
+    words = [word.strip() for word in text.split(",")]
+    if not all(re.fullmatch(r"[+-]?[0-9]+", word) for word in words):
+        raise InputError(f"{option} takes whole numbers, as in 3,1,4: got '{text}'")
+    return [int(word) for word in words]
 
 
 def reals(text: str, option: str) -> list[float]:
     """'-1,0.5' as [-1.0, 0.5]; `InputError` for anything else."""
     try:
-        return [float(word) for word in text.replace(" ", "").split(",")]
+        return [float(word) for word in text.split(",")]
     except ValueError as error:
         raise InputError(f"{option} takes numbers, as in -1,0.5: got '{text}'") from error
 

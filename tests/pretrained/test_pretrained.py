@@ -223,7 +223,7 @@ def test_a_folder_that_hides_a_shipped_model(
         ("bench smal", "did you mean 'small'"),
         ("models user/repo", "model folder not found: user/repo"),
         ("plot traversals small --out x.png", "holds nothing to show as 'traversals'"),
-        ("reconstruct cascaded --samples x.npz --out y.npz", "samples file not found"),
+        ("reconstruct cascaded --samples x.npz --out y.npz", "has no autoencoder"),
     ],
 )
 def test_commands_refuse(

@@ -164,6 +164,6 @@ def test_damaged_networks_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"diverged .*smaller --lr"):
+    with pytest.raises(InputError, match=r"diverged .*smaller lr"):
         fit(TINY.changed({"lr": 1e30}), 0, tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []

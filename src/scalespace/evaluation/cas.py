@@ -51,14 +51,14 @@ class CASResult:
 
     @property
     def sd(self) -> float:
-        """Sample standard deviation over the classifiers (0 for a single one)."""
-        return float(self.accuracy.std(ddof=1)) if len(self.accuracy) > 1 else 0.0
+        """Sample standard deviation over the classifiers; NaN for a single one."""
+        return float(_sd(self.accuracy[:, None])[0])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; None for a class without test images."""
+        """Plain values for JSON; None for what is not known, as in a class without test images."""
         return {
             "cas": self.mean,
-            "sd": self.sd,
+            "sd": plain(np.array([self.sd]))[0],
             "accuracy": self.accuracy.tolist(),
             "per_class": plain(self.per_class.mean(axis=0)),
             "per_class_sd": plain(_sd(self.per_class)),
@@ -158,4 +158,4 @@ def plain(values: NDArray[np.float64]) -> list[float | None]:
 
 
 def _sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+    return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from scalespace.errors import InputError
 from scalespace.files import atomic
 
 GAP = 2
@@ -19,7 +20,20 @@ def tile(images: NDArray[np.floating], columns: int, zoom: int = 2) -> Image.Ima
     """Images in [0, 1] row by row, `columns` in each, enlarged by whole pixels.
 
     They are grey [n, h, w] or coloured [n, h, w, 3].
+
+    Raises:
+        InputError: no images, of another shape, not finite, or less than one column.
     """
+    images = np.asarray(images)
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or not images.size:
+        raise InputError(
+            f"a picture takes images [n, h, w] or [n, h, w, 3], n at least 1: got "
+            f"{list(images.shape)}"
+        )
+    if columns < 1:
+        raise InputError(f"a picture takes at least 1 column, got {columns}")
+    if not np.isfinite(images).all():
+        raise InputError("a picture takes finite images, and some of these pixels are not")
     n, height, width = images.shape[:3]
     rows = -(-n // columns)
     pixels = np.clip(np.rint(images * 255), 0, 255).astype(np.uint8)

@@ -150,6 +150,9 @@ def _train(model: Toy, seed: int, progress: bool) -> float:
             bar.update(config.batches)
             mean = float(total) / config.batches
             if not math.isfinite(mean):
-                raise InputError(f"the training diverged (loss {mean}): try a smaller --lr")
+                raise InputError(
+                    f"the training diverged (loss {mean}): try points nearer to one another, or a "
+                    "smaller lr"
+                )
             bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
     return mean

@@ -49,7 +49,12 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         raise InputError("say which real data to score against: --data NAME")
     fields = dict(given.get("cas", {}))
     if options.classifiers is not None:
+        if fields.get("classifiers", options.classifiers) != options.classifiers:
+            raise InputError("--classifiers is short for --cas.classifiers: give one of them")
         fields["classifiers"] = options.classifiers
+    if options.judge and not any(METRICS[metric].judged for metric in metrics):
+        judged = ", ".join(name for name, metric in METRICS.items() if metric.judged)
+        raise InputError(f"--judge is for {judged}, and --metrics asks for none of them")
     runtime = make_runtime(options)
     real = Real(
         load(data, options.data_dir),
@@ -98,6 +103,6 @@ def _figures(figures: dict[str, str], result: dict[str, Any]) -> Iterator[str]:
         text = f"{title} {result[name]:.4f}"
         if "low" in result:
             text += f" [{result['low']:.4f} to {result['high']:.4f}]"
-        elif "sd" in result:
+        elif result.get("sd") is not None:
             text += f" ± {result['sd']:.4f}"
         yield text

@@ -34,6 +34,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     check_suffix("--out", options.out, ".npz")
     check_suffix("--grid", options.grid, ".png", ".jpg", ".webp")
     model = find_model(options.model, make_runtime(options).torch_device)
+    model.check_autoencoder()
     if options.samples:
         originals = read_samples(options.samples)
     else:

@@ -11,6 +11,9 @@ from scalespace.data import write_samples
 from scalespace.errors import InputError
 from scalespace.verbs.common import MODEL, check_suffix, find_model, make_runtime, runtime_options
 
+GRID, GIF = 400, 100
+"""The most images that a picture, and an animation, has."""
+
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL)
@@ -19,11 +22,15 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="with an image's index, fixes it")
     parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
     parser.add_argument("--out", help="the samples file to write (.npz)")
-    parser.add_argument("--grid", help="a picture of the images to write (at most 400 of them)")
+    parser.add_argument("--grid", help=f"a picture of the images to write (at most {GRID} of them)")
     parser.add_argument(
-        "--gif", help="an animation of the reverse process to write (at most 100 images)"
+        "--gif", help=f"an animation of the reverse process to write (at most {GIF} images)"
     )
     runtime_options(parser, training=False)
+    opt.add_config(parser, only=["process", "condition"])
+    parser.add_argument(
+        "--stages", type=dict[str, Any], help="the same for one stage: --stages.small.process.eta=1"
+    )
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
@@ -43,6 +50,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         )
     runtime = make_runtime(options)
     model = find_model(options.model, runtime.torch_device)
+    if changes := opt.config_fields(given):
+        model = model.resampled(changes)
     classes = len(model.data.classes)
     if options.labels is not None:
         labels = opt.numbers(options.labels, "--labels")
@@ -55,9 +64,12 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         write_samples(options.out, samples)
     columns = classes if options.labels is None else min(len(labels), 10)
     if options.grid:
-        save_grid(options.grid, samples.images[:400], columns)
+        save_grid(options.grid, samples.images[:GRID], columns)
     if options.gif:
-        steps = model.trajectory(labels[:100], options.seed)
+        steps = model.trajectory(labels[:GIF], options.seed)
         frames = [model.data.to_unit(step.x)[:, 0].cpu().numpy() for step in steps]
         save_gif(options.gif, frames, columns)
     print(f"{len(labels)} images: {', '.join(written)}")
+    for path, most in ((options.grid, GRID), (options.gif, GIF)):
+        if path and len(labels) > most:
+            print(f"{path} has the first {most} of them")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scalespace.errors import InputError
+from scalespace.figures.grids import save_gif, save_grid, tile
+
+
+def test_a_picture_row_by_row() -> None:
+    images = np.linspace(0, 1, 5)[:, None, None] * np.ones((5, 3, 4))
+    pixels = np.asarray(tile(images, columns=2, zoom=1))
+    assert pixels.shape == (3 * 5 + 2, 2 * 6 + 2)
+    assert [pixels[2 + 5 * (k // 2), 2 + 6 * (k % 2)] for k in range(5)] == [0, 64, 128, 191, 255]
+
+
+@pytest.mark.parametrize(
+    ("images", "columns", "message"),
+    [
+        (np.zeros((2, 3, 4)), 0, "at least 1 column"),
+        (np.zeros((0, 3, 4)), 1, "n at least 1"),
+        (np.zeros((3, 4)), 1, r"images \[n, h, w\]"),
+        (np.zeros((2, 1, 3, 4)), 1, r"images \[n, h, w\]"),
+        (np.full((2, 3, 4), np.nan), 1, "finite"),
+        (np.full((2, 3, 4), np.inf), 1, "finite"),
+    ],
+)
+def test_what_is_no_picture(images: np.ndarray, columns: int, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        save_grid(tmp_path / "a.png", images, columns)
+    with pytest.raises(InputError, match=message):
+        save_gif(tmp_path / "a.gif", [images], columns)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_animation_has_all_its_frames(tmp_path: Path) -> None:
+    frames = [np.full((4, side, side), 0.1 * k) for k, side in enumerate((7, 7, 14))]
+    save_gif(tmp_path / "a.gif", frames, columns=2)
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == 3  # type: ignore[attr-defined]
