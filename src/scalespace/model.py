@@ -169,7 +169,10 @@ class Model:
             name: TrainedStage.from_tensors(training, under_prefix(name, tensors), records[name])
             for name, training in trainings.items()
         }
-        return cls(method, stages, device, figures, expected)
+        try:
+            return cls(method, stages, device, figures, expected)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
 
     def resampled(self, changes: Mapping[str, Any]) -> Model:
         """The same networks, sampled otherwise; what was measured of them is not told of it.

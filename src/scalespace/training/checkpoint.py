@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        detail = lines[1] if len(lines) > 1 else lines[0]
+        detail = textwrap.shorten(lines[1] if len(lines) > 1 else lines[0], 200, placeholder=" ...")
         raise InputError(f"{where} does not fit its config: {detail}") from error
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):

@@ -63,7 +63,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         runtime.torch_device,
         runtime.progress and not options.json,
     )
-    found = {"samples": evaluate(samples, real, metrics, floor=True)}
+    try:
+        found = {"samples": evaluate(samples, real, metrics, floor=True)}
+    except InputError as error:
+        raise InputError(f"{options.samples}: {error}") from error
     for name in TITLES if options.controls else ():
         fitting = [metric for metric in metrics if name in METRICS[metric].controls]
         if fitting and name != FLOOR:  # which stands beside the samples' own figures already
