@@ -51,7 +51,8 @@ def fetch(name: str, data_dir: Path | str | None = None) -> Path:
     try:
         _complete(source, folder)
     except InputError as error:
-        raise InputError(f"{name} is not in {root}: {error}") from error
+        files = f"{', '.join(source.files.values())} there and in {source.folder}/raw"
+        raise InputError(f"{name} is not in {root} (looked for {files}): {error}") from error
     finally:
         # A mistyped root must not stay behind as empty folders.
         for path in new:

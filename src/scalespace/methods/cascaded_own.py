@@ -14,7 +14,10 @@ OWN = OwnStage(
 
 @register
 class CascadedOwn(Cascaded):
-    """Does the upscaler fail because it never saw such images? See `scalespace.stages.own`."""
+    """A control: the cascade with an upscaler trained on the small stage's own images.
+
+    It tells whether the upscaler suffers from images that it never saw (`scalespace.stages.own`).
+    """
 
     name = "cascaded-own"
     title = "Cascaded, own images"

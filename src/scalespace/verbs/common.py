@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from scalespace import pretrained
+from scalespace import presets, pretrained
 from scalespace.errors import InputError
 from scalespace.model import Model
 from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
@@ -33,6 +33,11 @@ def data_dir_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", help="root folder of the data (else $SCALESPACE_DATA, else the user's cache)"
     )
+
+
+def preset_option(parser: ArgumentParser) -> None:
+    known = ", ".join(presets.names())
+    parser.add_argument("--preset", default="default", help=f"{known}, or a YAML file")
 
 
 def make_runtime(options: Namespace) -> Runtime:

@@ -8,11 +8,12 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.data import load
+from scalespace.data.catalog import DATASETS
 from scalespace.verbs.common import check_suffix, data_dir_option
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("name", help="of the data set; a wrong one lists them")
+    parser.add_argument("name", help=f"of the data set: {', '.join(DATASETS)}")
     parser.add_argument("--grid", help="write a picture of some images of each class")
     parser.add_argument("--json", action="store_true", help="print JSON")
     data_dir_option(parser)

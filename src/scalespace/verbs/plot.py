@@ -12,7 +12,9 @@ from scalespace.verbs.common import data_dir_option
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("figure", help="its name; a wrong one lists them")
+    from scalespace.study.figures import FIGURES
+
+    parser.add_argument("figure", help=f"one of {', '.join(FIGURES)}")
     parser.add_argument(
         "folder", help="a study's; for a judge's figures also a judge's, for a vae's a model's"
     )

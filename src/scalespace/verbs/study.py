@@ -12,11 +12,17 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.settings import load_config
-from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
+from scalespace.verbs.common import (
+    data_dir_option,
+    make_runtime,
+    note,
+    preset_option,
+    runtime_options,
+)
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--preset", default="default", help="quick, default, paper or a YAML file")
+    preset_option(parser)
     parser.add_argument("--out", help="the study's folder (default: runs/PRESET-DATA)")
     parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
     data_dir_option(parser)

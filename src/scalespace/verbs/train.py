@@ -16,14 +16,20 @@ from scalespace.methods import METHODS, get_method
 from scalespace.model import train
 from scalespace.settings import load_config, make_training
 from scalespace.stages.judge import JUDGE
-from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
+from scalespace.verbs.common import (
+    data_dir_option,
+    make_runtime,
+    note,
+    preset_option,
+    runtime_options,
+)
 
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "method", help="what to train: scalespace models lists the methods; or judge"
     )
-    parser.add_argument("--preset", default="default", help="quick, default, paper or a YAML file")
+    preset_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
     parser.add_argument("--out", required=True, help="the model folder to write")
     parser.add_argument(
