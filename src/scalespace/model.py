@@ -412,8 +412,8 @@ class Model:
             progress: show a progress bar.
 
         Raises:
-            InputError: no labels, or one that the model does not know; a seed or batch size that
-                cannot be; or images that are not finite.
+            InputError: no labels, or one that the model does not know; or a seed or batch size
+                that cannot be.
         """
         try:
             labels = [operator.index(label) for label in labels]
@@ -442,11 +442,6 @@ class Model:
                 beyond = self.data.outside(x).flatten(1)
                 outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
                 bar.update(len(part))
-        if not np.isfinite(images).all():
-            raise InputError(
-                f"the images of model {self.hash} are not finite: its weights are damaged, or its "
-                "training diverged"
-            )
         meta = {
             "method": self.method.name,
             "model": self.hash,
@@ -557,8 +552,8 @@ def train(
     """
     chosen, runtime = get_method(method), runtime or Runtime()
     wanted = make_trainings(config, chosen, seed, splits.info)
-    for training in wanted:
-        training.build()  # what does not fit is refused before anything is trained
+    # what does not fit is refused before anything is trained
+    chosen.check({training.stage.name: training.build() for training in wanted})
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
     return Model(chosen, stages, runtime.torch_device)
 

@@ -100,5 +100,4 @@ def make_trainings(
         raise InputError(
             f"the stages of method '{method.name}' must have their images in the same units"
         )
-    method.check({training.stage.name: training.build() for training in made})
     return made

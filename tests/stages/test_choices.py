@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from scalespace.errors import InputError
 from scalespace.methods import get_method
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
-from scalespace.settings import load_config, make_trainings
+from scalespace.model import train
+from scalespace.settings import load_config
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
+from scalespace.study.plan import make_plan
 
 LABELS = torch.tensor([0, 1, 2, 1])
 
@@ -165,16 +168,22 @@ def test_a_truncated_cascade_must_know_such_noise(splits: DataSplits) -> None:
 
 @pytest.mark.parametrize("level", [4, 6])
 def test_a_truncation_that_cannot_be_is_refused_before_training(
-    splits: DataSplits, level: int
+    splits: DataSplits, level: int, tmp_path: Path
 ) -> None:
     """With the default's schedules state 4 of the small process is known, and state 6 is not."""
     condition = {"augment": "gaussian", "level": level, "truncate": True}
-    config = load_config("default", {"stages.upscaler.condition": condition})
+    changes = {"stages.upscaler.condition": condition, "study.methods": ["cascaded"]}
+    changes |= {"net.channels": [4, 8], "stages.upscaler.net.channels": [4, 8]}
+    config = load_config("default", {**changes, "study.metrics": ["cas"]})
     if level == 4:
-        make_trainings(config, get_method("cascaded"), 0, splits.info)
+        make_plan(config, splits.info)
         return
-    with pytest.raises(InputError, match=r"state 6 .* is noisier than all that stage 'upscaler'"):
-        make_trainings(config, get_method("cascaded"), 0, splits.info)
+    message = r"state 6 .* is noisier than all that stage 'upscaler'"
+    with pytest.raises(InputError, match=message):
+        make_plan(config, splits.info)
+    with pytest.raises(InputError, match=message):
+        train("cascaded", splits, config, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_degrees_do_not_depend_on_the_upscalers_own_states(splits: DataSplits) -> None:

@@ -208,6 +208,7 @@ class _Draft:
             for training in trainings if variant else ():
                 self.add_leak(training, variant)
         models = {t.stage.name: t.build() for t in arm.trainings[self.first]}
+        arm.method.check(models)
         for metric in self.study.metrics:
             if metric == "cas" and not arm.method.conditional(models):
                 continue  # their labels say nothing of the images

@@ -42,7 +42,9 @@ class Mixture:
         points = [float(point) for point in self.points]
         weights = [1.0] * len(points) if self.weights is None else [float(w) for w in self.weights]
         if len(points) < 2 or len(set(points)) < len(points) or not all(map(math.isfinite, points)):
-            raise InputError(f"need at least two different finite points, got {_listed(points)}")
+            raise InputError(
+                f"need at least two different points, got {_listed(points)} (finite ones count)"
+            )
         if len(weights) != len(points):
             raise InputError(f"{len(points)} points need as many weights, got {len(weights)}")
         if not all(0 < w < math.inf for w in weights):
