@@ -223,7 +223,8 @@ class Model:
             tensors |= with_prefix(name, own)
         # the config is on the disk, if not yet in its place, before the old weights give way
         with atomic(folder / CONFIG) as aside:
-            write_json(aside, {**self.config, "checksum": _checksum(self.config, tensors)})
+            config = self.config
+            write_json(aside, {**config, "checksum": _checksum(config, tensors)})
             save_tensors(folder / WEIGHTS, tensors, {"hash": self.hash})
         return folder
 

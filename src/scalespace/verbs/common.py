@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import presets, pretrained
 from scalespace.errors import InputError
+from scalespace.methods import METHODS
 from scalespace.model import Model
 from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
 
@@ -47,6 +48,11 @@ def make_runtime(options: Namespace) -> Runtime:
 
 def find_model(name: str, device: torch.device | str = "cpu") -> Model:
     """The model that a command names; says so where a folder hides a shipped one."""
+    if name in METHODS and not pretrained.is_shipped(name) and not Path(name).is_dir():
+        raise InputError(
+            f"no trained '{name}' ships with the package: train it "
+            f"(scalespace train {name} --out FOLDER) and name the folder"
+        )
     folder = pretrained.find(name)
     model = Model.load(folder, device)
     if pretrained.is_shipped(name) and folder == Path(name):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import pretrained
-from scalespace.errors import InputError
 from scalespace.methods import METHODS
 from scalespace.model import CARD
 from scalespace.verbs.common import MODEL, find_model
@@ -40,12 +38,6 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             stages = ", ".join(one["stages"])
             print(f"{one['method']:<11} {shipped:<7}  stages: {stages:<16} {one['about']}")
         return
-    name = options.model
-    if name in METHODS and not pretrained.is_shipped(name) and not Path(name).is_dir():
-        raise InputError(
-            f"no trained '{name}' ships with the package: train it "
-            f"(scalespace train {name} --out FOLDER) and name the folder"
-        )
     model = find_model(options.model)
     config = {**model.config, "parameters": model.parameters}
     if options.json:
