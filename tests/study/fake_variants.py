@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fake import make_study
+import numpy as np
+from fake import counted, make_study
 
 from scalespace.config import StudyConfig
 from scalespace.study.arms import make_variants
@@ -55,7 +56,8 @@ def make_variant_study(
                 continue  # pooled images are scored of the first variant alone
             own = dict(row, variant=name)
             if row["metric"] == "cas" and seed is not None:
-                own["value"] = cas[name][seed] + 0.002 * (row["classifier"] - 1)
+                value = cas[name][seed] + 0.002 * (row["classifier"] - 1)
+                own |= counted(value, len(row["per_class"]), np.random.default_rng(0))
             elif row["metric"] == "fd" and seed is not None and fd is not None:
                 own["value"] = fd[name][seed]
             out.append(own)

@@ -358,6 +358,11 @@ def break_score(folder: Path) -> None:
     (folder / "results.jsonl").write_text(json.dumps({**row, "confusion": [[1, 2], [3, 4]]}))
 
 
+def edit_score(folder: Path) -> None:
+    row = json.loads((folder / "results.jsonl").read_text().splitlines()[0])
+    (folder / "results.jsonl").write_text(json.dumps({**row, "value": 0.5}))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -368,7 +373,8 @@ def break_score(folder: Path) -> None:
         (break_format, "it has format 2, this version reads 1"),
         (break_stage, "states"),
         (break_results, "results.jsonl, line 2 is damaged"),
-        (break_score, "line 1 is damaged: confusion must be 10 x 10 numbers"),
+        (break_score, "line 1 is damaged: confusion must be 10 x 10 counts"),
+        (edit_score, "line 1 is damaged: its score, 0.5, is not what its counts give"),
     ],
 )
 def test_damaged_study_is_one_clear_line(

@@ -52,7 +52,12 @@ class CASResult:
     @property
     def sd(self) -> float:
         """Sample standard deviation over the classifiers; NaN for a single one."""
-        return float(_sd(self.accuracy[:, None])[0])
+        return float(sample_sd(self.accuracy))
+
+    @property
+    def together(self) -> NDArray[np.int64]:
+        """The counts of all classifiers together: int [classes, classes]."""
+        return self.confusion.sum(axis=0)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; None for what is not known, as in a class without test images."""
@@ -61,8 +66,8 @@ class CASResult:
             "sd": plain(np.array([self.sd]))[0],
             "accuracy": self.accuracy.tolist(),
             "per_class": plain(self.per_class.mean(axis=0)),
-            "per_class_sd": plain(_sd(self.per_class)),
-            "confusion": self.confusion.sum(axis=0).tolist(),
+            "per_class_sd": plain(sample_sd(self.per_class)),
+            "confusion": self.together.tolist(),
             "classifiers": [
                 {"per_class": plain(own), "confusion": counts.tolist()}
                 for own, counts in zip(self.per_class, self.confusion, strict=True)
@@ -157,5 +162,15 @@ def plain(values: NDArray[np.float64]) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
 
 
-def _sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+def sample_sd(values: NDArray[np.float64]) -> Any:
+    """Sample standard deviation along the first axis; NaN for fewer than two values.
+
+    Args:
+        values: [n, ...].
+
+    Returns:
+        float64 [...]: for a row of values, a number.
+    """
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)[()]
+    return values.std(axis=0, ddof=1)

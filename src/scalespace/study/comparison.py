@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scalespace.evaluation.cas import sample_sd
 from scalespace.study.arms import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
 from scalespace.study.cells import (
     NONE,
@@ -20,7 +21,7 @@ from scalespace.study.cells import (
 )
 from scalespace.study.leaks import leak_findings
 from scalespace.study.pairs import Paired, both_ends, by_seed, paired, two_sided
-from scalespace.study.results import MethodInfo, Results, sample_sd
+from scalespace.study.results import MethodInfo, Results
 
 
 def compares(results: Results) -> bool:

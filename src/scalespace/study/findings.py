@@ -7,11 +7,12 @@ import math
 
 import numpy as np
 
+from scalespace.evaluation.cas import CASResult, sample_sd
 from scalespace.evaluation.controls import CONTROLS
 from scalespace.evaluation.evaluate import METRICS
 from scalespace.stages.judge import JUDGE
 from scalespace.study.cells import digits, join, times
-from scalespace.study.results import REAL, Results, Row, Score, sample_sd
+from scalespace.study.results import REAL, Results, Row
 
 PAPER_CAS = {
     "real": (0.9764, 0.0043),
@@ -240,11 +241,11 @@ def missing(results: Results) -> list[str]:
     return out
 
 
-def confusions(score: Score, names: tuple[str, ...], most: int = 3) -> list[str]:
+def confusions(score: CASResult, names: tuple[str, ...], most: int = 3) -> list[str]:
     """The largest confusions in words: '4 read as 9: 35 of 982 (3.6 %)', over all classifiers."""
-    wrong = score.confusion.copy()
+    wrong = score.together
     np.fill_diagonal(wrong, 0)
-    totals = score.confusion.sum(axis=1)
+    totals = score.together.sum(axis=1)
     out = []
     for flat in np.argsort(-wrong, axis=None, kind="stable")[:most]:
         true, read = divmod(int(flat), len(names))
@@ -285,7 +286,7 @@ def _looked_into(results: Results, stage: str) -> bool:
     return bool(results.find("artefact", kind="inspection", stage=stage))
 
 
-def _zero(score: Score) -> float:
+def _zero(score: CASResult) -> float:
     return 0.0 if math.isnan(score.sd) else score.sd
 
 

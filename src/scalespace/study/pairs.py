@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scalespace.evaluation.cas import sample_sd
 from scalespace.study.arms import ALL_RIGHT, ALL_WRONG, only_right, only_wrong
-from scalespace.study.results import Results, sample_sd
+from scalespace.study.results import Results
 
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % quantiles of Student's t with 1 to 9 degrees of freedom; for more, that of 9 is safe."""

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from scalespace.evaluation.cas import sample_sd
 from scalespace.evaluation.controls import FLOOR
 from scalespace.study import cells
 from scalespace.study.cells import NONE, Table, TableRow, digits, join, times
 from scalespace.study.findings import EMBEDDED_DATA, has_cas, ratio_to_floor, shows_paper
-from scalespace.study.results import REAL, Results, Row, sample_sd
+from scalespace.study.results import REAL, Results, Row
 from scalespace.study.views import JudgeView, judge_of_study
 
 TITLE = "Quality beside the real floor"

@@ -20,6 +20,7 @@ from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
 from scalespace.data import read_samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.evaluation.cas import CASResult
 from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
 from scalespace.files import read_bytes, read_json, read_text
 from scalespace.presets import build
@@ -119,33 +120,6 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Score:
-    """CAS of one set of images.
-
-    Args:
-        accuracy: of each classifier, [m].
-        per_class: the same within each true class, [m, classes]; NaN for a class without images.
-        confusion: counts, true class by predicted class, summed over the classifiers.
-        n: images that each classifier was trained on.
-    """
-
-    accuracy: NDArray[np.float64]
-    per_class: NDArray[np.float64]
-    confusion: NDArray[np.int64]
-    n: int
-
-    @property
-    def mean(self) -> float:
-        """The score: mean accuracy over the classifiers."""
-        return float(self.accuracy.mean())
-
-    @property
-    def sd(self) -> float:
-        """Sample standard deviation over the classifiers; NaN for a single one."""
-        return sample_sd(self.accuracy)
-
-
-@dataclass(frozen=True)
 class Trajectory:
     """One reverse process: `x[k]` float32 [images, h_k, w_k], standardised, in state `t[k]`."""
 
@@ -238,12 +212,12 @@ class Results:
         return {} if path is None else _read_arrays(path)
 
     @cached_property
-    def scores(self) -> dict[str, Score]:
+    def scores(self) -> dict[str, CASResult]:
         """CAS over all seeds together, of all that was scored, in the order of `titles`."""
         found = {name: self.score(name) for name in self.titles}
         return {name: score for name, score in found.items() if score is not None}
 
-    def score(self, method: str, seed: int | None = None) -> Score | None:
+    def score(self, method: str, seed: int | None = None) -> CASResult | None:
         """CAS of a control or method, pooled over seeds or of one seed alone, if it is there."""
         rows = {
             row["classifier"]: row
@@ -253,14 +227,10 @@ class Results:
         if not rows:
             return None
         chosen = [rows[k] for k in sorted(rows)]
-        return Score(
-            np.array([row["value"] for row in chosen], dtype=np.float64),
-            np.array([row["per_class"] for row in chosen], dtype=np.float64),
-            np.array([row["confusion"] for row in chosen], dtype=np.int64).sum(axis=0),
-            int(chosen[0]["n"]),
-        )
+        counts = np.array([row["confusion"] for row in chosen], dtype=np.int64)
+        return CASResult(counts, int(chosen[0]["n"]))
 
-    def seed_scores(self, method: str) -> list[Score]:
+    def seed_scores(self, method: str) -> list[CASResult]:
         """CAS of each training seed alone; a study of one seed has only the pooled score."""
         found = [self.score(method, seed) for seed in self.study.seeds]
         return [score for score in found if score is not None]
@@ -346,11 +316,6 @@ def reconstruction(stage: str) -> str:
     return f"{stage}-reconstruction"
 
 
-def sample_sd(values: NDArray[np.float64]) -> float:
-    """Sample standard deviation; NaN for fewer than two values."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-
 def _read_study(path: Path) -> Study:
     value = read_json(path, "study")
     try:
@@ -404,8 +369,11 @@ def _checked(row: Any, classes: int) -> Row:
             float(row[name])
         if np.array(row["per_class"], dtype=np.float64).shape != (classes,):
             raise ValueError(f"per_class must be {classes} numbers")
-        if np.array(row["confusion"], dtype=np.int64).shape != (classes, classes):
-            raise ValueError(f"confusion must be {classes} x {classes} numbers")
+        counts = np.array(row["confusion"], dtype=np.int64)
+        if counts.shape != (classes, classes) or counts.min() < 0 or not counts.any():
+            raise ValueError(f"confusion must be {classes} x {classes} counts")
+        if abs(np.trace(counts) / counts.sum() - row["value"]) > 1e-6:
+            raise ValueError(f"its score, {row['value']}, is not what its counts give")
     if row["metric"] == "state_loss":
         if not all(isinstance(row[name], str) for name in ("stage", "batches", "statistics")):
             raise ValueError("a loss by state must say of what")

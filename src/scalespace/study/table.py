@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from scalespace.evaluation.cas import sample_sd
 from scalespace.evaluation.controls import CONTROLS
 from scalespace.study import cells, comparison
 from scalespace.study.cells import (
@@ -30,7 +31,7 @@ from scalespace.study.findings import (
     warnings,
 )
 from scalespace.study.quality import make_quality
-from scalespace.study.results import Results, sample_sd
+from scalespace.study.results import Results
 
 
 def make_table(results: Results) -> Table:

@@ -60,8 +60,8 @@ def confusion(results: Results) -> list[Picture]:
     names, pictures = results.study.data.classes, []
     side = 3.5 if len(names) <= 12 else 8.0
     for name, score in results.scores.items():
-        totals = score.confusion.sum(axis=1, keepdims=True)
-        share = score.confusion / np.maximum(totals, 1)
+        totals = score.together.sum(axis=1, keepdims=True)
+        share = score.together / np.maximum(totals, 1)
         largest = confusions(score, names)
         words = f"Most frequent: {'; '.join(largest)}." if largest else "No confusions."
         pictures.append(
