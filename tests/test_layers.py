@@ -29,6 +29,10 @@ LAYERS = {
         *("toy", "training", "stages", "figures", "core", "nets"),
         *("config", "files", "presets", "machine"),
     },
+    "model": {
+        *("model", "training", "methods", "stages", "evaluation", "hub", "data", "core", "nets"),
+        *("config", "files", "presets", "pretrained", "settings"),
+    },
     "study": {
         *("study", "training", "methods", "stages", "evaluation", "figures", "data", "core"),
         *("nets", "config", "files", "presets", "settings", "model", "machine", "__version__"),
@@ -45,7 +49,7 @@ LAYERS = {
 }
 """What each part may import of the package, besides `errors`, which all may.
 
-What is not listed (cli, verbs, model) stands above and may import anything but cli and verbs.
+What is not listed stands above: cli and verbs may import anything, others all but these two.
 """
 TOP = {"cli", "verbs"}
 

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import pretrained
 from scalespace.methods import METHODS
-from scalespace.model import CARD
+from scalespace.model.folder import CARD
 from scalespace.verbs.common import MODEL, find_model
 
 

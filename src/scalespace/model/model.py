@@ -1,13 +1,7 @@
-"""A trained method: what `scalespace train` writes and every other command reads.
-
-One folder: `config.json` (method, data, recipes, how training went, and the figures of a model that
-was measured) and `model.safetensors` (for each stage the averaged weights, which sampling uses, and
-the last ones). What is saved for others has a card beside them, and the averaged weights alone.
-"""
+"""A method with its trained stages: it samples, tells of itself, and is saved and shared."""
 
 from __future__ import annotations
 
-import hashlib
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -21,30 +15,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scalespace import pretrained
-from scalespace.config import BenchConfig, Config
 from scalespace.core.samplers import Step
-from scalespace.data import DataSplits, Samples, check
+from scalespace.data import Samples, check
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
-from scalespace.evaluation.latency import Producer, measure
-from scalespace.files import atomic, read_json, write_json, write_text
+from scalespace.files import write_text
 from scalespace.hub import remote
 from scalespace.hub.card import About, card
 from scalespace.hub.figures import Figures
-from scalespace.methods import Method, get_method
+from scalespace.methods import Method
+from scalespace.model.folder import CARD, FORMAT, read, write
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest, merge, nested
-from scalespace.settings import make_trainings
 from scalespace.stages.base import StageModel
 from scalespace.stages.vae import VAE
-from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix, with_prefix
-from scalespace.training.fit import fit
-from scalespace.training.runtime import Runtime
-from scalespace.training.training import TrainedStage, Training
-
-FORMAT = 1
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-MAX_SIDE = 4096  # of images; a config that says more is damaged
+from scalespace.training.checkpoint import with_prefix
+from scalespace.training.training import TrainedStage
 
 
 class Model:
@@ -129,48 +115,9 @@ class Model:
         Raises:
             InputError: a file is absent, damaged, edited, or does not fit the other.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise InputError(f"model folder not found: {folder}")
-        path = folder / CONFIG
-        config = read_json(path, "model config")
-        if isinstance(config, dict) and "judge" in config:
-            raise InputError(f"{folder} is a judge: evaluate --judge and plot take it")
+        found = read(Path(folder))
         try:
-            if config["format"] != FORMAT:
-                raise InputError(
-                    f"it has format {config['format']}, this version reads format {FORMAT}"
-                )
-            method, expected = get_method(config["method"]), config["hash"]
-            data = _data_info(config["data"])
-            figures = Figures.from_json(config["figures"]) if "figures" in config else None
-            trainings: dict[str, Training] = {}
-            records: dict[str, dict[str, Any]] = {}
-            for stage in method.stages:
-                part = config["stages"][stage.name]
-                recipe, seed = build(stage.recipe, part["recipe"]), int(part["seed"])
-                needs = tuple(trainings[need.name] for need in stage.needs)
-                trainings[stage.name] = Training(stage, recipe, seed, data, needs)
-                records[stage.name] = _record(part["record"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise InputError(f"{path}: {error}") from error
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"{path} is no model config: {reason}") from error
-        tensors, about = load_tensors(folder / WEIGHTS, "model weights")
-        if about.get("hash") != expected:
-            raise InputError(f"{folder}: {WEIGHTS} and {CONFIG} are of different models")
-        if "checksum" in config and config["checksum"] != _checksum(config, tensors):
-            raise InputError(
-                f"{folder}: {CONFIG} or {WEIGHTS} was edited or damaged since the model was saved: "
-                "save it again (`resampled` and `scalespace sample --process...` sample otherwise)"
-            )
-        stages = {
-            name: TrainedStage.from_tensors(training, under_prefix(name, tensors), records[name])
-            for name, training in trainings.items()
-        }
-        try:
-            return cls(method, stages, device, figures, expected)
+            return cls(found.method, found.stages, device, found.figures, found.name)
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
 
@@ -221,11 +168,7 @@ class Model:
         for name, stage in self.stages.items():
             own = with_prefix("ema", stage.ema) if averaged_only else stage.tensors
             tensors |= with_prefix(name, own)
-        # the config is on the disk, if not yet in its place, before the old weights give way
-        with atomic(folder / CONFIG) as aside:
-            config = self.config
-            write_json(aside, {**config, "checksum": _checksum(config, tensors)})
-            save_tensors(folder / WEIGHTS, tensors, {"hash": self.hash})
+        write(folder, self.config, tensors)
         return folder
 
     def save_pretrained(
@@ -483,108 +426,3 @@ class Model:
         }
         meta |= {"data": self.data.name, "of": samples.meta}
         return Samples(images, samples.labels, meta)
-
-
-def benchmark(
-    models: Sequence[Model], config: BenchConfig, progress: bool = False
-) -> dict[str, dict[str, Any]]:
-    """What a sample of each model costs, measured side by side on their device.
-
-    Args:
-        models: of different methods.
-        config: how many productions, and which batch sizes.
-        progress: show progress bars.
-
-    Returns:
-        by method: the fields of `Latency` (seconds, images a second, multiply-adds), `calls`
-        (network calls a sample) and `parameters`.
-
-    Raises:
-        InputError: two models of one method.
-    """
-    names = [model.method.name for model in models]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(
-            f"two of the models are of method '{twice[0]}', and costs are told by method: time "
-            "them one after the other"
-        )
-
-    def producer(model: Model) -> Producer:
-        def produce(indices: range) -> None:
-            labels = [index % len(model.data.classes) for index in indices]
-            for _ in model.trajectory(labels, seed=0, indices=indices):
-                pass
-
-        return produce
-
-    latencies = measure(
-        {model.method.name: producer(model) for model in models}, models[0].device, config, progress
-    )
-    return {
-        model.method.name: {
-            **latencies[model.method.name].as_dict(),
-            "calls": model.calls,
-            "parameters": model.parameters,
-        }
-        for model in models
-    }
-
-
-def train(
-    method: str,
-    splits: DataSplits,
-    config: Config,
-    trainings: Path | str,
-    seed: int = 0,
-    runtime: Runtime | None = None,
-) -> Model:
-    """Trains the stages of a method, in order; those that `trainings` holds are loaded instead.
-
-    Args:
-        method: its name.
-        splits: the data.
-        config: gives each stage its recipe.
-        trainings: folder of trainings, which methods may share; an interrupted one goes on.
-        seed: of weights, order and noise, >= 0.
-        runtime: device, precision and number of devices.
-
-    Raises:
-        InputError: an unknown method, a bad field of the config, or what `fit` raises.
-    """
-    chosen, runtime = get_method(method), runtime or Runtime()
-    wanted = make_trainings(config, chosen, seed, splits.info)
-    # what does not fit is refused before anything is trained
-    chosen.check({training.stage.name: training.build() for training in wanted})
-    stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
-    return Model(chosen, stages, runtime.torch_device)
-
-
-def _checksum(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """Of all that a model folder holds."""
-    content = hashlib.sha256()
-    for name in sorted(tensors):
-        content.update(name.encode())
-        content.update(tensors[name].cpu().contiguous().numpy().tobytes())
-    told = {key: value for key, value in config.items() if key != "checksum"}
-    return digest([told, content.hexdigest()])
-
-
-def _data_info(value: Any) -> DataInfo:
-    info = DataInfo(**value)
-    for name in ("height", "width"):
-        if not (isinstance(size := getattr(info, name), int) and 0 < size <= MAX_SIDE):
-            raise ValueError(f"{name} must be a whole number from 1 to {MAX_SIDE}, got {size!r}")
-    for name in ("mean", "std"):
-        if not (isinstance(number := getattr(info, name), int | float) and 0 <= number <= 1):
-            raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
-    if not info.classes or not all(isinstance(name, str) for name in info.classes):
-        raise ValueError(f"classes must be names, got {info.classes!r}")
-    return info
-
-
-def _record(value: Any) -> dict[str, Any]:
-    """How a training went, with the numbers that commands tell of it."""
-    for name in ("images", "seconds", "val_loss"):
-        if not isinstance(value[name], int | float):
-            raise TypeError(f"{name} must be a number, got {value[name]!r}")
-    return dict(value)

@@ -1,0 +1,142 @@
+"""The folder of a model.
+
+`config.json` (method, data, recipes, how training went, and the figures of a model that was
+measured) and `model.safetensors` (for each stage the averaged weights, which sampling uses, and the
+last ones). What is saved for others has a card beside them, and the averaged weights alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.files import atomic, read_json, write_json
+from scalespace.hub.figures import Figures
+from scalespace.methods import Method, get_method
+from scalespace.presets import build, digest
+from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix
+from scalespace.training.training import TrainedStage, Training
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+MAX_SIDE = 4096  # of images; a config that says more is damaged
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a folder holds of a model.
+
+    Args:
+        method: what is sampled.
+        stages: its trained stages, by name.
+        figures: what was measured of it, where it was.
+        name: the model's hash.
+    """
+
+    method: Method
+    stages: dict[str, TrainedStage]
+    figures: Figures | None
+    name: str
+
+
+def read(folder: Path) -> Stored:
+    """What `write` wrote.
+
+    Raises:
+        InputError: a file is absent, damaged, edited, or does not fit the other.
+    """
+    if not folder.is_dir():
+        raise InputError(f"model folder not found: {folder}")
+    path = folder / CONFIG
+    config = read_json(path, "model config")
+    if isinstance(config, dict) and "judge" in config:
+        raise InputError(f"{folder} is a judge: evaluate --judge and plot take it")
+    try:
+        if config["format"] != FORMAT:
+            raise InputError(
+                f"it has format {config['format']}, this version reads format {FORMAT}"
+            )
+        method, expected = get_method(config["method"]), config["hash"]
+        data = _data_info(config["data"])
+        figures = Figures.from_json(config["figures"]) if "figures" in config else None
+        trainings: dict[str, Training] = {}
+        records: dict[str, dict[str, Any]] = {}
+        for stage in method.stages:
+            part = config["stages"][stage.name]
+            recipe, seed = build(stage.recipe, part["recipe"]), int(part["seed"])
+            needs = tuple(trainings[need.name] for need in stage.needs)
+            trainings[stage.name] = Training(stage, recipe, seed, data, needs)
+            records[stage.name] = _record(part["record"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{path}: {error}") from error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{path} is no model config: {reason}") from error
+    tensors, about = load_tensors(folder / WEIGHTS, "model weights")
+    if about.get("hash") != expected:
+        raise InputError(f"{folder}: {WEIGHTS} and {CONFIG} are of different models")
+    if "checksum" in config and config["checksum"] != _checksum(config, tensors):
+        raise InputError(
+            f"{folder}: {CONFIG} or {WEIGHTS} was edited or damaged since the model was saved: "
+            "save it again (`resampled` and `scalespace sample --process...` sample otherwise)"
+        )
+    stages = {
+        name: TrainedStage.from_tensors(training, under_prefix(name, tensors), records[name])
+        for name, training in trainings.items()
+    }
+    return Stored(method, stages, figures, expected)
+
+
+def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Writes both files; a model that is there is replaced.
+
+    Args:
+        folder: where to.
+        config: a model's, without the checksum.
+        tensors: of all its stages, each stage's under its name.
+
+    Raises:
+        InputError: it cannot be written; a model that was there is whole then.
+    """
+    # the config is on the disk, if not yet in its place, before the old weights give way
+    with atomic(folder / CONFIG) as aside:
+        write_json(aside, {**config, "checksum": _checksum(config, tensors)})
+        save_tensors(folder / WEIGHTS, tensors, {"hash": config["hash"]})
+
+
+def _checksum(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Of all that a model folder holds."""
+    content = hashlib.sha256()
+    for name in sorted(tensors):
+        content.update(name.encode())
+        content.update(tensors[name].cpu().contiguous().numpy().tobytes())
+    told = {key: value for key, value in config.items() if key != "checksum"}
+    return digest([told, content.hexdigest()])
+
+
+def _data_info(value: Any) -> DataInfo:
+    info = DataInfo(**value)
+    for name in ("height", "width"):
+        if not (isinstance(size := getattr(info, name), int) and 0 < size <= MAX_SIDE):
+            raise ValueError(f"{name} must be a whole number from 1 to {MAX_SIDE}, got {size!r}")
+    for name in ("mean", "std"):
+        if not (isinstance(number := getattr(info, name), int | float) and 0 <= number <= 1):
+            raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
+    if not info.classes or not all(isinstance(name, str) for name in info.classes):
+        raise ValueError(f"classes must be names, got {info.classes!r}")
+    return info
+
+
+def _record(value: Any) -> dict[str, Any]:
+    """How a training went, with the numbers that commands tell of it."""
+    for name in ("images", "seconds", "val_loss"):
+        if not isinstance(value[name], int | float):
+            raise TypeError(f"{name} must be a number, got {value[name]!r}")
+    return dict(value)

@@ -1,0 +1,42 @@
+"""A model from data: every stage of a method, trained or taken from where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scalespace.config import Config
+from scalespace.data import DataSplits
+from scalespace.methods import get_method
+from scalespace.model.model import Model
+from scalespace.settings import make_trainings
+from scalespace.training.fit import fit
+from scalespace.training.runtime import Runtime
+
+
+def train(
+    method: str,
+    splits: DataSplits,
+    config: Config,
+    trainings: Path | str,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+) -> Model:
+    """Trains the stages of a method, in order; those that `trainings` holds are loaded instead.
+
+    Args:
+        method: its name.
+        splits: the data.
+        config: gives each stage its recipe.
+        trainings: folder of trainings, which methods may share; an interrupted one goes on.
+        seed: of weights, order and noise, >= 0.
+        runtime: device, precision and number of devices.
+
+    Raises:
+        InputError: an unknown method, a bad field of the config, or what `fit` raises.
+    """
+    chosen, runtime = get_method(method), runtime or Runtime()
+    wanted = make_trainings(config, chosen, seed, splits.info)
+    # what does not fit is refused before anything is trained
+    chosen.check({training.stage.name: training.build() for training in wanted})
+    stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
+    return Model(chosen, stages, runtime.torch_device)
