@@ -120,6 +120,10 @@ def test_only_seeds_that_both_have(variants: Path, tmp_path: Path) -> None:
         "FD of Small, upscaled, better (seed 1)",
     ]
     report.build(folder)
+    about = json.loads((folder / "study.json").read_text())
+    about["methods"][0]["unlabelled"] = ["better"]  # nobody examines on labels that say nothing
+    (folder / "study.json").write_text(json.dumps(about))
+    assert comparison.missing(Results(folder)) == ["FD of Small, upscaled, better (seed 1)"]
 
 
 # Tables and sentences

@@ -260,8 +260,8 @@ def test_a_row_for_each_figure(figures: list[Row], measured: Path, splits: DataS
     # no CAS of the method without classes
     assert {method for method, _ in found["cas"]} == {"real", "real-down-up", "latent"}
     about = json.loads((measured / "study.json").read_text())
-    says = {method["name"]: method["conditional"] for method in about["methods"]}
-    assert says == {"latent": True, "small": False}
+    says = {m["name"]: (m["conditional"], m["unlabelled"]) for m in about["methods"]}
+    assert says == {"latent": (True, []), "small": (False, [""])}
     judge = own_judge(measured, splits)
     for row in figures:
         if row["metric"] in ("fd", "fd_before_relu", "kid", "precision", "coverage"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 from scalespace.config import Config, StudyConfig
@@ -16,6 +17,7 @@ from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, Method, get_method
 from scalespace.presets import nested, put_over
 from scalespace.settings import make_trainings, vary
+from scalespace.stages.base import StageModel
 from scalespace.training.training import Training
 
 ALL_WRONG, ALL_RIGHT = "all wrong", "all right"
@@ -51,6 +53,16 @@ class Arm:
     method: Method
     variant: Variant
     trainings: dict[int, tuple[Training, ...]]
+
+    @cached_property
+    def models(self) -> dict[str, StageModel]:
+        """Its stages, untrained, by name."""
+        return {t.stage.name: t.build() for t in next(iter(self.trainings.values()))}
+
+    @cached_property
+    def conditional(self) -> bool:
+        """Whether its images are of the classes asked for."""
+        return self.method.conditional(self.models)
 
 
 def only_right(switch: str) -> str:

@@ -230,7 +230,7 @@ def missing(results: Results) -> list[str]:
     for method in study.methods:
         for arm in study.arms(method.name)[1:]:
             for metric in metrics(results):
-                if metric == "cas" and not method.conditional:
+                if metric == "cas" and arm.name in method.unlabelled:
                     continue
                 found = by_seed(results, metric, method.name, arm.name)
                 if lacking := [seed for seed in study.seeds if seed not in found]:

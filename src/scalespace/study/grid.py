@@ -138,7 +138,6 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
     Of methods, stages and recipes those of the first variant.
     """
     config, data, trainings = context.config, context.splits.info, context.plan.shown
-    methods = [arm.method for arm in context.plan.first]
     models = {name: training.build() for name, training in trainings.items()}
     return {
         "format": 1,
@@ -147,14 +146,19 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
         "recipes": {name: asdict(training.recipe) for name, training in trainings.items()},
         "methods": [
             {
-                "name": method.name,
-                "title": method.title,
-                "doc": " ".join((method.__doc__ or "").split()),
-                "calls": method.calls(models),
-                "conditional": method.conditional(models),
-                "stages": [stage.name for stage in method.stages],
+                "name": arm.method.name,
+                "title": arm.method.title,
+                "doc": " ".join((arm.method.__doc__ or "").split()),
+                "calls": arm.method.calls(models),
+                "conditional": arm.conditional,
+                "unlabelled": [
+                    other.variant.name
+                    for other in context.plan.arms
+                    if other.method is arm.method and not other.conditional
+                ],
+                "stages": [stage.name for stage in arm.method.stages],
             }
-            for method in methods
+            for arm in context.plan.first
         ],
         "stages": [
             {

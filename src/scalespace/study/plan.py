@@ -207,10 +207,9 @@ class _Draft:
             own.append(self.add(unit, *trainings, variant=variant))
             for training in trainings if variant else ():
                 self.add_leak(training, variant)
-        models = {t.stage.name: t.build() for t in arm.trainings[self.first]}
-        arm.method.check(models)
+        arm.method.check(arm.models)
         for metric in self.study.metrics:
-            if metric == "cas" and not arm.method.conditional(models):
+            if metric == "cas" and not arm.conditional:
                 continue  # their labels say nothing of the images
             if len(own) == 1 or arm.variant == self.arms[0].variant:
                 self.score(metric, method, None, tuple(own), variant)

@@ -43,6 +43,7 @@ class MethodInfo:
 
     Args:
         conditional: whether its images are of the classes asked for.
+        unlabelled: the variants in which they are not.
     """
 
     name: str
@@ -51,6 +52,7 @@ class MethodInfo:
     calls: int
     stages: tuple[str, ...]
     conditional: bool = True
+    unlabelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
