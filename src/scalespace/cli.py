@@ -14,7 +14,7 @@ VERBS = {
     "reconstruct": "send images through a trained autoencoder and back",
     "evaluate": "score a samples file against real data",
     "bench": "time trained methods",
-    "plot": "draw one figure of a study, a judge or an autoencoder",
+    "plot": "draw one figure of a study, a judge or a model",
     "models": "list the methods, or tell about a trained model",
     "data": "fetch, verify and show a data set",
     "toy": "diffuse points on a line, where the best network is known exactly",

@@ -21,8 +21,9 @@ from scalespace.model import Model
 from scalespace.study.figures import FIGURES, color, render
 from scalespace.study.figures.autoencoder import AUTOENCODER_FIGURES
 from scalespace.study.figures.judge import CRITICAL, JUDGE_FIGURES
+from scalespace.study.figures.training import losses
 from scalespace.study.results import REAL, Results
-from scalespace.study.views import judge_of_study
+from scalespace.study.views import judge_of_study, trainings_of_model
 
 NEW = [*JUDGE_FIGURES, *AUTOENCODER_FIGURES]
 
@@ -232,6 +233,32 @@ def test_a_model_with_an_autoencoder(
         assert image.width > 100
 
 
+def test_a_model_shows_how_each_of_its_stages_was_trained(
+    trained: Callable[[str], Model], tmp_path: Path
+) -> None:
+    model = trained("latent")
+    views = {view.stage.name: view for view in trainings_of_model(Model.load(model.save(tmp_path)))}
+    assert list(views) == ["vae", "latent"]
+    for name, view in views.items():
+        record = model.stages[name].record
+        assert list(view.runs) == [model.stages[name].training.seed]
+        (rows,) = view.runs.values()
+        assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+        assert (rows[-1]["loss"], rows[-1]["val_loss"]) == (record["loss"], record["val_loss"])
+    found = {picture.name for view in views.values() for picture in losses(view)}
+    assert found == {"training-vae", "training-latent", "per-t-latent"}
+    with Image.open(render(tmp_path, "training", tmp_path / "a.png")) as image:
+        assert image.width > 100
+
+
+def test_a_model_without_a_history(model_dir: Path, tmp_path: Path) -> None:
+    model = Model.load(model_dir)
+    for stage in model.stages.values():
+        del stage.record["history"]
+    with pytest.raises(InputError, match="holds nothing to show as 'training'"):
+        render(model.save(tmp_path / "model"), "training", tmp_path / "a.png")
+
+
 def test_folders_that_hold_nothing_to_show(
     judge_dir: Path, model_dir: Path, vae_dir: Path, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -242,7 +269,7 @@ def test_folders_that_hold_nothing_to_show(
         (judge_dir, "cas", "is a judge, which shows judge-digits"),
         (judge_dir, "collapse", "'collapse' needs a model or a study"),
         (vae_dir, "judge-digits", "'judge-digits' needs a judge or a study"),
-        (vae_dir, "samples", "is a model, which shows reconstructions"),
+        (vae_dir, "samples", "is a model, which shows training, reconstructions"),
         (model_dir, "collapse", "holds nothing to show as 'collapse'"),
         (study, "judge-digits", "holds nothing to show as 'judge-digits' yet"),
         (other, "cas", "is no study .* no judge and no model"),

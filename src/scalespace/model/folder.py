@@ -139,4 +139,8 @@ def _record(value: Any) -> dict[str, Any]:
     for name in ("images", "seconds", "val_loss"):
         if not isinstance(value[name], int | float):
             raise TypeError(f"{name} must be a number, got {value[name]!r}")
+    for row in value.get("history", []):
+        numbers = [row["epoch"], row["loss"], row.get("val_loss", 0)]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError(f"history must have numbers, got {row!r}")
     return dict(value)

@@ -1,8 +1,8 @@
-"""What a judge or an autoencoder showed from inside, from a study or computed on the spot."""
+"""What a training, a judge or an autoencoder has to show, from a study or from its own folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from scalespace.evaluation.judge import HISTORY, Judge
 from scalespace.model import Model
 from scalespace.stages.judge import JUDGE
 from scalespace.study.cells import compared, digits
-from scalespace.study.results import EXAMPLES, Results
+from scalespace.study.results import EXAMPLES, Results, Row, StageInfo
 
 KINDS = {"pooled": "after the ReLU", "linear": "before it"}
 """The two kinds of features, in words."""
@@ -87,6 +87,48 @@ class EncoderView:
     name: str
     arrays: Arrays
     seed: int
+
+
+@dataclass(frozen=True)
+class TrainingView:
+    """How a stage was trained.
+
+    Args:
+        stage: what it is.
+        recipe: what it was trained by, where that is known.
+        runs: by seed, a row an epoch: `epoch`, `loss` and, where validated, `val_loss` and of a
+            process `val_loss_per_t` [states - 1].
+    """
+
+    stage: StageInfo
+    recipe: Any
+    runs: Mapping[int, Sequence[Row]]
+
+
+def trainings_of_study(results: Results) -> list[TrainingView]:
+    """The trainings that a study has to show: a judge that it looks into shows its own there."""
+    views = []
+    for stage in results.study.stages:
+        if stage.kind == "judge" and results.inspection(stage.name):
+            continue
+        runs = {seed: results.metrics(stage.name, seed) for seed in results.study.seeds}
+        if runs := {seed: rows for seed, rows in runs.items() if rows}:
+            views.append(TrainingView(stage, results.study.recipes.get(stage.name), runs))
+    return views
+
+
+def trainings_of_model(model: Model) -> list[TrainingView]:
+    """The trainings of a model's stages; of those whose records have no history, none."""
+    views = []
+    for name, trained in model.stages.items():
+        record, training = trained.record, trained.training
+        if not (rows := [dict(row) for row in record.get("history", [])]):
+            continue
+        rows[-1]["val_loss_per_t"] = record.get("val_loss_per_t", [])
+        facts = model.models[name].facts()
+        info = StageInfo(name, 0, kind=facts["kind"], states=facts.get("states", 0))
+        views.append(TrainingView(info, training.recipe, {training.seed: rows}))
+    return views
 
 
 def judge_of_study(results: Results) -> JudgeView | None:

@@ -21,6 +21,7 @@ from scalespace.config import TrainConfig
 from scalespace.core.noise import derive_seed
 from scalespace.data import DataSplits, balanced_sample
 from scalespace.errors import InputError
+from scalespace.evaluation.judge import HISTORY
 from scalespace.figures.grids import save_grid
 from scalespace.files import write_text
 from scalespace.stages.base import StageModel
@@ -165,6 +166,7 @@ class Loop:
             "loss": last["loss"],
             "val_loss": last["val_loss"],
             "val_loss_per_t": last["val_loss_per_t"],
+            "history": [{name: row[name] for name in HISTORY if name in row} for row in self.rows],
         }
 
     def rest_of_epoch(self) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""`scalespace plot` draws one figure of a study, a judge or an autoencoder."""
+"""`scalespace plot` draws one figure of a study, a judge or a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def add_options(parser: ArgumentParser) -> None:
 
     parser.add_argument("figure", help=f"one of {', '.join(FIGURES)}")
     parser.add_argument(
-        "folder", help="a study's; for a judge's figures also a judge's, for a vae's a model's"
+        "folder",
+        help="a study's; for a judge's figures also a judge's; for a training's and a vae's also a "
+        "model's",
     )
     parser.add_argument("--out", required=True, help="the picture to write (.png, .svg or .pdf)")
     data_dir_option(parser)

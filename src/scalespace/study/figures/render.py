@@ -1,4 +1,4 @@
-"""One figure as a file: of a study, of a judge, or of a model with an autoencoder."""
+"""One figure as a file: of a study, of a judge, or of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scalespace.study.figures.images import samples
 from scalespace.study.figures.judge import JUDGE_FIGURES
 from scalespace.study.figures.processes import forward, reverse
 from scalespace.study.figures.scores import cas_per_class, confusion, cost
-from scalespace.study.figures.training import training
+from scalespace.study.figures.training import losses
 from scalespace.study.figures.variants import leak_curves, variant_gaps, variant_samples
 from scalespace.study.results import Results
 from scalespace.study.views import (
@@ -24,6 +24,8 @@ from scalespace.study.views import (
     encoders_of_study,
     judge_of_folder,
     judge_of_study,
+    trainings_of_model,
+    trainings_of_study,
 )
 
 
@@ -46,12 +48,16 @@ def _of_encoders(name: str) -> Figure:
     return draw
 
 
+def _training(results: Results) -> list[Picture]:
+    return [picture for view in trainings_of_study(results) for picture in losses(view)]
+
+
 FIGURES: dict[str, Figure] = {
     "cas": cas_per_class,
     "reverse": reverse,
     "forward": forward,
     "samples": samples,
-    "training": training,
+    "training": _training,
     "confusion": confusion,
     "cost": cost,
     "variants": variant_gaps,
@@ -61,6 +67,8 @@ FIGURES: dict[str, Figure] = {
     **{name: _of_encoders(name) for name in AUTOENCODER_FIGURES},
 }
 """Every figure by its name on the command line."""
+MODEL_FIGURES = ("training", *AUTOENCODER_FIGURES)
+"""Those that a model shows without a study."""
 
 
 def render(
@@ -69,8 +77,8 @@ def render(
     """Writes one figure as a picture file and returns its path.
 
     Args:
-        folder: a study; for the figures of a judge also a judge's folder, and for those of an
-            autoencoder also a model's.
+        folder: a study; for the figures of a judge also a judge's folder, and for those of a
+            training or an autoencoder also a model's.
         name: one of `FIGURES`.
         out: ends in .png, .svg or .pdf, which decides the format.
         data_dir: root of the data, from which a judge or a model is shown its images; a study
@@ -99,10 +107,9 @@ def _pictures(folder: Path, name: str, data_dir: Path | str | None) -> list[Pict
             raise _not_of(folder, "judge", name, JUDGE_FIGURES)
         pictures = JUDGE_FIGURES[name](judge_of_folder(load_judge(folder), data_dir))
     elif isinstance(about, dict) and "method" in about:
-        if name not in AUTOENCODER_FIGURES:
-            raise _not_of(folder, "model", name, AUTOENCODER_FIGURES)
-        views = encoders_of_model(Model.load(folder), data_dir)
-        pictures = [picture for view in views for picture in AUTOENCODER_FIGURES[name](view)]
+        if name not in MODEL_FIGURES:
+            raise _not_of(folder, "model", name, MODEL_FIGURES)
+        pictures = _of_model(Model.load(folder), name, data_dir)
     else:
         raise InputError(
             f"{folder} is no study (study.json), no judge and no model (config.json): "
@@ -113,9 +120,16 @@ def _pictures(folder: Path, name: str, data_dir: Path | str | None) -> list[Pict
     return pictures
 
 
+def _of_model(model: Model, name: str, data_dir: Path | str | None) -> list[Picture]:
+    if name == "training":
+        return [picture for view in trainings_of_model(model) for picture in losses(view)]
+    views = encoders_of_model(model, data_dir)
+    return [picture for view in views for picture in AUTOENCODER_FIGURES[name](view)]
+
+
 def _not_of(folder: Path, kind: str, name: str, own: Iterable[str]) -> InputError:
     wanted = "a judge or a study" if name in JUDGE_FIGURES else "a study"
-    wanted = "a model or a study" if name in AUTOENCODER_FIGURES else wanted
+    wanted = "a model or a study" if name in MODEL_FIGURES else wanted
     return InputError(
         f"{folder} is a {kind}, which shows {', '.join(own)}: '{name}' needs {wanted}"
     )

@@ -6,28 +6,14 @@ from scalespace.config import AutoencoderRecipe
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.picture import Picture
 from scalespace.study.figures.common import epochs, of_seeds
-from scalespace.study.results import Results, Row, StageInfo
+from scalespace.study.views import TrainingView
 
 SIZE = (5.5, 3.2)
 
 
-def training(results: Results) -> list[Picture]:
-    """The loss of every stage against its epochs and, of a process, at the end against the state.
-
-    A judge that shows its own training elsewhere in the report is left out.
-    """
-    pictures = []
-    for stage in results.study.stages:
-        if stage.kind == "judge" and results.inspection(stage.name):
-            continue
-        runs = {seed: results.metrics(stage.name, seed) for seed in results.study.seeds}
-        runs = {seed: rows for seed, rows in runs.items() if rows}
-        if runs:
-            pictures += _of_stage(results, stage, runs)
-    return pictures
-
-
-def _of_stage(results: Results, stage: StageInfo, runs: dict[int, list[Row]]) -> list[Picture]:
+def losses(view: TrainingView) -> list[Picture]:
+    """The loss of a stage against its epochs and, of a process, at the end against the state."""
+    stage, runs = view.stage, view.runs
     held_out = "test" if stage.kind == "judge" else "validation"
     lines, levels = [], []
     for k, rows in enumerate(runs.values()):
@@ -45,7 +31,7 @@ def _of_stage(results: Results, stage: StageInfo, runs: dict[int, list[Row]]) ->
     last = [rows[-1] for rows in runs.values()]
     seeds = of_seeds(list(runs))
     final = ", ".join(f"{row['val_loss']:.4f}" for row in last if row.get("val_loss"))
-    words = f"Stage {stage.name}: {_loss(results, stage)} over {epochs(last[0]['epoch'])}, {seeds}."
+    words = f"Stage {stage.name}: {_minimised(view)} over {epochs(last[0]['epoch'])}, {seeds}."
     held = held_out.capitalize()
     pictures = [
         Picture(
@@ -69,13 +55,12 @@ def _of_stage(results: Results, stage: StageInfo, runs: dict[int, list[Row]]) ->
     return pictures
 
 
-def _loss(results: Results, stage: StageInfo) -> str:
+def _minimised(view: TrainingView) -> str:
     """What is minimised, in words."""
-    if stage.kind == "judge":
+    if view.stage.kind == "judge":
         return "cross-entropy"
-    recipe = results.study.recipes.get(stage.name)
-    if isinstance(recipe, AutoencoderRecipe):
-        beta = recipe.autoencoder.beta
+    if isinstance(view.recipe, AutoencoderRecipe):
+        beta = view.recipe.autoencoder.beta
         factor = "" if beta == 1 else f"{beta:g} × "
         return f"squared error summed over an image + {factor}KL divergence in nats"
     return "mean squared error"
