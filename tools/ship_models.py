@@ -2,9 +2,10 @@
 
     python tools/ship_models.py --study runs/default-mnist
 
-Each of `baseline`, `small` and `cascaded` becomes a model folder with its averaged weights, the
-study's figures and a card. The training seed that ships, 0, was fixed before anything was measured:
-`--seed` is for trying the tool out, not for choosing by figures.
+Each of `baseline`, `small` and `cascaded` that the study carries out becomes a model folder with
+its averaged weights, the study's figures and a card; the others stay as they are. The training seed
+that ships, 0, was fixed before anything was measured: `--seed` is for trying the tool out, not for
+choosing by figures.
 """
 
 from __future__ import annotations
@@ -49,9 +50,13 @@ def ship(results: Results, seed: int, out: Path) -> None:
     """Writes the model folders; none before all of them are there.
 
     Raises:
-        InputError: the study has no finished training of a stage, or they are too large.
+        InputError: the study has none of them, or no finished training of a stage, or they are too
+            large.
     """
-    models = {name: shipped_model(results, name, seed) for name in SHIPPED}
+    methods = {method.name for method in results.study.methods}
+    models = {name: shipped_model(results, name, seed) for name in SHIPPED if name in methods}
+    if not models:
+        raise InputError(f"{results.folder} carries out none of {', '.join(SHIPPED)}")
     stages = [stage for model in models.values() for stage in model.stages.values()]
     size = sum(tensor.nbytes for stage in stages for tensor in stage.ema.values())
     if size > MOST_BYTES:

@@ -34,8 +34,10 @@ def tool() -> ModuleType:
     return module
 
 
-def finish(folder: Path, splits: DataSplits, seeds: tuple[int, ...]) -> Path:
-    study = replace(tiny.CONFIG.study, methods=NAMES, seeds=seeds, metrics=("cas", "copies"))
+def finish(
+    folder: Path, splits: DataSplits, seeds: tuple[int, ...], methods: tuple[str, ...] = NAMES
+) -> Path:
+    study = replace(tiny.CONFIG.study, methods=methods, seeds=seeds, metrics=("cas", "copies"))
     config = replace(tiny.CONFIG, study=study)
     run_study(folder, config, splits, tiny.CPU, 1, {"preset": "tiny"}, lambda _: None)
     return folder
@@ -127,7 +129,21 @@ def test_a_study_of_one_seed(tool: ModuleType, splits: DataSplits, tmp_path: Pat
     assert cas.seeds == (cas.value,)
 
 
-@pytest.mark.parametrize("case", ["no study", "seed", "training", "other training", "size"])
+def test_a_study_of_one_method(
+    shipped: Path, tool: ModuleType, splits: DataSplits, tmp_path: Path
+) -> None:
+    """Replaces that model, and leaves the others as they are."""
+    out = Path(shutil.copytree(shipped, tmp_path / "out"))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    study = finish(tmp_path / "study", splits, (0,), ("small",))
+    tool.main(["--study", str(study), "--out", str(out)])
+    changed = {path.parent.name for path, content in before.items() if path.read_bytes() != content}
+    assert changed == {"small"}
+
+
+@pytest.mark.parametrize(
+    "case", ["no study", "seed", "training", "other training", "methods", "size"]
+)
 def test_refuses(
     case: str,
     study: Path,
@@ -157,6 +173,11 @@ def test_refuses(
             shutil.copy(second, first)
             second.write_bytes(first_bytes)
             message = "holds another training than its folder says"
+        case "methods":
+            about = json.loads((copy / "study.json").read_text())
+            about["methods"] = []
+            (copy / "study.json").write_text(json.dumps(about))
+            message = "carries out none of baseline, small, cascaded"
         case _:
             monkeypatch.setattr(tool, "MOST_BYTES", 1000)
             message = "more than the 1,000 that a package may ship"
