@@ -23,6 +23,7 @@ from scalespace.evaluation.evaluate import METRICS
 from scalespace.hub.figures import Figures, Measure
 from scalespace.methods import get_method
 from scalespace.model import Model
+from scalespace.model.folder import WEIGHTS
 from scalespace.stages.base import Stage
 from scalespace.study.results import Results
 from scalespace.training.checkpoint import load_tensors
@@ -59,6 +60,8 @@ def ship(results: Results, seed: int, out: Path) -> None:
         raise InputError(f"{results.folder} carries out none of {', '.join(SHIPPED)}")
     stages = [stage for model in models.values() for stage in model.stages.values()]
     size = sum(tensor.nbytes for stage in stages for tensor in stage.ema.values())
+    others = (out / name / WEIGHTS for name in SHIPPED if name not in models)
+    size += sum(path.stat().st_size for path in others if path.exists())
     if size > MOST_BYTES:
         raise InputError(
             f"the weights have {size:,} bytes, more than the {MOST_BYTES:,} that a package may ship"
