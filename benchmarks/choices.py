@@ -28,6 +28,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "the default recipe": {},
     "predict the noise (paper)": {"process.predict": "noise"},
     "predict x0": {"process.predict": "x0"},
+    "one image as the target (paper)": {"stages.small.objective.target": "sample"},
     "nothing clipped (paper)": {"process.x0": "none"},
     "dynamic thresholding": {"process.x0": "dynamic"},
     "schedule one state short (published code)": {"process.stop_short": True},

@@ -143,6 +143,9 @@ class ObjectiveConfig:
         self_condition: the network is also shown its last estimate of x0.
         guide: strength of the guidance that is trained into the network; 0 for none.
         unlabelled: share of training images whose label is withheld, which guidance needs.
+        target: what is aimed at: the sample, the one image that x_t was made of; or the mean of
+            all training images of its class that it may have been made of, each by its
+            probability.
     """
 
     weighting: Literal["none", "min-snr"] = "none"
@@ -151,6 +154,7 @@ class ObjectiveConfig:
     self_condition: bool = False
     guide: float = 0.0
     unlabelled: float = 0.0
+    target: Literal["sample", "mean"] = "sample"
 
     def __post_init__(self) -> None:
         _at_least(0, **{"objective.perturb": self.perturb})
@@ -158,6 +162,11 @@ class ObjectiveConfig:
         _between(0, 1, **{"objective.unlabelled": self.unlabelled})
         if not 0 <= self.guide < 1:
             raise ValueError(f"objective.guide must lie in [0, 1), got {self.guide}")
+        if self.target == "mean" and self.unroll > 1:
+            raise ValueError(
+                "objective.target=mean knows the mean for x_t of the process alone, and "
+                "objective.unroll above 1 trains on others: choose one of the two"
+            )
         if self.guide and not self.unlabelled:
             raise ValueError(
                 "objective.guide needs objective.unlabelled, a share of images without labels "

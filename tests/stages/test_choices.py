@@ -94,6 +94,47 @@ def test_temperature_is_of_the_first_noise_alone(splits: DataSplits) -> None:
         torch.testing.assert_close(one.x, other.x)
 
 
+@pytest.mark.parametrize("conditional", [True, False])
+def test_the_mean_target_is_of_the_training_images_of_the_label(
+    splits: DataSplits, conditional: bool
+) -> None:
+    """Those whose label is withheld, all of them in a model without labels, aim at any class."""
+    model = build(
+        splits,
+        process=replace(tiny.RECIPE.process, labels=conditional),
+        objective=ObjectiveConfig(target="mean", unlabelled=0.4),
+    )
+    data = model.prepare(splits.info.standardize(splits.train.unit()))
+    model.begin(data, splits.train.labels)
+    asked: list[list[int]] = []
+    posterior = model.posterior
+    assert posterior is not None
+    mean = posterior.mean
+    posterior.mean = lambda x, a, b, labels: (  # type: ignore[method-assign, assignment]
+        asked.append(labels.tolist()),
+        mean(x, a, b, labels),
+    )[1]
+    told: list[Tensor] = []
+    model.net.register_forward_pre_hook(lambda net, given: told.append(given[1][:, 1:]))
+    labels = splits.train.labels[:20]
+    losses = model([data[0][:20]], labels, torch.Generator().manual_seed(0))
+    assert losses.shape == (20,)
+    withheld = told[0].sum(1) == 0
+    assert withheld.all() if not conditional else 0 < int(withheld.sum()) < 20
+    assert asked == [torch.where(withheld, -1, labels).tolist()]
+
+
+def test_the_mean_target_is_no_part_of_a_model(splits: DataSplits) -> None:
+    plain, model = build(splits), build(splits, objective=ObjectiveConfig(target="mean"))
+    model.begin(batch(model, splits), splits.train.labels[:4])
+    assert model.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_a_conditioned_stage_has_no_mean_to_aim_at(splits: DataSplits) -> None:
+    with pytest.raises(InputError, match=r"objective\.target: stage 'upscaler'"):
+        build(splits, UPSCALER, objective=ObjectiveConfig(target="mean"))
+
+
 @pytest.mark.parametrize("augment", ["gaussian", "blur"])
 def test_the_upscaler_is_told_how_bad_its_condition_is(splits: DataSplits, augment: Any) -> None:
     plain = build(splits, UPSCALER)
@@ -223,6 +264,7 @@ def test_a_level_beyond_the_small_process(splits: DataSplits) -> None:
         (ObjectiveConfig, {"guide": 0.3}, "unlabelled"),
         (ObjectiveConfig, {"guide": 1.0, "unlabelled": 0.1}, "guide"),
         (ObjectiveConfig, {"unroll": 0}, "unroll"),
+        (ObjectiveConfig, {"unroll": 2, "target": "mean"}, "choose one of the two"),
         (ObjectiveConfig, {"perturb": -0.1}, "perturb"),
         (ConditionConfig, {"level": 1}, "augment"),
         (ConditionConfig, {"augment": "blur", "level": 9}, "level"),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import tiny
+from scalespace.config import ObjectiveConfig
 from scalespace.core import process
 from scalespace.core.objective import Objective
 from scalespace.core.samplers import ddim
@@ -271,6 +272,13 @@ def test_a_network_too_deep_for_the_latents(splits: DataSplits) -> None:
     odd = replace(tiny.AUTOENCODER, channels=(4, 4, 4, 4))
     with pytest.raises(InputError, match=r"multiples of 2, and its are 1x1"):
         latent(splits, net=replace(tiny.NET, channels=(4,), patch=2), autoencoder=odd).build()
+
+
+def test_latents_that_are_drawn_anew_have_no_mean_to_aim_at(splits: DataSplits) -> None:
+    recipe = replace(tiny.RECIPE, objective=ObjectiveConfig(target="mean"))
+    training = replace(latent(splits), recipe=recipe)
+    with pytest.raises(InputError, match=r"objective\.target: the latents of stage 'latent'"):
+        training.build()
 
 
 def test_latents_too_large_for_a_gaussian_of_each_class(splits: DataSplits) -> None:

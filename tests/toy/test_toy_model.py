@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.errors import InputError
 from scalespace.toy import model as module
 from scalespace.toy.config import CURES, ToyConfig
@@ -42,6 +43,25 @@ def test_a_perfect_network_makes_the_exact_process(name: str, points: tuple[floa
     learnt, learnt_x0 = reverse(model.sampler, model.learnt(), model.schedule, noise)
     torch.testing.assert_close(learnt, exact, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(learnt_x0, exact_x0, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("predict", PARAMETRIZATIONS)
+def test_with_the_mean_as_the_target_the_perfect_network_has_no_loss(predict: str) -> None:
+    """What is left of the loss of a perfect network is chance, and the mean takes it away."""
+    model = Toy(ToyConfig().changed({"process.predict": predict, "objective.target": "mean"}), 0)
+
+    def perfect(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+        ab = model.schedule.alpha_bar[(u * model.schedule.last).round().long()].float()[:, None]
+        a, b = ab.sqrt(), (1 - ab).sqrt()
+        x0, eps = model.mixture.mean(x, a, b), model.mixture.eps(x, a, b)
+        return model.parametrization.target(x0, eps, a, b).float()
+
+    model.predict = perfect  # type: ignore[method-assign]
+    x0 = model.mixture.draw(500, torch.Generator().manual_seed(0)).float()
+    losses = model.losses(x0, torch.Generator().manual_seed(1))
+    assert float(losses.max()) < 1e-6
+    by_sample = model.objective.losses(perfect, x0, torch.Generator().manual_seed(1))
+    assert float(by_sample.mean()) > 0.05
 
 
 def test_the_exact_denoiser_is_the_known_one() -> None:

@@ -18,6 +18,8 @@ from scalespace.core.schedule import Schedule
 Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Maps x_t [n, ...], t / (S-1) float [n] and an earlier estimate of x0 (or None: none was made) to
 a prediction shaped as x_t."""
+Posterior = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Maps x_t [n, ...], sqrt(alpha_bar) and sqrt(1 - alpha_bar) [n, 1, ...] to E[x0 | x_t]."""
 
 MIN_SNR = 5.0  # gamma of Hang et al. 2023, section 3.4
 GUESSED = 0.5  # share of batches with an estimate to go by (Chen et al. 2022, section 2.2)
@@ -60,6 +62,7 @@ class Objective:
         x0: Tensor,
         rng: torch.Generator,
         unlabelled: Network | None = None,
+        posterior: Posterior | None = None,
     ) -> Tensor:
         """Algorithm 1 with its changes: the squared error of each image, float [n].
 
@@ -68,11 +71,16 @@ class Objective:
             x0: images [n, ...].
             rng: on the images' device.
             unlabelled: the same network, told no labels; only guidance asks for it.
+            posterior: the mean of all images that an x_t may be made of, which then takes the place
+                of the one that it is made of: every target is linear in x0, and so its mean is
+                that of the mean image. Exact for x_t of the process, and so for `unroll` 1 alone.
         """
         t, eps = draw(self.schedule, x0, rng)
         a, b = signal_and_noise(self.schedule, t, x0)
         x_t = self.unrolled(network, x0, t, eps, rng)
-        if self.unroll > 1:  # the noise that x_t stands for now
+        if posterior is not None:
+            x0 = posterior(x_t, a, b)
+        if self.unroll > 1 or posterior is not None:  # the noise that x_t stands for now
             eps = (x_t - a * x0) / b
         if self.perturb:
             x_t = x_t + b * self.perturb * _noise_like(x0, rng)

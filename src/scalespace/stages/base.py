@@ -51,6 +51,14 @@ class StageModel(nn.Module, ABC):
         mean is the validation loss.
         """
 
+    def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
+        """Takes from the training part what the loss needs of the whole of it.
+
+        Args:
+            batch: what `prepare` made of it, on the model's device.
+            labels: int64 [n].
+        """
+
     def finish(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Sets the buffers that hold statistics of the training part, once training is over.
 

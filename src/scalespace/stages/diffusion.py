@@ -19,6 +19,7 @@ from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import NoiseStreams
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS, Parametrization
+from scalespace.core.posterior import ANY, TrainingPosterior
 from scalespace.core.samplers import Step, make_sampler
 from scalespace.core.scale import down, up
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
@@ -50,8 +51,14 @@ class DiffusionStage(Stage):
         """An untrained `Diffusion` for this stage.
 
         Raises:
-            InputError: the images cannot be halved, or the network is too deep for them.
+            InputError: the images cannot be halved, the network is too deep for them, or a
+                conditioned stage is to aim at the mean.
         """
+        if self.conditioned and recipe.objective.target == "mean":
+            raise InputError(
+                f"objective.target: stage '{self.name}' sees the half-size image, which tells it "
+                "which image was noised: choose sample"
+            )
         from scalespace.stages.ablation import Ablated  # which builds on this module
 
         kind = Ablated if recipe.ablation.in_sampling else Diffusion
@@ -126,6 +133,8 @@ class Diffusion(StageModel):
         self.temperature = p.temperature
         self.objective = make_objective(o, self.schedule, self.parametrization)
         self.unlabelled = o.unlabelled
+        self.aims_at_mean = o.target == "mean"
+        self.posterior: TrainingPosterior | None = None  # made when training begins
         self.augmentation = make_augmentation(recipe, stage.conditioned)
         inputs = shape[0] * (1 + bool(stage.conditioned) + o.self_condition)
         context = 1 + self.classes + (self.augmentation is not None)
@@ -213,6 +222,11 @@ class Diffusion(StageModel):
         x0 = down(images, self.stage.scale)
         return (x0, down(x0)) if self.stage.conditioned else (x0,)
 
+    def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
+        """Keeps the training images, where the loss is by the mean of many."""
+        if self.aims_at_mean:
+            self.posterior = TrainingPosterior(batch[0], labels)
+
     def losses(self, batch: Sequence[Tensor], labels: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Squared error of each image at given states t int64 [n] and noise: float [n]."""
         x0, low = batch[0], batch[1] if self.stage.conditioned else None
@@ -237,7 +251,13 @@ class Diffusion(StageModel):
         def unlabelled(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
             return self.predict(x, u, torch.full_like(labels, -1), low, level, guess)
 
-        return self.objective.losses(network, batch[0], rng, unlabelled)
+        def posterior(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+            assert self.posterior is not None, "`begin` comes first"
+            told = labels if self.conditional else torch.full_like(labels, ANY)
+            return self.posterior.mean(x, a, b, told)
+
+        aim = posterior if self.aims_at_mean else None
+        return self.objective.losses(network, batch[0], rng, unlabelled, aim)
 
     def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
         """The loss at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].

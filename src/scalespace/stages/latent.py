@@ -41,8 +41,14 @@ class LatentStage(DiffusionStage):
         """An untrained `LatentDiffusion`.
 
         Raises:
-            InputError: the network is too deep for the latents, or an ablation is asked for.
+            InputError: the network is too deep for the latents, or an ablation or the mean as
+                the target is asked for.
         """
+        if recipe.objective.target == "mean":
+            raise InputError(
+                f"objective.target: the latents of stage '{self.name}' are drawn anew in each "
+                "step, and so no finite set to take the mean of: choose sample"
+            )
         if recipe.ablation.in_sampling:
             raise InputError(f"stage '{self.name}': ablations are of processes over images")
         autoencoder = (needs or {})[self.needs[0].name]

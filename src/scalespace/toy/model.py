@@ -56,6 +56,15 @@ class Toy(nn.Module):
             x = torch.cat([x, torch.zeros_like(x) if guess is None else guess], dim=1)
         return self.net(x, u)
 
+    def losses(self, x0: Tensor, rng: torch.Generator) -> Tensor:
+        """The objective at points x0 [n, 1]: float [n]."""
+
+        def posterior(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+            return self.mixture.mean(x, a, b).to(x.dtype)
+
+        aim = posterior if self.config.objective.target == "mean" else None
+        return self.objective.losses(self.predict, x0, rng, posterior=aim)
+
     def scales(self, t: int) -> tuple[float, float]:
         """a = sqrt(alpha_bar_t) and b = sqrt(1 - alpha_bar_t)."""
         alpha_bar = float(self.schedule.alpha_bar[t])
@@ -140,7 +149,7 @@ def _train(model: Toy, seed: int, progress: bool) -> float:
             total = torch.zeros(())
             points = model.mixture.draw(config.batches * config.batch_size, rng).float()
             for x0 in points.split(config.batch_size):
-                loss = model.objective.losses(model.predict, x0, rng).mean()
+                loss = model.losses(x0, rng).mean()
                 loss.backward()
                 optimizer.param_groups[0]["lr"] = config.lr * decayed(config.decay, step / steps)
                 optimizer.step()

@@ -106,6 +106,7 @@ class Loop:
         self.optimizers = make_optimizers(self.model, self.config)
         train, val = training.stage.parts(splits)
         self.data, self.labels = self._resident(train, device)
+        self.model.begin(self.data, self.labels)
         held_out = min(self.config.validate_images, len(val))
         self.held_out, self.held_out_labels = self._resident(
             val.subset(balanced_sample(val.labels, held_out, seed=0)), device

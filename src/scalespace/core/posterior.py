@@ -1,0 +1,69 @@
+"""The mean of all training images that an x_t may have been made of.
+
+Algorithm 1 aims at the one image x_0 that x_t was made of. Where x_t is nearly noise, any other
+image of the class might be in it as well: what a network can learn is their mean, E[x_0 | x_t], and
+the rest of the target is chance, which goes into every gradient. Over a finite training set that
+mean has a closed form. Aiming at it leaves the expected gradient as it is and makes its variance
+less (Rao and Blackwell). Xu et al. 2023, "Stable target field", do so with some hundreds of images
+at a time; a class of MNIST is small enough to take whole.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ANY = -1
+"""The label of an image whose class is not told."""
+
+
+class TrainingPosterior:
+    """E[x_0 | x_t, label] where x_0 is one of the training images, each equally likely.
+
+    The weight of an image x_0 is that of its noise, exp(-|x_t - a x_0|^2 / 2 b^2), over the sum of
+    all images of the class. Costs two products of a batch with all images of its classes.
+
+    Args:
+        x0: the training images [n, ...].
+        labels: int64 [n], at least 0; None where there are no classes.
+    """
+
+    def __init__(self, x0: Tensor, labels: Tensor | None = None) -> None:
+        self._rows = {ANY: slice(None)}
+        if labels is not None:
+            order = labels.argsort(stable=True)
+            x0 = x0[order]
+            found, counts = labels.unique(return_counts=True)
+            ends = counts.cumsum(0).tolist()
+            for label, end, count in zip(found.tolist(), ends, counts.tolist(), strict=True):
+                self._rows[label] = slice(end - count, end)
+        self._images = x0.flatten(1)
+        self._energy = self._images.square().sum(dim=1) / 2
+
+    def mean(self, x_t: Tensor, a: Tensor, b: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The mean image [n, ...] for each x_t = a x_0 + b eps.
+
+        Args:
+            x_t: [n, ...].
+            a, b: sqrt(alpha_bar) and sqrt(1 - alpha_bar) > 0, each [n, 1, ...].
+            labels: int64 [n]; -1 stands for any class, as None does for all of them.
+
+        Raises:
+            KeyError: no training image has that label.
+        """
+        if labels is None:
+            labels = torch.full((len(x_t),), ANY, device=x_t.device)
+        x, a, b = x_t.flatten(1), a.flatten(1), b.flatten(1)
+        mean = torch.empty_like(x)
+        # the exponents reach thousands: half precision would round them to whole numbers
+        with torch.autocast(x.device.type, enabled=False):
+            for label in labels.unique().tolist():
+                some = (labels == label).nonzero()[:, 0]
+                rows = self._rows[label]
+                images, energy = self._images[rows], self._energy[rows]
+                # -|x_t - a x_0|^2 / 2 b^2, without what all images have in common
+                signal = a[some]
+                exponent = torch.addmm(-signal * energy, x[some], images.T)
+                exponent *= signal / b[some].square()
+                mean[some] = exponent.softmax(dim=1) @ images
+        return mean.view_as(x_t)
