@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from scipy import stats
 
 import tiny
+from scalespace.config import ObjectiveConfig
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge
 from scalespace.figures.picture import DARK, LIGHT, Picture
@@ -249,6 +251,15 @@ def test_a_model_shows_how_each_of_its_stages_was_trained(
     assert found == {"training-vae", "training-latent", "per-t-latent"}
     with Image.open(render(tmp_path, "training", tmp_path / "a.png")) as image:
         assert image.width > 100
+
+
+def test_a_training_towards_the_mean_says_so(trained: Callable[[str], Model]) -> None:
+    """Its loss lies below that of the validation: nobody should take it for overfitting."""
+    (view,) = trainings_of_model(trained("small"))
+    by_mean = replace(view.recipe, objective=ObjectiveConfig(target="mean"))
+    assert "by heart" not in losses(view)[0].caption
+    assert "by heart" in losses(replace(view, recipe=by_mean))[0].caption
+    assert "by heart" not in losses(replace(view, recipe=None))[0].caption
 
 
 def test_a_model_without_a_history(model_dir: Path, tmp_path: Path) -> None:

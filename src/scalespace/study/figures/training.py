@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scalespace.config import AutoencoderRecipe
+from scalespace.config import AutoencoderRecipe, Recipe
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.picture import Picture
 from scalespace.study.figures.common import epochs, of_seeds
@@ -15,12 +15,14 @@ def losses(view: TrainingView) -> list[Picture]:
     """The loss of a stage against its epochs and, of a process, at the end against the state."""
     stage, runs = view.stage, view.runs
     held_out = "test" if stage.kind == "judge" else "validation"
+    by_mean = isinstance(view.recipe, Recipe) and view.recipe.objective.target == "mean"
+    own = "training, to the mean" if by_mean else "training"
     lines, levels = [], []
     for k, rows in enumerate(runs.values()):
         label = k == 0
         x = [row["epoch"] for row in rows]
         y = [row["loss"] for row in rows]
-        lines.append(Line(x, y, "muted", "training" if label else "", width=1.1))
+        lines.append(Line(x, y, "muted", own if label else "", width=1.1))
         checked = [row for row in rows if row.get("val_loss") is not None]
         x = [row["epoch"] for row in checked]
         y = [row["val_loss"] for row in checked]
@@ -32,6 +34,11 @@ def losses(view: TrainingView) -> list[Picture]:
     seeds = of_seeds(list(runs))
     final = ", ".join(f"{row['val_loss']:.4f}" for row in last if row.get("val_loss"))
     words = f"Stage {stage.name}: {_minimised(view)} over {epochs(last[0]['epoch'])}, {seeds}."
+    if by_mean:
+        words += (
+            " In training it is taken to the mean of the images that x_t may be of, in validation "
+            "to the one that it is of: the difference is chance, not what was learnt by heart."
+        )
     held = held_out.capitalize()
     pictures = [
         Picture(
