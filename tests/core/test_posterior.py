@@ -108,7 +108,7 @@ def test_the_objective_aims_at_it() -> None:
     def network(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
         return torch.sin(x)
 
-    found = Objective(SCHEDULE, parametrization).losses(
+    found = Objective(SCHEDULE, parametrization, target="mean").losses(
         network,
         images,
         torch.Generator().manual_seed(3),

@@ -46,6 +46,10 @@ class Objective:
             so that a single call gives what classifier-free guidance takes two for (Tang et al.
             2025). Where the network is exact, the difference itself comes out 1 / (1 - g) times as
             large.
+        target: sample, what is aimed at is made of the image that x_t was made of; or mean, of the
+            mean of all images that it may have been made of. Every parametrisation is linear in x0,
+            so that this is the mean of their targets. Not with `unroll`, whose x_t are no draws of
+            the process.
     """
 
     schedule: Schedule
@@ -55,6 +59,7 @@ class Objective:
     unroll: int = 1
     self_condition: bool = False
     guide: float = 0.0
+    target: str = "sample"
 
     def losses(
         self,
@@ -71,16 +76,16 @@ class Objective:
             x0: images [n, ...].
             rng: on the images' device.
             unlabelled: the same network, told no labels; only guidance asks for it.
-            posterior: the mean of all images that an x_t may be made of, which then takes the place
-                of the one that it is made of: every target is linear in x0, and so its mean is
-                that of the mean image. Exact for x_t of the process, and so for `unroll` 1 alone.
+            posterior: the mean of all images that an x_t may be made of; only the target mean asks
+                for it.
         """
         t, eps = draw(self.schedule, x0, rng)
         a, b = signal_and_noise(self.schedule, t, x0)
         x_t = self.unrolled(network, x0, t, eps, rng)
-        if posterior is not None:
+        if self.target == "mean":
+            assert posterior is not None, "the target mean needs a posterior"
             x0 = posterior(x_t, a, b)
-        if self.unroll > 1 or posterior is not None:  # the noise that x_t stands for now
+        if self.unroll > 1 or self.target == "mean":  # the noise that x_t stands for now
             eps = (x_t - a * x0) / b
         if self.perturb:
             x_t = x_t + b * self.perturb * _noise_like(x0, rng)

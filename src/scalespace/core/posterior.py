@@ -46,7 +46,7 @@ class TrainingPosterior:
         Args:
             x_t: [n, ...].
             a, b: sqrt(alpha_bar) and sqrt(1 - alpha_bar) > 0, each [n, 1, ...].
-            labels: int64 [n]; -1 stands for any class, as None does for all of them.
+            labels: int64 [n]; `ANY` stands for any class, as None does for all of them.
 
         Raises:
             KeyError: no training image has that label.

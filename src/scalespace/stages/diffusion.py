@@ -87,6 +87,7 @@ def make_objective(
         unroll=objective.unroll,
         self_condition=objective.self_condition,
         guide=objective.guide,
+        target=objective.target,
     )
 
 
@@ -133,7 +134,6 @@ class Diffusion(StageModel):
         self.temperature = p.temperature
         self.objective = make_objective(o, self.schedule, self.parametrization)
         self.unlabelled = o.unlabelled
-        self.aims_at_mean = o.target == "mean"
         self.posterior: TrainingPosterior | None = None  # made when training begins
         self.augmentation = make_augmentation(recipe, stage.conditioned)
         inputs = shape[0] * (1 + bool(stage.conditioned) + o.self_condition)
@@ -190,7 +190,7 @@ class Diffusion(StageModel):
         Args:
             x: images [n, c, h, w] in states of their own.
             t: those states over S-1: float [n] (paper, appendix 3.6.1).
-            labels: int64 [n]; -1 tells the network no label.
+            labels: int64 [n]; `ANY` tells the network no label.
             low: for a conditioned stage, the images at half the scale [n, 1, h/2, w/2].
             level: for one with augmentation, its degree over the largest: float [n]; None is 0.
             guess: for a self-conditioned one, an earlier estimate of x0 like x; None is none.
@@ -223,8 +223,8 @@ class Diffusion(StageModel):
         return (x0, down(x0)) if self.stage.conditioned else (x0,)
 
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
-        """Keeps the training images, where the loss is by the mean of many."""
-        if self.aims_at_mean:
+        """Keeps the training images, where the objective aims at their means."""
+        if self.objective.target == "mean":
             self.posterior = TrainingPosterior(batch[0], labels)
 
     def losses(self, batch: Sequence[Tensor], labels: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -240,7 +240,7 @@ class Diffusion(StageModel):
         """The stage's `Objective`, Algorithm 1 of Ho et al. 2020 unless changed: float [n]."""
         if self.unlabelled:
             share = torch.rand(labels.shape, generator=rng, device=labels.device)
-            labels = torch.where(share < self.unlabelled, -1, labels)
+            labels = torch.where(share < self.unlabelled, ANY, labels)
         low, level = batch[1] if self.stage.conditioned else None, None
         if self.augmentation is not None and low is not None:
             low, level = self.augmentation.drawn(low, rng)
@@ -249,15 +249,14 @@ class Diffusion(StageModel):
             return self.predict(x, u, labels, low, level, guess)
 
         def unlabelled(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
-            return self.predict(x, u, torch.full_like(labels, -1), low, level, guess)
+            return self.predict(x, u, torch.full_like(labels, ANY), low, level, guess)
 
         def posterior(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
             assert self.posterior is not None, "`begin` comes first"
             told = labels if self.conditional else torch.full_like(labels, ANY)
             return self.posterior.mean(x, a, b, told)
 
-        aim = posterior if self.aims_at_mean else None
-        return self.objective.losses(network, batch[0], rng, unlabelled, aim)
+        return self.objective.losses(network, batch[0], rng, unlabelled, posterior)
 
     def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
         """The loss at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].

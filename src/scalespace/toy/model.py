@@ -62,8 +62,7 @@ class Toy(nn.Module):
         def posterior(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
             return self.mixture.mean(x, a, b).to(x.dtype)
 
-        aim = posterior if self.config.objective.target == "mean" else None
-        return self.objective.losses(self.predict, x0, rng, posterior=aim)
+        return self.objective.losses(self.predict, x0, rng, posterior=posterior)
 
     def scales(self, t: int) -> tuple[float, float]:
         """a = sqrt(alpha_bar_t) and b = sqrt(1 - alpha_bar_t)."""
