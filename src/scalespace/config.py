@@ -136,8 +136,8 @@ class ObjectiveConfig:
 
     Args:
         weighting: of the states' errors: none, or min-snr.
-        perturb: deviation of the noise added to the network's input alone, per unit of the
-            process's own (input perturbation); 0.1 in the literature.
+        perturb: deviation of the noise added to the network's input, per unit of the process's own
+            (input perturbation); 0.1 in the literature. Only a target of mean knows of it.
         unroll: n of n-step training: the input is what n-1 steps of the ancestral sampler
             make; 1 is the standard.
         self_condition: the network is also shown its last estimate of x0.
@@ -162,11 +162,6 @@ class ObjectiveConfig:
         _between(0, 1, **{"objective.unlabelled": self.unlabelled})
         if not 0 <= self.guide < 1:
             raise ValueError(f"objective.guide must lie in [0, 1), got {self.guide}")
-        if self.target == "mean" and self.unroll > 1:
-            raise ValueError(
-                "objective.target=mean knows the mean for x_t of the process alone, and "
-                "objective.unroll above 1 trains on others: choose one of the two"
-            )
         if self.guide and not self.unlabelled:
             raise ValueError(
                 "objective.guide needs objective.unlabelled, a share of images without labels "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -101,14 +102,19 @@ def test_the_gradient_is_the_same_in_expectation_and_varies_less(predict: str) -
     assert float(by_mean.var()) < float(by_sample.var())
 
 
-def test_the_objective_aims_at_it() -> None:
+@pytest.mark.parametrize("fields", [{}, {"perturb": 2.0}, {"unroll": 3}], ids=str)
+def test_the_objective_aims_at_the_mean_of_what_the_network_is_given(
+    fields: dict[str, Any],
+) -> None:
+    """Also off the paths of the process: by a second noise, or by the network's own steps."""
     images, labels = training()
-    posterior, parametrization = TrainingPosterior(images, labels), PARAMETRIZATIONS["v"]
+    posterior, seen = TrainingPosterior(images, labels), []
 
     def network(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+        seen.append(x)
         return torch.sin(x)
 
-    found = Objective(SCHEDULE, parametrization, target="mean").losses(
+    found = Objective(SCHEDULE, PARAMETRIZATIONS["v"], target="mean", **fields).losses(
         network,
         images,
         torch.Generator().manual_seed(3),
@@ -116,10 +122,12 @@ def test_the_objective_aims_at_it() -> None:
     )
     t, eps = draw(SCHEDULE, images, torch.Generator().manual_seed(3))
     a, b = signal_and_noise(SCHEDULE, t, images)
-    x_t = a * images + b * eps
-    mean = posterior.mean(x_t, a, b, labels)
-    target = a * (x_t - a * mean) / b - b * mean
-    torch.testing.assert_close(found, (torch.sin(x_t) - target).square().flatten(1).mean(1))
+    x = seen[-1]
+    on_path = (x - a * images - b * eps).flatten(1).abs().amax(1) < 1e-5
+    assert bool(on_path.all()) == (not fields)
+    mean = posterior.mean(x, a, b, labels)
+    target = a * (x - a * mean) / b - b * mean
+    torch.testing.assert_close(found, (torch.sin(x) - target).square().flatten(1).mean(1))
 
 
 def test_half_precision_around_it_changes_nothing() -> None:

@@ -264,7 +264,6 @@ def test_a_level_beyond_the_small_process(splits: DataSplits) -> None:
         (ObjectiveConfig, {"guide": 0.3}, "unlabelled"),
         (ObjectiveConfig, {"guide": 1.0, "unlabelled": 0.1}, "guide"),
         (ObjectiveConfig, {"unroll": 0}, "unroll"),
-        (ObjectiveConfig, {"unroll": 2, "target": "mean"}, "choose one of the two"),
         (ObjectiveConfig, {"perturb": -0.1}, "perturb"),
         (ConditionConfig, {"level": 1}, "augment"),
         (ConditionConfig, {"augment": "blur", "level": 9}, "level"),

@@ -76,6 +76,7 @@ def test_the_exact_process_is_the_same_wherever_the_cure_is_in_training(
     """Common random numbers: cures of the training leave the control's every figure alone."""
     arms = done[1]["arms"]
     trained = ("unroll-2", "unroll-4", "perturb", "mean", "min-snr", "self-condition", "x0", "v")
+    trained += ("unroll-4-mean", "perturb-mean")
     for name in (*trained, "lr", "clip", "dynamic"):
         assert arms[name]["exact"] == arms[PAPER]["exact"]
         assert arms[name]["learnt"] != arms[PAPER]["learnt"]  # and each does something

@@ -34,9 +34,9 @@ class Objective:
         parametrization: what the network's prediction stands for.
         weighting: none, every state's error as it is; or min-snr, the error in x0 times
             min(SNR, 5) (Hang et al. 2023).
-        perturb: deviation of a second noise that the network's input is given in training, and
-            that its target does not know of, per unit of the first: input perturbation (Ning et
-            al. 2023; theirs is 0.1), which makes it forgiving of its own errors.
+        perturb: deviation of a second noise that the network's input is given in training, per unit
+            of the first: input perturbation (Ning et al. 2023; theirs is 0.1), which makes it
+            forgiving of its own errors. The target does not know of it, unless it is the mean.
         unroll: n; the input is what n-1 ancestral steps by the network's own estimates make of
             x_{t+n-1}, so that it learns from the states that it will meet: the n-step training
             which the seed paper proposes in section 1.3. The gradient is that of the last step.
@@ -48,8 +48,9 @@ class Objective:
             large.
         target: sample, what is aimed at is made of the image that x_t was made of; or mean, of the
             mean of all images that it may have been made of. Every parametrisation is linear in x0,
-            so that this is the mean of their targets. Not with `unroll`, whose x_t are no draws of
-            the process.
+            so that this is the mean of their targets. With `perturb` or `unroll` it is what the
+            perfect network says of the input, off the process's paths as on them: the imitation of
+            an expert where the learner may come (Ross et al. 2011, "DAgger").
     """
 
     schedule: Schedule
@@ -82,13 +83,14 @@ class Objective:
         t, eps = draw(self.schedule, x0, rng)
         a, b = signal_and_noise(self.schedule, t, x0)
         x_t = self.unrolled(network, x0, t, eps, rng)
+        if self.unroll > 1:
+            eps = (x_t - a * x0) / b  # the noise that x_t stands for now
+        if self.perturb:
+            x_t = x_t + b * self.perturb * _noise_like(x0, rng)
         if self.target == "mean":
             assert posterior is not None, "the target mean needs a posterior"
             x0 = posterior(x_t, a, b)
-        if self.unroll > 1 or self.target == "mean":  # the noise that x_t stands for now
             eps = (x_t - a * x0) / b
-        if self.perturb:
-            x_t = x_t + b * self.perturb * _noise_like(x0, rng)
         guess = None
         if self.self_condition and float(torch.rand((), generator=rng, device=x0.device)) < GUESSED:
             with torch.no_grad():

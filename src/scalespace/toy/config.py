@@ -100,6 +100,14 @@ CURES: dict[str, Arm] = {
     "unroll-4": Arm("4-step training", {"objective.unroll": 4}),
     "perturb": Arm("input perturbation 0.1", {"objective.perturb": 0.1}),
     "mean": Arm("the mean as the target", {"objective.target": "mean"}),
+    "unroll-4-mean": Arm(
+        "4-step training, the mean as the target",
+        {"objective.unroll": 4, "objective.target": "mean"},
+    ),
+    "perturb-mean": Arm(
+        "input perturbation 3, the mean as the target",
+        {"objective.perturb": 3.0, "objective.target": "mean"},
+    ),
     "min-snr": Arm("min-SNR weighting", {"objective.weighting": "min-snr"}),
     "self-condition": Arm("self-conditioning", {"objective.self_condition": True}),
     "x0": Arm("x0-prediction", {"process.predict": "x0"}),
@@ -131,11 +139,23 @@ CURES: dict[str, Arm] = {
             "batch_size": 1024,
         },
     ),
+    "together-perturb": Arm(
+        "the same, and input perturbation 3",
+        {
+            "process.predict": "x0",
+            "objective.target": "mean",
+            "objective.perturb": 3.0,
+            "lr": 1e-2,
+            "decay": "linear",
+            "batch_size": 1024,
+        },
+    ),
 }
 """The cures that the paper proposes and the field knows, each over the paper's settings.
 
 The learning rates are no cures of the literature's, but tell what longer training would do. The
-last two rows are what helped, taken together, without and with the mean as the target.
+last three rows are what helped, taken together: without the mean as the target, with it, and with
+it also beside the paths of the process.
 """
 
 
