@@ -130,7 +130,7 @@ CURES: dict[str, Arm] = {
         },
     ),
     "together-mean": Arm(
-        "x0-prediction, the mean as the target, 1e-2 falling, batches of 1,024",
+        "x0, the mean, 1e-2 falling, batches of 1,024",
         {
             "process.predict": "x0",
             "objective.target": "mean",
