@@ -90,6 +90,9 @@ class Arm:
 
 
 PAPER = "paper"
+FALLING = {"lr": 1e-2, "decay": "linear"}
+LONGER = {**FALLING, "batch_size": 1024}
+MEAN_LONGER = {"process.predict": "x0", "objective.target": "mean", **LONGER}
 CURES: dict[str, Arm] = {
     "clip": Arm("x0 clipped", {"process.x0": "clip"}),
     "dynamic": Arm("dynamic thresholding", {"process.x0": "dynamic"}),
@@ -117,38 +120,15 @@ CURES: dict[str, Arm] = {
         {"process.predict": "v", "process.zero_terminal": True},
     ),
     "lr": Arm("learning rate 1e-3", {"lr": 1e-3}),
-    "decay": Arm("learning rate 1e-2, falling to 0", {"lr": 1e-2, "decay": "linear"}),
+    "decay": Arm("learning rate 1e-2, falling to 0", FALLING),
     "v-clip": Arm("v-prediction, x0 clipped", {"process.predict": "v", "process.x0": "clip"}),
     "together": Arm(
         "v, x0 clipped, 1e-2 falling, batches of 1,024",
-        {
-            "process.predict": "v",
-            "process.x0": "clip",
-            "lr": 1e-2,
-            "decay": "linear",
-            "batch_size": 1024,
-        },
+        {"process.predict": "v", "process.x0": "clip", **LONGER},
     ),
-    "together-mean": Arm(
-        "x0, the mean, 1e-2 falling, batches of 1,024",
-        {
-            "process.predict": "x0",
-            "objective.target": "mean",
-            "lr": 1e-2,
-            "decay": "linear",
-            "batch_size": 1024,
-        },
-    ),
+    "together-mean": Arm("x0, the mean, 1e-2 falling, batches of 1,024", MEAN_LONGER),
     "together-perturb": Arm(
-        "the same, and input perturbation 3",
-        {
-            "process.predict": "x0",
-            "objective.target": "mean",
-            "objective.perturb": 3.0,
-            "lr": 1e-2,
-            "decay": "linear",
-            "batch_size": 1024,
-        },
+        "the same, and input perturbation 3", {"objective.perturb": 3.0, **MEAN_LONGER}
     ),
 }
 """The cures that the paper proposes and the field knows, each over the paper's settings.
