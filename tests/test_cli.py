@@ -127,7 +127,7 @@ def test_train_sample_evaluate_bench(
     for batch_size in (1, 7, 64):
         again = tmp_path / f"{batch_size}.npz"
         main([*sample, "--per-class", "4", "--batch-size", str(batch_size), "--out", str(again)])
-        np.testing.assert_allclose(read_samples(again).images, made.images, atol=1e-5)
+        np.testing.assert_allclose(read_samples(again).images, made.images, atol=1e-4)
     main([*sample, "--labels", "2,0", "--out", str(tmp_path / "two.npz")])
     assert read_samples(tmp_path / "two.npz").labels.tolist() == [2, 0]
 

@@ -102,10 +102,10 @@ def test_same_images_in_batches_of_any_size(name: str, batch_size: int, trained:
     model, labels = trained(name), [0, 1, 2, 2, 1, 0, 1]
     whole = model.sample(labels, seed=5)
     parts = model.sample(labels, seed=5, batch_size=batch_size)
-    np.testing.assert_allclose(parts.images, whole.images, atol=1e-5)
+    np.testing.assert_allclose(parts.images, whole.images, atol=1e-4)
     np.testing.assert_array_equal(parts.labels, whole.labels)
     tail = model.sample(labels[4:], seed=5, first=4)
-    np.testing.assert_allclose(tail.images, whole.images[4:], atol=1e-5)
+    np.testing.assert_allclose(tail.images, whole.images[4:], atol=1e-4)
 
 
 @every_method
