@@ -297,8 +297,12 @@ def test_sampling_refuses(batch_size: int, trained: Trained) -> None:
     model = trained("small")
     with pytest.raises(InputError, match="the batch size must be at least 1"):
         model.sample([0], batch_size=batch_size)
-    with pytest.raises(InputError, match="the seed must be at least 0"):
+    with pytest.raises(InputError, match="seed and first index must be at least 0"):
         model.sample([0], seed=-1)
+    with pytest.raises(InputError, match="first index must be at least 0, got 0 and -1"):
+        model.sample([0], first=-1)
+    with pytest.raises(InputError, match="2 labels and 3 indices: one each"):
+        list(model.trajectory([0, 1], indices=[0, 1, 2]))
     with pytest.raises(InputError, match="nothing to sample"):
         model.sample([])
     for labels in (3, None, [1.5], "12", [[0, 1]]):

@@ -177,7 +177,7 @@ class ConditionConfig:
         augment: what is done to that small image in training, to a degree that is drawn for each
             image and told to the network: none, gaussian (noise, as in a process) or blur.
         most: the largest degree drawn: a state of a process like the upscaler's with as many states
-            as the small one, or tenths of a pixel of blur.
+            as the small stage has by default, or tenths of a pixel of blur.
         level: the degree that sampling uses, found on the validation part.
         truncate: with gaussian, end the small process in the state `level`, instead of finishing
             it and adding noise.

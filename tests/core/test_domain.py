@@ -62,6 +62,14 @@ def test_barrier_is_the_minimum_that_it_claims(
     assert found.max() <= high + 1e-9
 
 
+def test_barrier_is_white_or_black_however_far_the_estimate() -> None:
+    """In the precision of a run: the closed form alone would make grey of what has run away."""
+    far = torch.logspace(0.5, 6, 2000)
+    for sign in (-1, 1):
+        found = barrier(sign * far, -1.0, 1.0, 1.0)
+        assert float((found - sign).abs().max()) < 1e-3
+
+
 @pytest.mark.parametrize("rule", [keep, clip, dynamic])
 def test_an_image_in_the_domain_stays(rule: object) -> None:
     x = torch.rand(4, 1, 6, 6) * 3 - 1

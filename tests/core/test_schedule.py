@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalespace.core.schedule import MAX_BETA, Schedule, cosine, flow, linear, zero_terminal
+from scalespace.errors import InputError
 
 schedules = st.one_of(
     st.builds(
         cosine, states=st.integers(2, 300), power=st.floats(0.3, 4), stop_short=st.booleans()
     ),
-    st.builds(linear, states=st.integers(2, 300)),
+    st.builds(linear, states=st.integers(3, 300)),
     st.builds(flow, states=st.integers(2, 300)),
 )
 
@@ -137,7 +138,7 @@ def test_refuses_a_table_that_is_no_schedule(table: list[float]) -> None:
 @pytest.mark.parametrize("schedule", [cosine, linear, flow])
 @pytest.mark.parametrize("states", [-1, 0, 1])
 def test_refuses_too_few_states(states: int, schedule: Callable[[int], Schedule]) -> None:
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match=r"at least [23] states"):
         schedule(states)
 
 
@@ -224,3 +225,21 @@ def test_the_posterior_of_pure_noise_forgets_it() -> None:
     assert q.xt_weight == 0
     assert q.x0_weight == pytest.approx(math.sqrt(ab))
     assert q.std == pytest.approx(math.sqrt(1 - ab))
+
+
+@pytest.mark.parametrize("power", [0.01, 0.1, 1.5, 100.0])
+def test_a_cosine_that_visits_its_last_state_ends_in_noise(power: float) -> None:
+    assert float(cosine(20, power).beta[-1]) == pytest.approx(MAX_BETA, abs=1e-12)
+
+
+def test_one_beta_is_no_line() -> None:
+    with pytest.raises(InputError, match="linear betas need at least 3 states, got 2"):
+        linear(2)
+
+
+@given(schedules)
+def test_the_table_of_steps_is_that_of_the_posterior(schedule: Schedule) -> None:
+    tables = schedule.steps
+    assert all(len(table) == schedule.states and table[0] == 0 for table in tables)
+    for t in range(1, schedule.states):
+        assert tuple(float(table[t]) for table in tables) == tuple(schedule.posterior(t, t - 1))

@@ -28,7 +28,7 @@ def test_producers_take_turns_one_image_each() -> None:
     warm_up = [(name, [k]) for name in "ab" for k in range(2)]
     turns = [(name, [k]) for k in range(4) for name in "ab"]
     batches = [(name, list(range(n))) for n in (3, 5) for name in "ab" for _ in range(1 + 2)]
-    counted = [(name, [0]) for name in "ab"]
+    counted = [(name, [0, 1]) for name in "ab"]
     assert calls == warm_up + turns + batches + counted
     assert found.keys() == {"a", "b"}
 

@@ -86,8 +86,8 @@ def test_images_are_sane(name: str, models: dict[str, Model]) -> None:
     # the wrong labels would be noticed
     assert (np.roll(answers, 1) == labels).mean() < 0.2
 
-    # A processor adds up a batch of another size in another order, and the steps of a trained network
-    # enlarge that: on the edge of a stroke a single pixel may come out 1e-4 away, the mean does not.
+    # A processor adds up a batch of another size in another order, and a trained network's steps
+    # enlarge that: on the edge of a stroke one pixel may come out 1e-4 away, the mean does not.
     again = model.sample(labels[:23], seed=20, batch_size=7)
     one = model.sample(labels[22:23], seed=20, first=22)
     for found, expected in ((again.images, images[:23]), (one.images, images[22:23])):

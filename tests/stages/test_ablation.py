@@ -20,6 +20,7 @@ from scalespace.core.samplers import Step
 from scalespace.core.schedule import cosine
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.evaluation.latency import macs
 from scalespace.methods.latent import LATENT
 from scalespace.methods.small import SMALL
 from scalespace.settings import make_training
@@ -307,3 +308,15 @@ def test_a_network_that_reads_the_batch_is_caught() -> None:
     expected = (b / np.sqrt(mean_square) - 1) ** 2
     np.testing.assert_allclose(found["mixed", "batch"].numpy(), expected, atol=0.02)
     np.testing.assert_allclose(found["mixed", "running"].numpy(), (b / 5 - 1) ** 2, rtol=0.05)
+
+
+def test_an_image_alone_costs_no_more_for_being_made_two() -> None:
+    """In batch mode: its multiply-adds are those of one image, as by the running statistics."""
+
+    def counted(of: Diffusion) -> int:
+        def produce(indices: range) -> None:
+            list(of.sample(torch.zeros(len(indices), dtype=torch.int64), 3, indices))
+
+        return macs(produce)
+
+    assert counted(model(batch_mode=True)) == counted(model()) > 0

@@ -18,6 +18,7 @@ from scalespace.methods import get_method
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
 from scalespace.model import train
+from scalespace.nets.norms import batch_norms
 from scalespace.settings import load_config
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
 from scalespace.study.plan import make_plan
@@ -106,12 +107,12 @@ def test_the_mean_target_is_of_the_training_images_of_the_label(
     )
     data = model.prepare(splits.info.standardize(splits.train.unit()))
     model.begin(data, splits.train.labels)
-    asked: list[list[int]] = []
+    asked: list[Tensor | None] = []
     posterior = model.posterior
     assert posterior is not None
     mean = posterior.mean
     posterior.mean = lambda x, a, b, labels: (  # type: ignore[method-assign, assignment]
-        asked.append(labels.tolist()),
+        asked.append(labels),
         mean(x, a, b, labels),
     )[1]
     told: list[Tensor] = []
@@ -121,7 +122,12 @@ def test_the_mean_target_is_of_the_training_images_of_the_label(
     assert losses.shape == (20,)
     withheld = told[0].sum(1) == 0
     assert withheld.all() if not conditional else 0 < int(withheld.sum()) < 20
-    assert asked == [torch.where(withheld, -1, labels).tolist()]
+    [found] = asked
+    if conditional:
+        assert found is not None
+        assert found.tolist() == torch.where(withheld, -1, labels).tolist()
+    else:
+        assert found is None
 
 
 def test_the_mean_target_is_no_part_of_a_model(splits: DataSplits) -> None:
@@ -288,3 +294,37 @@ def test_a_field_at_its_default_gives_no_training_another_name(splits: DataSplit
     gaussian = [ConditionConfig("gaussian", 6, level) for level in (0, 3)]
     assert len({name(Recipe(condition=c)) for c in gaussian}) == 1  # level is for sampling
     assert plain != name(Recipe(condition=gaussian[0]))
+
+
+ASIDE = {
+    "unroll": ObjectiveConfig(unroll=4),
+    "guide": ObjectiveConfig(guide=0.5, unlabelled=0.1),
+    "self-condition": ObjectiveConfig(self_condition=True),
+}
+
+
+@pytest.mark.parametrize("objective", ASIDE.values(), ids=ASIDE)
+def test_a_pass_aside_leaves_no_trace(splits: DataSplits, objective: ObjectiveConfig) -> None:
+    """Neither in what batch norms remember nor, under autocast, in which weights are moved."""
+    model = build(splits, net=replace(tiny.NET, norm="batch"), objective=objective).train()
+    x, labels = batch(model, splits), LABELS
+    for k in range(1, 4):  # of three steps, one at least has a guess
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            model(x, labels, torch.Generator().manual_seed(k)).mean().backward()
+        assert all(p.grad is not None for p in model.parameters())
+        for norm in batch_norms(model):
+            assert norm.num_batches_tracked == k
+            assert norm.track_running_stats
+        model.zero_grad()
+
+
+def test_guidance_needs_labels(splits: DataSplits) -> None:
+    with pytest.raises(InputError, match=r"'small': objective\.guide needs process\.labels"):
+        build(splits, objective=ASIDE["guide"], process=replace(tiny.PROCESS, labels=False))
+
+
+def test_small_counts_each_estimate_once(splits: DataSplits) -> None:
+    small = get_method("small")
+    model = build(splits)
+    steps = list(small.sample({"small": model}, LABELS, 0, range(4)))
+    assert sum(step.x0_hat is not None for step in steps) == model.calls

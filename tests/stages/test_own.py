@@ -6,10 +6,11 @@ import pytest
 import torch
 
 import tiny
-from scalespace.config import ProcessConfig
+from scalespace.config import AblationConfig, ProcessConfig
 from scalespace.core.process import q_sample
 from scalespace.core.scale import down
 from scalespace.data import DataSplits
+from scalespace.errors import InputError
 from scalespace.methods.cascaded_own import OWN
 from scalespace.methods.small import SMALL
 from scalespace.stages.diffusion import Diffusion
@@ -74,3 +75,10 @@ def test_how_the_maker_is_sampled_belongs_to_the_training(splits: DataSplits) ->
     assert trained(plain, other).identity == one.identity
     assert trained(other, plain).identity != one.identity
     assert trained(other, plain).needs[0].identity == one.needs[0].identity
+
+
+def test_it_refuses_to_be_sampled_wrongly(splits: DataSplits) -> None:
+    recipe = replace(tiny.RECIPE, ablation=AblationConfig(batch_mode=True))
+    small = SMALL.build(tiny.RECIPE, splits.info)
+    with pytest.raises(InputError, match=r"'upscaler-own' has no ablation\.alpha, renoise, batch"):
+        OWN.build(recipe, splits.info, {"small": small})

@@ -46,6 +46,7 @@ def test_identity_knows_what_training_depends_on() -> None:
     ("changes", "says"),
     [
         ({"process.temperature": 1.1}, "temperature is for images"),
+        ({"objective.unlabelled": 0.1, "objective.guide": 0.5}, "points have no labels"),
         ({"points": (1.0,)}, "at least two different points"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batches": 0}, "batches must be at least 1"),

@@ -138,7 +138,10 @@ def test_identity(splits: DataSplits) -> None:
         replace(same[0], data=replace(splits.info, fingerprint="another")),
     ]
     same.append(training(splits, grid_every=3, validate_every=7))  # looked at in other epochs
-    assert same[0].identity == same[1].identity == same[2].identity
+    blurred = replace(tiny.RECIPE, condition=ConditionConfig("blur"))
+    same.append(replace(same[0], recipe=blurred))  # it has no condition
+    assert len({job.identity for job in same}) == 1
+    others += [replace(job, stage=UPSCALER) for job in (same[0], same[-1])]
     assert len({job.identity for job in [*same, *others]}) == 1 + len(others)
 
 

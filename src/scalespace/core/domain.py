@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 BARRIER = 1e-3  # weight of the logarithmic barrier at variance 1
+FAR = 100.0  # half-widths of the domain: from further out the barrier leads to the same place
 
 
 def keep(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
@@ -52,13 +53,13 @@ def barrier(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> T
     """
     middle, half = (low + high) / 2, (high - low) / 2
     mu = BARRIER * variance
-    y = (x0_hat - middle) / half
+    y = ((x0_hat - middle) / half).clamp(-FAR, FAR)
     p = -(1 + 2 * mu) - y.square() / 3
     q = y * (2 - 2 * mu) / 3 - 2 * y**3 / 27
     size = (-p / 3).sqrt()
     angle = torch.acos((q / (-2 * size**3)).clamp(-1, 1)) / 3 - 2 * math.pi / 3
     u = 2 * size * torch.cos(angle) + y / 3
-    # rounding, where the root is the small difference of large numbers
+    # rounding, where the root is the small difference of large numbers (hence also FAR)
     return u.clamp(-1, 1) * half + middle
 
 

@@ -125,15 +125,10 @@ class Objective:
         with torch.no_grad():
             for _ in range(self.unroll - 1):
                 x0_hat = self.x0_hat(network(x, self._u(state, x0), None).to(x0.dtype), x, state)
-                below = (state - 1).clamp(min=1)
-                ab_t = at_state(self.schedule.alpha_bar, state, x0)
-                ab_s = at_state(self.schedule.alpha_bar, below, x0)
-                beta = 1 - ab_t / ab_s
-                mean = ab_s.sqrt() * beta / (1 - ab_t) * x0_hat
-                mean = mean + (1 - beta).sqrt() * (1 - ab_s) / (1 - ab_t) * x
-                std = (beta * (1 - ab_s) / (1 - ab_t)).sqrt()
+                to_x0, to_x, std = (at_state(table, state, x0) for table in self.schedule.steps)
+                moved = to_x0 * x0_hat + to_x * x + std * _noise_like(x0, rng)
                 arrived = (state == t).view(-1, *[1] * (x.ndim - 1))
-                x = torch.where(arrived, x, mean + std * _noise_like(x0, rng))
+                x = torch.where(arrived, x, moved)
                 state = torch.maximum(state - 1, t)
         return x
 

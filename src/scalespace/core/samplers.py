@@ -16,7 +16,8 @@ class Step(NamedTuple):
     """One state of a reverse process.
 
     `t` is the state's index, `x` the images in that state [n, ...], and `x0_hat` the estimate of
-    the final image that led there (None for the noise that it starts from).
+    the final image that led there (None where no network call did: the noise that it starts from,
+    or an image that is only enlarged).
     """
 
     t: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -80,14 +81,18 @@ class Schedule:
         """
         if not 0 <= s < t <= self.last:
             raise ValueError(f"need 0 <= s < t <= {self.last}, got s={s}, t={t}")
-        ab_t, ab_s = float(self.alpha_bar[t]), float(self.alpha_bar[s])
-        alpha = ab_t / ab_s
-        beta = 1 - alpha
-        return Posterior(
-            x0_weight=math.sqrt(ab_s) * beta / (1 - ab_t),
-            xt_weight=math.sqrt(alpha) * (1 - ab_s) / (1 - ab_t),
-            std=math.sqrt(beta * (1 - ab_s) / (1 - ab_t)),
-        )
+        return Posterior(*(float(w) for w in _posterior(self.alpha_bar[t], self.alpha_bar[s])))
+
+    @cached_property
+    def steps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights and the deviation of `posterior(t, t-1)` for all t: float64 [S] each.
+
+        Those at t = 0, from which no step leads, are 0.
+        """
+        table = _posterior(self.alpha_bar[1:], self.alpha_bar[:-1])
+        first = torch.zeros(1, dtype=torch.float64)
+        x0_weight, xt_weight, std = (torch.cat([first, column]) for column in table)
+        return x0_weight, xt_weight, std
 
 
 def cosine(
@@ -114,8 +119,9 @@ def cosine(
         raise InputError(f"the power of the cosine must be positive, got {power}")
     u = torch.arange(states, dtype=torch.float64) / (states if stop_short else states - 1)
     angle = (u + offset) / (1 + offset) * (math.pi / 2)
-    # cos(pi/2) may come out just below 0, and a negative number has no real 1.5th power
     f = torch.cos(angle).clamp(min=0) ** power
+    if not stop_short:
+        f[-1] = 0.0  # cos(pi/2), which comes out as 6e-17: not small once a small power is taken
     return _from_beta(1 - f[1:] / f[:-1])
 
 
@@ -123,13 +129,14 @@ def linear(states: int, beta_first: float = 1e-4, beta_last: float = 0.02) -> Sc
     """Betas that rise linearly (Ho et al. 2020, section 4), for any number of states.
 
     Their betas are for 1,000 transitions; with fewer, each is larger in proportion, clipped at
-    0.999 (as in Nichol & Dhariwal 2021). The process ends in an alpha_bar of 4e-5 with 1,000 states
-    and in less with few: 9e-7 with 30.
+    0.999 (as in Nichol & Dhariwal 2021). The process ends in an alpha_bar of 4e-5 with 1,000
+    states, 9e-7 with 30 and 1e-3 with 3.
 
     Raises:
-        InputError: fewer than two states.
+        InputError: fewer than three states: one beta is no line.
     """
-    _check_states(states)
+    if states < 3:
+        raise InputError(f"linear betas need at least 3 states, got {states}")
     factor = 1000 / (states - 1)
     beta = factor * torch.linspace(beta_first, beta_last, states - 1, dtype=torch.float64)
     return _from_beta(beta)
@@ -162,6 +169,17 @@ def zero_terminal(schedule: Schedule) -> Schedule:
     table = ((root - root[-1]) / (1 - root[-1])).square()
     table[0], table[-1] = 1.0, 0.0  # whatever the rounding
     return Schedule(table)
+
+
+def _posterior(ab_t: Tensor, ab_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x0_weight, xt_weight and std of q(x_s | x_t, x_0), from alpha_bar at t and at s < t."""
+    alpha = ab_t / ab_s
+    beta = 1 - alpha
+    return (
+        ab_s.sqrt() * beta / (1 - ab_t),
+        alpha.sqrt() * (1 - ab_s) / (1 - ab_t),
+        (beta * (1 - ab_s) / (1 - ab_t)).sqrt(),
+    )
 
 
 def _check_states(states: int) -> None:

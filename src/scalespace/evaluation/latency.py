@@ -82,10 +82,13 @@ def measure(
 
 
 def macs(produce: Producer) -> int:
-    """Multiply-adds of one sample, counted by torch as it runs (half of its "flops")."""
+    """Multiply-adds of one sample, counted by torch as it runs (half of its "flops").
+
+    Of two samples, halved: batch norm in batch mode makes two of one (`stages/ablation.py`).
+    """
     with FlopCounterMode(display=False) as counter:
-        produce(range(1))
-    return counter.get_total_flops() // 2
+        produce(range(2))
+    return counter.get_total_flops() // 4
 
 
 def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latency:

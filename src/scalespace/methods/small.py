@@ -33,4 +33,4 @@ class Small(Method):
         """S-1 calls at half size, and one last step that is the same image at full size."""
         for step in models[SMALL.name].sample(labels, seed, indices):
             yield step
-        yield Step(0, up(step.x), step.x0_hat)
+        yield Step(0, up(step.x), None)

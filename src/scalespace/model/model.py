@@ -147,9 +147,12 @@ class Model:
             )
             training = replace(stage.training, recipe=recipe)
             if training.identity != stage.training.identity:
+                free = "; ".join(
+                    f"{part}.{', '.join(own)}" for part, own in training.resampling.items()
+                )
                 raise InputError(
-                    f"stage '{name}' would have to be trained anew for that: a trained model can "
-                    "change process.x0, sampler, eta and temperature, condition.level and truncate"
+                    f"stage '{name}' would have to be trained anew for that: once trained it can "
+                    f"change only {free}"
                 )
             stages[name] = replace(stage, training=training)
         model = Model(self.method, stages, self.device)
@@ -328,9 +331,11 @@ class Model:
             indices: int [n]; 0 .. n-1 unless given.
 
         Raises:
-            InputError: a label that the model does not know.
+            InputError: a label that the model does not know, or not as many indices as labels.
         """
         self.check_labels(labels)
+        if indices is not None and len(indices) != len(labels):
+            raise InputError(f"{len(labels)} labels and {len(indices)} indices: one each is needed")
         y = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=self.device)
         chosen = range(len(labels)) if indices is None else indices
         yield from self.method.sample(self.models, y, seed, chosen)
@@ -356,22 +361,23 @@ class Model:
             progress: show a progress bar.
 
         Raises:
-            InputError: no labels, or one that the model does not know; or a seed or batch size
-                that cannot be.
+            InputError: no labels, or one that the model does not know; or a seed, batch size or
+                first index that cannot be.
         """
         try:
             labels = [operator.index(label) for label in labels]
-            seed, batch_size = operator.index(seed), operator.index(batch_size)
+            seed, batch_size, first = map(operator.index, (seed, batch_size, first))
         except TypeError as error:
             raise InputError(
-                f"labels must be a list of whole numbers, seed and batch size one each: {error}"
+                "labels must be a list of whole numbers, seed, batch size and first index one "
+                f"each: {error}"
             ) from error
         if not labels:
             raise InputError("nothing to sample: no labels given")
         if batch_size < 1:
             raise InputError(f"the batch size must be at least 1, got {batch_size}")
-        if seed < 0:
-            raise InputError(f"the seed must be at least 0, got {seed}")
+        if seed < 0 or first < 0:
+            raise InputError(f"seed and first index must be at least 0, got {seed} and {first}")
         self.check_labels(labels)
         images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
         outside = np.zeros(2, dtype=np.int64)  # pixels, and images that have any

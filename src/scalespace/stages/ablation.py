@@ -1,25 +1,26 @@
 """The published code's mistakes in sampling, one by one, and the test for what batch norm leaks.
 
-Nothing else in the package knows of them: `DiffusionStage.build` makes an `Ablated` where a
-recipe's `ablation` asks for one. The other deviations of that code are ordinary fields of a recipe
-(`process.stop_short`, `process.x0`, `net.channels`) or another unit of the data
-(`ablation.unit_range`).
+Elsewhere the samplers know nothing of them: `DiffusionStage.build` makes an `Ablated` where a
+recipe's `ablation` asks for one, and stages that have none refuse. The other deviations of that
+code are ordinary fields of a recipe (`process.stop_short`, `process.x0`, `net.channels`) or another
+unit of the data (`ablation.unit_range`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scalespace.config import Recipe
 from scalespace.core.noise import derive_seed
 from scalespace.core.samplers import Denoiser, Noise, Sampler, Step
 from scalespace.core.schedule import Schedule
 from scalespace.data.info import DataInfo
+from scalespace.nets.norms import batch_norms, batch_statistics
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
 
 BATCHES, STATISTICS = ("single", "mixed"), ("batch", "running")
@@ -67,7 +68,7 @@ class Ablated(Diffusion):
         one image comes to at the coarsest scale. The published code was timed on batches of two.
         """
         given = (x, t, labels, low, level, guess)
-        if len(x) > 1 or not any(norm.training for norm in _batch_norms(self.net)):
+        if len(x) > 1 or not any(norm.training for norm in batch_norms(self.net)):
             return super().predict(*given)
         return super().predict(*(v if v is None else torch.cat([v, v]) for v in given))[:1]  # type: ignore[arg-type]
 
@@ -103,24 +104,6 @@ def renoise(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[Ste
         yield Step(t - 1, x, x0_hat)
 
 
-@contextmanager
-def batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms normalise by the mean and deviation of their batch, and remember nothing of it.
-
-    The rest of the module keeps its mode, and so do the norms' running statistics, which training
-    has left.
-    """
-    norms = _batch_norms(module)
-    before = [(norm.training, norm.track_running_stats) for norm in norms]
-    try:
-        for norm in norms:
-            norm.training, norm.track_running_stats = True, False
-        yield
-    finally:
-        for norm, (training, track) in zip(norms, before, strict=True):
-            norm.training, norm.track_running_stats = training, track
-
-
 @torch.inference_mode()
 def losses_by_state(
     model: Diffusion, batch: Sequence[Tensor], labels: Tensor, batch_size: int = 128
@@ -143,7 +126,7 @@ def losses_by_state(
     rng = torch.Generator(labels.device).manual_seed(derive_seed(0, "leak"))
     eps = torch.randn((states, *batch[0].shape), generator=rng, device=labels.device)
     image = torch.arange(n, device=labels.device)
-    statistics = STATISTICS if _batch_norms(model.net) else STATISTICS[1:]
+    statistics = STATISTICS if batch_norms(model.net) else STATISTICS[1:]
     found = {}
     for company in BATCHES:
         for kind in statistics:
@@ -158,7 +141,3 @@ def losses_by_state(
                     table[at[part], part] = losses
             found[company, kind] = table.mean(dim=1).cpu()
     return found
-
-
-def _batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]

@@ -112,6 +112,11 @@ class Stage(ABC):
         """The stage beside which it is measured: what a config says of that holds for it, too."""
         return None
 
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Parts of the recipe that it never reads: they give its trainings no other name."""
+        return ()
+
     def parts(self, splits: DataSplits) -> tuple[ImageSet, ImageSet]:
         """The images that it is trained on, and those that training is watched with."""
         return splits.train, splits.val

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -25,6 +27,7 @@ from scalespace.core.scale import down, up
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.nets.norms import in_passing
 from scalespace.nets.unet import UNet
 from scalespace.stages.base import Stage, StageModel
 
@@ -48,21 +51,42 @@ class DiffusionStage(Stage):
     def build(
         self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
     ) -> Diffusion:
-        """An untrained `Diffusion` for this stage.
+        """An untrained `Diffusion` for this stage; `InputError` as from `shape`."""
+        from scalespace.stages.ablation import Ablated  # which builds on this module
+
+        kind = Ablated if recipe.ablation.in_sampling else Diffusion
+        return kind(self, recipe, data, self.shape(recipe, data))
+
+    def shape(self, recipe: Recipe, data: DataInfo) -> tuple[int, int, int]:
+        """Of what diffuses, (1, h, w), once the recipe is seen to suit the stage and its images.
 
         Raises:
-            InputError: the images cannot be halved, the network is too deep for them, or a
-                conditioned stage is to aim at the mean.
+            InputError: the images cannot be halved, the network is too deep for them, a
+                conditioned stage is to aim at the mean, or one without labels to be guided by them.
         """
+        if recipe.objective.guide and not recipe.process.labels:
+            raise InputError(
+                f"stage '{self.name}': objective.guide needs process.labels, which it guides by"
+            )
         if self.conditioned and recipe.objective.target == "mean":
             raise InputError(
                 f"objective.target: stage '{self.name}' sees the half-size image, which tells it "
                 "which image was noised: choose sample"
             )
-        from scalespace.stages.ablation import Ablated  # which builds on this module
+        factor = self.scale * (2 if self.conditioned else 1)
+        if data.height % factor or data.width % factor:
+            raise InputError(
+                f"stage '{self.name}' takes images down by a factor of {factor}, "
+                f"which {data.height}x{data.width} images of {data.name} do not allow"
+            )
+        height, width = data.height // self.scale, data.width // self.scale
+        check_size(self.name, recipe.net, height, width)
+        return 1, height, width
 
-        kind = Ablated if recipe.ablation.in_sampling else Diffusion
-        return kind(self, recipe, data, (1, *_size(self, recipe.net, data)))
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Conditioning augmentation, where there is no condition."""
+        return () if self.conditioned else ("condition",)
 
 
 def make_schedule(process: ProcessConfig, states: int) -> Schedule:
@@ -98,7 +122,7 @@ def make_augmentation(recipe: Recipe, low_states: int) -> Augmentation | None:
         return None
     if c.augment == "blur":
         return Blur(c.most, c.level)
-    # as many states as the stage that makes the images has, however many this one has
+    # as many states as the stage that makes the images has by default, however many this one has
     schedule = make_schedule(replace(recipe.process, states=None), low_states)
     if c.most > schedule.last:
         raise InputError(
@@ -245,16 +269,16 @@ class Diffusion(StageModel):
         if self.augmentation is not None and low is not None:
             low, level = self.augmentation.drawn(low, rng)
 
-        def network(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
-            return self.predict(x, u, labels, low, level, guess)
+        def told(labels: Tensor, x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+            with nullcontext() if torch.is_grad_enabled() else in_passing(self.net):
+                return self.predict(x, u, labels, low, level, guess)
 
-        def unlabelled(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
-            return self.predict(x, u, torch.full_like(labels, ANY), low, level, guess)
+        network = partial(told, labels)
+        unlabelled = partial(told, torch.full_like(labels, ANY))
 
         def posterior(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
             assert self.posterior is not None, "`begin` comes first"
-            told = labels if self.conditional else torch.full_like(labels, ANY)
-            return self.posterior.mean(x, a, b, told)
+            return self.posterior.mean(x, a, b, labels if self.conditional else None)
 
         return self.objective.losses(network, batch[0], rng, unlabelled, posterior)
 
@@ -334,19 +358,6 @@ class Diffusion(StageModel):
             first, schedule = start[1], Schedule(self.schedule.alpha_bar[: start[0] + 1])
         draws = chain([first], iter(lambda: streams.normal(self.shape), None))
         yield from self.sampler(denoise, schedule, lambda: next(draws))
-
-
-def _size(stage: DiffusionStage, net: UNetConfig, data: DataInfo) -> tuple[int, int]:
-    """Height and width of the stage's images; `InputError` unless they suit it and its network."""
-    factor = stage.scale * (2 if stage.conditioned else 1)
-    if data.height % factor or data.width % factor:
-        raise InputError(
-            f"stage '{stage.name}' takes images down by a factor of {factor}, "
-            f"which {data.height}x{data.width} images of {data.name} do not allow"
-        )
-    height, width = data.height // stage.scale, data.width // stage.scale
-    check_size(stage.name, net, height, width)
-    return height, width
 
 
 def check_size(stage: str, net: UNetConfig, height: int, width: int) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from scalespace.config import Recipe
 from scalespace.core.process import q_sample
 from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
 from scalespace.stages.base import Stage, StageModel
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
 
@@ -57,11 +58,19 @@ class OwnStage(DiffusionStage):
     def build(
         self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
     ) -> OwnUpscaler:
-        """An untrained `OwnUpscaler`; to train it, `needs` must hold the trained maker."""
-        plain = super().build(recipe, data)
+        """An untrained `OwnUpscaler`; to train it, `needs` must hold the trained maker.
+
+        Raises:
+            InputError: as from `shape`, or an ablation of the sampler is asked for.
+        """
+        if recipe.ablation.in_sampling:
+            raise InputError(
+                f"stage '{self.name}' has no ablation.{', '.join(recipe.ablation.SAMPLING)}: "
+                "leave its method out of the study"
+            )
         maker = (needs or {})[self.needs[0].name]
         assert isinstance(maker, Diffusion)
-        return OwnUpscaler(self, recipe, data, plain.shape, maker)
+        return OwnUpscaler(self, recipe, data, self.shape(recipe, data), maker)
 
 
 class OwnUpscaler(Diffusion):

@@ -195,6 +195,8 @@ def _notes(results: Results) -> list[str]:
         notes.append(
             f"Latency: one image at a time, {timed[0].get('n') or 0:,} productions, on {where}."
         )
+        if study.config.ablation.batch_mode:
+            notes[-1] += " Where batch norm goes by the batch, the network computes two for it."
     if results.find("train_seconds") and len(study.methods) > 1:
         notes.append(
             "Training: a stage that two methods share was trained once and counts in both."

@@ -52,6 +52,8 @@ class ToyConfig:
             )
         if self.process.temperature != 1:
             raise InputError("process.temperature is for images; here both processes start alike")
+        if self.objective.guide or self.objective.unlabelled:
+            raise InputError("objective.guide and unlabelled are for images: points have no labels")
 
     @property
     def mixture(self) -> Mixture:

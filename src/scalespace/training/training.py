@@ -50,7 +50,8 @@ class Training:
         needs: list[Any] = [training.identity for training in self.needs]
         if self.stage.samples_needs:
             needs += [training.sampling for training in self.needs]
-        parts = [chosen(self.stage), chosen(self.recipe), self.seed, asdict(self.data), needs]
+        recipe = {k: v for k, v in chosen(self.recipe).items() if k not in self.stage.idle}
+        parts = [chosen(self.stage), recipe, self.seed, asdict(self.data), needs]
         return digest([type(self.stage).__name__, *parts])
 
     @property
@@ -60,13 +61,19 @@ class Training:
         Those at their default are left out, too.
         """
         found = {}
-        for part in fields(self.recipe):
-            own = getattr(self.recipe, part.name)
+        for part, names in self.resampling.items():
+            own = getattr(self.recipe, part)
             default = type(own)()
-            for name in getattr(own, "SAMPLING", ()):
+            for name in names:
                 if getattr(own, name) != getattr(default, name):
-                    found[f"{part.name}.{name}"] = getattr(own, name)
+                    found[f"{part}.{name}"] = getattr(own, name)
         return found
+
+    @property
+    def resampling(self) -> dict[str, tuple[str, ...]]:
+        """The recipe's fields that matter in sampling alone, by the part that they are in."""
+        parts = {part.name: getattr(self.recipe, part.name) for part in fields(self.recipe)}
+        return {name: part.SAMPLING for name, part in parts.items() if hasattr(part, "SAMPLING")}
 
     def folder(self, root: Path) -> Path:
         """Where below `root` this training lives."""
