@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from scalespace.methods import METHODS
 from scalespace.model import Model
 
 Capture = pytest.CaptureFixture[str]
+Refused = Callable[..., str]
 
 
 @pytest.fixture
@@ -706,3 +710,134 @@ def test_interrupted(
     message = capsys.readouterr().err
     assert message.startswith("scalespace: interrupted")
     assert ("goes on where it was" in message) == resumes
+
+
+# Before the work rather than after it
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("--out", "x.npz"), ("--grid", "x.png"), ("--gif", "x.gif")]
+)
+def test_targets_are_checked_before_sampling(
+    option: str,
+    name: str,
+    model_dir: Path,
+    tmp_path: Path,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Model, "sample", lambda *_, **__: pytest.fail("sampled"))
+    (tmp_path / name).mkdir()
+    (tmp_path / "file").write_text("")
+    common = ["sample", model_dir, "--labels", "0", "--device", "cpu", option]
+    assert "is a folder: name a file" in refused(*common, tmp_path / name)
+    assert "is a file, and a folder is needed" in refused(*common, tmp_path / "file" / name)
+
+
+def test_the_model_folder_is_checked_before_training(
+    data_dir: Path, tmp_path: Path, preset: Path, refused: Refused
+) -> None:
+    words = ["train", "small", "--preset", preset, "--data-dir", data_dir, "--out"]
+    (tmp_path / "file").write_text("")
+    assert "is a file, and a folder is needed" in refused(*words, tmp_path / "file")
+    (tmp_path / "config.json").write_text("{}")
+    assert "is no scalespace model: choose another folder" in refused(*words, tmp_path)
+    assert not (tmp_path / "trainings").exists()
+
+
+def test_a_judge_is_looked_for_before_anything_is_scored(
+    samples: Path, data_dir: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scalespace.evaluation.evaluate.cas", lambda *_: pytest.fail("scored"))
+    words = ["evaluate", samples, "--data-dir", data_dir, "--metrics", "cas,fd", "--judge", "no"]
+    line = refused(*words)
+    assert "judge folder not found: no" in line
+    assert str(samples) not in line
+
+
+@pytest.mark.parametrize("value", ["[1", "@x", "2020-13-45"])
+def test_a_stages_field_that_is_no_yaml(
+    value: str, model_dir: Path, tmp_path: Path, refused: Refused
+) -> None:
+    words = ["sample", model_dir, "--labels", "1", "--out", tmp_path / "x.npz"]
+    line = refused(*words, f"--stages.small.process.eta={value}")
+    assert "--stages.small.process.eta is not valid YAML" in line
+
+
+# What happens to the process
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")],
+)
+def test_too_little_memory(
+    error: Exception, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("scalespace.verbs.run", fail)
+    assert "not enough memory" in refused("models")
+
+
+def test_other_errors_of_torch_are_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("scalespace.verbs.run", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["models"])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_an_output_that_lacks_our_letters(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr("scalespace.verbs.run", lambda *_: print("CAS −0.1 ± 0.2 日"))
+    main(["models"])
+    stream.flush()
+    plain = {"ascii": "CAS -0.1 +/- 0.2 ?", "cp1252": "CAS -0.1 ± 0.2 ?"}
+    text = raw.getvalue().decode(encoding)
+    assert text == plain.get(encoding, "CAS −0.1 ± 0.2 日") + "\n"
+
+
+def test_ctrl_c_among_the_imports() -> None:
+    """A library that catches it there would have the command run on."""
+    program = """
+import os, signal, sys, types
+from scalespace import cli
+
+class Slow(types.ModuleType):
+    pass
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "scalespace.verbs":
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                pass  # as such a library does
+            return None
+
+sys.meta_path.insert(0, Finder())
+cli.main(["models"])
+print("ran on")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "scalespace: interrupted\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "says"), [("train", "the preset"), ("study", "the preset"), ("sample", "the model")]
+)
+def test_help_names_no_defaults_that_do_not_hold(verb: str, says: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"Of the recipe, what is not given comes from {says}." in text
+    assert "default:" not in text[text.rindex("--process.states") :]
+    assert "default: null" not in text

@@ -181,6 +181,14 @@ def test_a_file_as_preset(preset: Path) -> None:
         ("3", "must be a mapping"),
         ("a: [", "not valid YAML"),
         ("a: !!python/object:os.system x", "not valid YAML"),
+        ("train: {epochs: 2020-13-45}", "not valid YAML"),
+        ("[" * 3000, "not valid YAML"),
+        ("train: {epochs: 3}\ntrain: {lr: 1}", "'train' is given twice"),
+        ("study: {methods: [small, small]}", "study.methods must be different names"),
+        ("study: {metrics: [cas, cas]}", "study.metrics must be different names"),
+        ("process: {eta: 1.0e+308}", "process.eta must lie between"),
+        ("process: {eta: .inf}", "process.eta must lie between"),
+        ("bench: {batch_sizes: [1000000000000]}", "bench.batch_sizes must lie between"),
         ("train: {epoch: 3}", "'epoch'; did you mean 'epochs'"),
         ("trian: {epochs: 3}", "'trian'; did you mean 'train'"),
         ("train: {epochs: three}", "epochs"),
@@ -518,3 +526,7 @@ def test_a_judges_training_knows_only_its_own_fields() -> None:
     same = {"net.patch": 2, "process.states": 9, "autoencoder.beta": 0.5, "cas.epochs": 1}
     assert {identity(**{field: value}) for field, value in same.items()} == {identity()}
     assert identity(**{"train.lr": 0.5}) != identity()
+
+
+def test_a_path_will_do_for_a_preset(preset: Path) -> None:
+    assert load_config(preset) == load_config(str(preset))

@@ -41,3 +41,14 @@ def test_an_animation_has_all_its_frames(tmp_path: Path) -> None:
     save_gif(tmp_path / "a.gif", frames, columns=2)
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == 3  # type: ignore[attr-defined]
+
+
+def test_what_a_file_cannot_be(tmp_path: Path) -> None:
+    image = np.zeros((1, 2, 2))
+    with pytest.raises(InputError, match=r"x.xyz must end in \.png or \.jpg or \.webp"):
+        save_grid(tmp_path / "x.xyz", image, 1)
+    with pytest.raises(InputError, match=r"x.mp4 must end in \.gif"):
+        save_gif(tmp_path / "x.mp4", [image], 1)
+    with pytest.raises(InputError, match="at least 1 frame"):
+        save_gif(tmp_path / "x.gif", [], 1)
+    assert not list(tmp_path.iterdir())

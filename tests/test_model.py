@@ -19,6 +19,8 @@ from scalespace import files
 from scalespace.data import DataSplits, Samples
 from scalespace.errors import InputError
 from scalespace.model import Model, train
+from scalespace.training.checkpoint import load_tensors, save_tensors
+from scalespace.training.runtime import DEVICES, Runtime
 
 Trained = Callable[[str], Model]
 shared_folder = settings(
@@ -287,22 +289,27 @@ def test_training_again_loads_what_is_there(
 def test_training_refuses(splits: DataSplits, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown method 'smal'; did you mean 'small'"):
         train("smal", splits, tiny.CONFIG, tmp_path)
-    with pytest.raises(InputError, match="--seed must be at least 0"):
-        train("small", splits, tiny.CONFIG, tmp_path, -1)
+    for seed in (-1, 1.5):
+        with pytest.raises(InputError, match="--seed must be at least 0 and whole"):
+            train("small", splits, tiny.CONFIG, tmp_path, seed)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("batch_size", [0, -3])
 def test_sampling_refuses(batch_size: int, trained: Trained) -> None:
     model = trained("small")
-    with pytest.raises(InputError, match="the batch size must be at least 1"):
+    with pytest.raises(InputError, match=r"batch_size must be at least [01], got"):
         model.sample([0], batch_size=batch_size)
-    with pytest.raises(InputError, match="seed and first index must be at least 0"):
+    with pytest.raises(InputError, match="seed must be at least 0, got -1"):
         model.sample([0], seed=-1)
-    with pytest.raises(InputError, match="first index must be at least 0, got 0 and -1"):
+    with pytest.raises(InputError, match="first must be at least 0, got -1"):
         model.sample([0], first=-1)
     with pytest.raises(InputError, match="2 labels and 3 indices: one each"):
         list(model.trajectory([0, 1], indices=[0, 1, 2]))
+    with pytest.raises(InputError, match="labels must be a list of whole numbers, seed one each"):
+        list(model.trajectory([1.7]))  # type: ignore[list-item]
+    with pytest.raises(InputError, match="seed must be at least 0, got -1"):
+        list(model.trajectory([1], seed=-1))
     with pytest.raises(InputError, match="nothing to sample"):
         model.sample([])
     for labels in (3, None, [1.5], "12", [[0, 1]]):
@@ -342,3 +349,41 @@ def test_reconstructing_refuses(trained: Trained) -> None:
     bright = Samples(given.images + 2, given.labels)
     with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
         trained("vae").reconstruct(bright)
+
+
+@pytest.mark.parametrize("own", [{"stages": 3}, {"stages": {"small": 3}}, {"stages.small": None}])
+def test_no_mapping_where_fields_of_a_stage_should_be(own: Any, trained: Trained) -> None:
+    with pytest.raises(InputError, match="must be a mapping of fields"):
+        trained("small").resampled(own)
+
+
+@pytest.mark.parametrize("name", ["config.json", "README.md"])
+def test_another_projects_files_are_not_replaced(
+    name: str, trained: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=f"has a {name} and is no scalespace model"):
+        trained("small").save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "{}"
+    (tmp_path / name).unlink()
+    for _ in range(2):  # one's own are
+        trained("small").save_pretrained(tmp_path)
+
+
+def test_weights_of_another_kind_of_number(trained: Trained, tmp_path: Path) -> None:
+    trained("small").save(tmp_path)
+    tensors, record = load_tensors(tmp_path / "model.safetensors")
+    half = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+    save_tensors(tmp_path / "model.safetensors", half, record)
+    with pytest.raises(InputError, match="is of type bfloat16, where scalespace writes float32"):
+        Model.load(tmp_path)
+
+
+def test_devices_by_name(trained: Trained, tmp_path: Path) -> None:
+    trained("small").save(tmp_path)
+    assert Model.from_pretrained(tmp_path, device="auto").device.type in DEVICES
+    with pytest.raises(InputError, match="unknown device 'gpu'"):
+        Model.from_pretrained(tmp_path, device="gpu")
+    with pytest.raises(InputError, match="unknown device 'gpu'"):
+        Runtime(device="gpu")  # type: ignore[arg-type]

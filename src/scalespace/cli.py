@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from scalespace.errors import InputError, unknown
 
@@ -21,9 +25,28 @@ VERBS = {
 }
 
 
+NO_MEMORY = ("can't allocate memory", "out of memory")
+"""How torch says so, of a CPU and of a GPU, in an error of no kind of its own."""
+PLAIN = "scalespace.plain"
+"""The error handler of an output that has not every letter of ours, as piped ones on Windows."""
+SPELT = {"−": "-", "±": "+/-", "×": "x", "–": "-", "…": "...", "“": '"', "”": '"', "é": "e"}
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    return "".join(SPELT.get(letter, "?") for letter in letters), error.end
+
+
+codecs.register_error(PLAIN, _plain)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command line; exits with 0, or 2 and one clear line for bad input."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=PLAIN)
     try:
         _dispatch(arguments)
     except InputError as error:
@@ -34,10 +57,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(0)
         where = f" {error.filename}" if error.filename else ""
         _stop(2, f"cannot read or write{where}: {error.strerror or error}")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in NO_MEMORY):
+            raise
+        _stop(2, "not enough memory: ask for fewer images, a smaller batch or a smaller network")
     except KeyboardInterrupt:
-        resumes = arguments[:1] in (["train"], ["study"])
-        more = "; the same command goes on where it was" if resumes else ""
-        _stop(130, f"interrupted{more}")
+        _stop(130, _interrupted(arguments))
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -52,9 +77,32 @@ def _dispatch(arguments: list[str]) -> None:
         return
     if verb not in VERBS:
         raise unknown("command", verb, VERBS)
-    from scalespace import verbs  # heavy: only once there is something to do
-
+    with _abrupt(_interrupted(arguments)):
+        from scalespace import verbs  # heavy: only once there is something to do
     verbs.run(verb, rest)
+
+
+@contextmanager
+def _abrupt(message: str) -> Iterator[None]:
+    """Leaves at once on Ctrl-C, where libraries that are being imported might swallow it."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # not ours to change: ignored by a shell, or another program's
+        return
+
+    def leave(*_: object) -> None:
+        print(f"scalespace: {message}", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupted(arguments: list[str]) -> str:
+    resumes = arguments[:1] in (["train"], ["study"])
+    return "interrupted" + ("; the same command goes on where it was" if resumes else "")
 
 
 def _overview() -> str:

@@ -118,7 +118,7 @@ class ProcessConfig:
             _between(2, 10_000, **{"process.states": self.states})
         if not 0 < self.power <= 100:
             raise ValueError(f"process.power must be positive and at most 100, got {self.power}")
-        _at_least(0, **{"process.eta": self.eta})
+        _between(0, 100, **{"process.eta": self.eta})
         if not 0 < self.temperature <= 10:
             raise ValueError(
                 f"process.temperature must be positive and at most 10, got {self.temperature}"
@@ -352,7 +352,8 @@ class CASConfig:
     shuffle: bool = True
 
     def __post_init__(self) -> None:
-        _at_least(1, **{"cas.classifiers": self.classifiers, "cas.epochs": self.epochs})
+        _between(1, 10_000, **{"cas.classifiers": self.classifiers})
+        _at_least(1, **{"cas.epochs": self.epochs})
         _at_least(1, **{"cas.batch_size": self.batch_size})
         if not self.lr > 0:
             raise ValueError(f"cas.lr must be positive, got {self.lr}")
@@ -378,8 +379,10 @@ class BenchConfig:
         object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
         _at_least(1, **{"bench.productions": self.productions, "bench.batches": self.batches})
         _at_least(0, **{"bench.warmup": self.warmup})
-        if not self.batch_sizes or min(self.batch_sizes) < 1:
-            raise ValueError(f"bench.batch_sizes must be positive, got {self.batch_sizes}")
+        if not self.batch_sizes:
+            raise ValueError("bench.batch_sizes must name at least one size")
+        for size in self.batch_sizes:
+            _between(1, 100_000, **{"bench.batch_sizes": size})
 
 
 @dataclass(frozen=True)
@@ -419,6 +422,9 @@ class StudyConfig:
         object.__setattr__(self, "metrics", tuple(self.metrics))
         if not self.metrics:
             raise ValueError("study.metrics must name at least one metric")
+        for name, given in {"methods": self.methods, "metrics": self.metrics}.items():
+            if len(set(given)) != len(given):
+                raise ValueError(f"study.{name} must be different names, got {', '.join(given)}")
         object.__setattr__(self, "seeds", tuple(self.seeds))
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"study.seeds must be different numbers >= 0, got {self.seeds}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+from argparse import Action
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from scalespace.config import Config
 from scalespace.errors import InputError
-from scalespace.presets import one_line
+from scalespace.presets import one_line, read_yaml
 
 
 def parser(verb: str, description: str) -> ArgumentParser:
@@ -24,17 +24,49 @@ def parser(verb: str, description: str) -> ArgumentParser:
         exit_on_error=False,
         default_env=False,
         allow_abbrev=False,
+        formatter_class=_Help,
     )
 
 
-def add_config(to: ArgumentParser, only: Sequence[str] = ()) -> None:
-    """Adds `--part.field` for the fields of `Config`, or for some of its parts alone."""
+def add_config(to: ArgumentParser, only: Sequence[str] = (), unset: str = "") -> None:
+    """Adds `--part.field` for the fields of `Config`, or for some of its parts alone.
+
+    Args:
+        to: the verb's parser.
+        only: these parts.
+        unset: where the fields that are not given come from, unless from their own defaults.
+    """
+    if unset:
+        to.formatter_class = _RecipeElsewhere
+        to.epilog = f"Of the recipe, what is not given comes from {unset}."
     if only:
         hints = get_type_hints(Config)
         for part in only:
             to.add_class_arguments(hints[part], part)
     else:
         to.add_class_arguments(Config)
+
+
+DEFAULT = re.compile(r" \(default: %\(default\)s\)|, default: %\(default\)s")
+
+
+class _Help(DefaultHelpFormatter):
+    """Says nothing of a default where there is none."""
+
+    def _get_help_string(self, action: Action) -> str:
+        text = super()._get_help_string(action)
+        return text if self._holds(action) else DEFAULT.sub("", text)
+
+    def _holds(self, action: Action) -> bool:
+        return action.default is not None
+
+
+class _RecipeElsewhere(_Help):
+    """Nor of the defaults of the config's fields, where others hold."""
+
+    def _holds(self, action: Action) -> bool:
+        fields = {field.name for field in dataclasses.fields(Config)}
+        return super()._holds(action) and action.dest.partition(".")[0] not in fields
 
 
 def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
@@ -58,7 +90,9 @@ def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     out = {name: value for name, value in given.items() if name in names}
     if isinstance(out.get("stages"), Mapping):
         # --stages.small.train.epochs=20 comes as {"small": {"train.epochs": "20"}}
-        out["stages"] = {stage: _typed(own) for stage, own in out["stages"].items()}
+        out["stages"] = {
+            stage: _typed(own, f"--stages.{stage}") for stage, own in out["stages"].items()
+        }
     return out
 
 
@@ -89,10 +123,10 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _typed(value: Any) -> Any:
+def _typed(value: Any, option: str) -> Any:
     if isinstance(value, Mapping):
-        return {key: _typed(inner) for key, inner in value.items()}
-    return yaml.safe_load(value) if isinstance(value, str) else value
+        return {key: _typed(inner, f"{option}.{key}") for key, inner in value.items()}
+    return read_yaml(value, option) if isinstance(value, str) else value
 
 
 def _tuple_options() -> set[str]:

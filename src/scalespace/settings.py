@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 from scalespace.config import Config, Recipe
@@ -15,7 +16,9 @@ from scalespace.stages.base import Stage
 from scalespace.training.training import Training
 
 
-def load_config(preset: str = "default", overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    preset: str | Path = "default", overrides: Mapping[str, Any] | None = None
+) -> Config:
     """A preset with fields of its own, checked.
 
     Args:
@@ -77,8 +80,8 @@ def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Tr
     Raises:
         InputError: a seed below 0, or what `stage_recipe` raises.
     """
-    if seed < 0:
-        raise InputError(f"--seed must be at least 0, got {seed}")
+    if not isinstance(seed, int) or seed < 0:
+        raise InputError(f"--seed must be at least 0 and whole, got {seed!r}")
     needs = tuple(make_training(config, need, seed, data) for need in stage.needs)
     recipe = stage_recipe(config, stage)
     if isinstance(recipe, Recipe) and recipe.ablation.unit_range:

@@ -270,3 +270,10 @@ def test_bad_samples_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
         write_samples(tmp_path / "file" / "a.npz", Samples(IMAGES, LABELS))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_meta_that_is_no_json(tmp_path: Path) -> None:
+    samples = Samples(np.zeros((1, 2, 2), np.float32), np.zeros(1, np.int64), {"n": np.int64(1)})
+    with pytest.raises(InputError, match="meta must be plain JSON values"):
+        write_samples(tmp_path / "x.npz", samples)
+    assert not list(tmp_path.iterdir())

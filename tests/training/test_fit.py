@@ -407,6 +407,20 @@ def test_divergence(splits: DataSplits, tmp_path: Path) -> None:
     assert not (job.folder(tmp_path) / "stage.safetensors").exists()
 
 
+@pytest.mark.parametrize("grid_every", [0, 1])
+def test_divergence_in_the_last_step(splits: DataSplits, tmp_path: Path, grid_every: int) -> None:
+    """Its own loss is of the weights before it: only the validation sees what it has done."""
+    job = training(splits, epochs=1, batch_size=10_000, lr=1e30, grid_every=grid_every)
+    with pytest.raises(InputError, match=r"'small' diverged in epoch 1 \(validation loss nan"):
+        run(job, splits, tmp_path)
+    assert not (job.folder(tmp_path) / "stage.safetensors").exists()
+
+
+def test_fewer_images_in_a_batch_than_devices(splits: DataSplits, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--devices 3 cannot share batches of"):
+        fit(training(splits, batch_size=2), splits, tmp_path, replace(tiny.CPU, devices=3))
+
+
 def test_a_file_in_the_folders_place(splits: DataSplits, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     with pytest.raises(InputError, match="cannot write"):

@@ -30,7 +30,7 @@ def test_auto_takes_the_best_there_is(
 def test_a_device_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     available(monkeypatch, False, False)
     assert device in DEVICES
-    with pytest.raises(InputError, match=f"--device {device}: this machine has none"):
+    with pytest.raises(InputError, match=f"device {device}: this machine has none"):
         _ = Runtime(device=device).torch_device  # type: ignore[arg-type]
 
 

@@ -146,6 +146,8 @@ def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSp
         InputError: the name is unknown, the files cannot be had or are bad, or they hold too few
             images, or images of one single grey, to train and validate with.
     """
+    if seed < 0:
+        raise InputError(f"the seed of a split must be at least 0, got {seed}")
     whole = _load_part(name, "train", data_dir)
     train, val = map(whole.subset, balanced_split(whole.labels, seed))
     if len(train) < 2 or len(val) < 1:

@@ -85,9 +85,13 @@ def write_samples(path: Path | str, samples: Samples) -> None:
         InputError: the samples are not what a reader would accept, or the file system refuses.
     """
     good = check(samples.images, samples.labels, samples.meta, where="samples to write")
+    try:
+        meta = json.dumps(good.meta)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"samples to write: meta must be plain JSON values: {error}") from error
     # Written through an open file because savez would add .npz to any other name.
     with atomic(path) as aside, open(aside, "wb") as file:
-        np.savez(file, images=good.images, labels=good.labels, meta=np.array(json.dumps(good.meta)))
+        np.savez(file, images=good.images, labels=good.labels, meta=np.array(meta))
 
 
 def read_samples(

@@ -212,13 +212,16 @@ def check_metrics(metrics: Sequence[str]) -> None:
 
 
 def evaluate(
-    samples: Samples, real: Real, metrics: Sequence[str] = ("cas",), floor: bool = False
+    samples: Samples,
+    real: Real | DataSplits,
+    metrics: Sequence[str] = ("cas",),
+    floor: bool = False,
 ) -> dict[str, Result]:
     """Measures of a set of labelled images: `{metric: {figure: value}}`.
 
     Args:
         samples: images float32 [n, h, w] in [0, 1] and labels int64 [n].
-        real: the real data.
+        real: the real data; a `Real` says more of how, and keeps what several sets need of it.
         metrics: names from `METRICS`.
         floor: also measure as many held-out real images, as `{metric: {"floor": {...}}}`.
 
@@ -226,6 +229,7 @@ def evaluate(
         InputError: an unknown metric, images that do not fit the data set, or no judge for it.
     """
     check_metrics(metrics)
+    real = real if isinstance(real, Real) else Real(real)
     train = real.splits.train
     samples = check(
         samples.images, samples.labels, samples.meta, shape=train.shape, classes=len(train.classes)

@@ -52,8 +52,9 @@ def prdc(features: Tensor, reference: Tensor, k: int = 5, chunk: int = 1000) -> 
     """
     if k < 1 or chunk < 1:
         raise InputError(f"k and chunk must be at least 1, not {k} and {chunk}")
+    features = checked_features(features, least=k + 1)
     reference = checked_features(reference, least=k + 1, name="reference")
-    features = checked_features(features, reference.shape[1], least=k + 1)
+    features = checked_features(features, reference.shape[1])
     # distances stay, but the digits that the norms would take are saved
     origin = reference.mean(dim=0)
     real, fake = reference - origin, features - origin

@@ -14,6 +14,8 @@ from scalespace.files import atomic
 
 GAP = 2
 BACKGROUND = 40
+PICTURES = (".png", ".jpg", ".webp")
+"""The suffixes of pictures."""
 
 
 def tile(images: NDArray[np.floating], columns: int, zoom: int = 2) -> Image.Image:
@@ -48,7 +50,12 @@ def tile(images: NDArray[np.floating], columns: int, zoom: int = 2) -> Image.Ima
 
 
 def save_grid(path: Path | str, images: NDArray[np.floating], columns: int, zoom: int = 2) -> None:
-    """Writes `tile(...)` as a picture; the format is that of the path's suffix."""
+    """Writes `tile(...)` as a picture; the format is that of the path's suffix.
+
+    Raises:
+        InputError: what `tile` refuses, a suffix of no format, or the file cannot be written.
+    """
+    _check_suffix(path, PICTURES)
     with atomic(path) as aside:
         tile(images, columns, zoom).save(aside)
 
@@ -68,9 +75,21 @@ def save_gif(
         columns: images a row.
         side: pixels that each image's height is brought near to, whatever its scale.
         milliseconds: a frame's time.
+
+    Raises:
+        InputError: no frames, what `tile` refuses, another suffix than .gif, or the file cannot be
+            written.
     """
+    _check_suffix(path, (".gif",))
+    if not frames:
+        raise InputError("an animation takes at least 1 frame")
     tiles = [tile(images, columns, max(1, round(side / images.shape[1]))) for images in frames]
     tiles = [picture.resize(tiles[-1].size, Image.Resampling.NEAREST) for picture in tiles]
     times = [milliseconds] * (len(tiles) - 1) + [2000]
     with atomic(path) as aside:
         tiles[0].save(aside, save_all=True, append_images=tiles[1:], duration=times, loop=0)
+
+
+def _check_suffix(path: Path | str, suffixes: Sequence[str]) -> None:
+    if Path(path).suffix.lower() not in suffixes:
+        raise InputError(f"{path} must end in {' or '.join(suffixes)}")

@@ -49,7 +49,7 @@ def download(
         InputError: there is no such repository or revision, it cannot be reached, or
             huggingface_hub is not installed.
     """
-    hub, errors = _library()
+    hub, errors = _library(f"no folder '{repo_id}' here, and ")
     try:
         found = hub.snapshot_download(
             repo_id,
@@ -131,7 +131,7 @@ def upload(
     return str(commit)
 
 
-def _library() -> tuple[ModuleType, ModuleType]:
+def _library(before: str = "") -> tuple[ModuleType, ModuleType]:
     try:
         return (
             importlib.import_module("huggingface_hub"),
@@ -139,7 +139,8 @@ def _library() -> tuple[ModuleType, ModuleType]:
         )
     except ImportError as error:
         raise InputError(
-            "models on the Hub need the package huggingface_hub: pip install huggingface_hub"
+            f"{before}models on the Hub need the package huggingface_hub: "
+            "pip install huggingface_hub (or scalespace's extra 'hub')"
         ) from error
 
 

@@ -12,13 +12,13 @@ from scalespace.model.model import Model
 
 
 def benchmark(
-    models: Sequence[Model], config: BenchConfig, progress: bool = False
+    models: Sequence[Model], config: BenchConfig | None = None, progress: bool = False
 ) -> dict[str, dict[str, Any]]:
     """What a sample of each model costs, measured side by side on their device.
 
     Args:
         models: of different methods.
-        config: how many productions, and which batch sizes.
+        config: how many productions, and which batch sizes; None for the defaults.
         progress: show progress bars.
 
     Returns:
@@ -44,7 +44,10 @@ def benchmark(
         return produce
 
     latencies = measure(
-        {model.method.name: producer(model) for model in models}, models[0].device, config, progress
+        {model.method.name: producer(model) for model in models},
+        models[0].device,
+        config or BenchConfig(),
+        progress,
     )
     return {
         model.method.name: {

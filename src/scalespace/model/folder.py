@@ -8,11 +8,12 @@ last ones). What is saved for others has a card beside them, and the averaged we
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scalespace.data.info import DataInfo
@@ -80,6 +81,12 @@ def read(folder: Path) -> Stored:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{path} is no model config: {reason}") from error
     tensors, about = load_tensors(folder / WEIGHTS, "model weights")
+    for key, tensor in tensors.items():
+        if tensor.dtype not in (torch.float32, torch.int64):
+            raise InputError(
+                f"{folder / WEIGHTS}: '{key}' is of type {str(tensor.dtype).removeprefix('torch.')}"
+                ", where scalespace writes float32 (and int64 to count)"
+            )
     if about.get("hash") != expected:
         raise InputError(f"{folder}: {WEIGHTS} and {CONFIG} are of different models")
     if "checksum" in config and config["checksum"] != _checksum(config, tensors):
@@ -94,6 +101,19 @@ def read(folder: Path) -> Stored:
     return Stored(method, stages, figures, expected)
 
 
+def check_free(folder: Path, files: Sequence[str] = (CONFIG,)) -> None:
+    """Raises `InputError` if a model in this folder would replace files of something else."""
+    there = [name for name in files if (folder / name).exists()]
+    try:
+        config = read_json(folder / CONFIG) if there else None
+    except InputError:
+        config = None
+    if there and not (isinstance(config, dict) and {"format", "method", "hash"} <= config.keys()):
+        raise InputError(
+            f"{folder} has a {there[0]} and is no scalespace model: choose another folder"
+        )
+
+
 def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Writes both files; a model that is there is replaced.
 
@@ -103,8 +123,10 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
         tensors: of all its stages, each stage's under its name.
 
     Raises:
-        InputError: it cannot be written; a model that was there is whole then.
+        InputError: it cannot be written, and a model that was there is whole then; or a
+            config.json of something else is there.
     """
+    check_free(folder)
     # the config is on the disk, if not yet in its place, before the old weights give way
     with atomic(folder / CONFIG) as aside:
         write_json(aside, {**config, "checksum": _checksum(config, tensors)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,13 @@ from scalespace.hub import remote
 from scalespace.hub.card import About, card
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method
-from scalespace.model.folder import CARD, FORMAT, read, write
+from scalespace.model.folder import CARD, CONFIG, FORMAT, check_free, read, write
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest, merge, nested
 from scalespace.stages.base import StageModel
 from scalespace.stages.vae import VAE
 from scalespace.training.checkpoint import with_prefix
+from scalespace.training.runtime import find_device
 from scalespace.training.training import TrainedStage
 
 
@@ -56,7 +57,7 @@ class Model:
         self.figures = figures
         self._name = name
         self.stages = dict(stages)
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.models: dict[str, StageModel] = {
             name: stage.model(self.device) for name, stage in self.stages.items()
         }
@@ -133,6 +134,10 @@ class Model:
         """
         common = nested(changes)
         own = common.pop("stages", {})
+        for name, part in {"stages": own, **(own if isinstance(own, Mapping) else {})}.items():
+            if not isinstance(part, Mapping):
+                where = name if part is own else f"stages.{name}"
+                raise InputError(f"{where} must be a mapping of fields, got {part!r}")
         if unheard := sorted(set(own) - set(self.stages)):
             raise unknown("stage", unheard[0], self.stages)
         parts = {part.name for stage in self.method.stages for part in fields(stage.recipe)}
@@ -199,6 +204,7 @@ class Model:
         folder = Path(folder)
         if push and not push_to_hub:
             raise InputError(f"{', '.join(push)} can only be given with push_to_hub=True")
+        check_free(folder, (CONFIG, CARD))
         self.save(folder, averaged_only=True)
         write_text(folder / CARD, self.card(repo_id or f"./{folder.name}"))
         return self.push_to_hub(repo_id or folder.name, **push) if push_to_hub else None
@@ -331,13 +337,15 @@ class Model:
             indices: int [n]; 0 .. n-1 unless given.
 
         Raises:
-            InputError: a label that the model does not know, or not as many indices as labels.
+            InputError: a label that the model does not know, a seed that cannot be, or not as many
+                indices as labels.
         """
+        labels = _whole_numbers(labels, seed=seed)
         self.check_labels(labels)
-        if indices is not None and len(indices) != len(labels):
-            raise InputError(f"{len(labels)} labels and {len(indices)} indices: one each is needed")
-        y = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=self.device)
         chosen = range(len(labels)) if indices is None else indices
+        if len(chosen) != len(labels):
+            raise InputError(f"{len(labels)} labels and {len(chosen)} indices: one each is needed")
+        y = torch.tensor(labels, dtype=torch.int64, device=self.device)
         yield from self.method.sample(self.models, y, seed, chosen)
 
     def sample(
@@ -364,20 +372,11 @@ class Model:
             InputError: no labels, or one that the model does not know; or a seed, batch size or
                 first index that cannot be.
         """
-        try:
-            labels = [operator.index(label) for label in labels]
-            seed, batch_size, first = map(operator.index, (seed, batch_size, first))
-        except TypeError as error:
-            raise InputError(
-                "labels must be a list of whole numbers, seed, batch size and first index one "
-                f"each: {error}"
-            ) from error
+        labels = _whole_numbers(labels, seed=seed, batch_size=batch_size, first=first)
         if not labels:
             raise InputError("nothing to sample: no labels given")
         if batch_size < 1:
-            raise InputError(f"the batch size must be at least 1, got {batch_size}")
-        if seed < 0 or first < 0:
-            raise InputError(f"seed and first index must be at least 0, got {seed} and {first}")
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
         self.check_labels(labels)
         images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
         outside = np.zeros(2, dtype=np.int64)  # pixels, and images that have any
@@ -432,3 +431,18 @@ class Model:
         }
         meta |= {"data": self.data.name, "of": samples.meta}
         return Samples(images, samples.labels, meta)
+
+
+def _whole_numbers(labels: Iterable[int], **others: int) -> list[int]:
+    """The labels as plain numbers; `InputError` unless all are whole, and the others at least 0."""
+    try:
+        found = [operator.index(label) for label in labels]
+        for name, value in others.items():
+            if operator.index(value) < 0:
+                raise InputError(f"{name} must be at least 0, got {value}")
+    except TypeError as error:
+        names = " and ".join(others)
+        raise InputError(
+            f"labels must be a list of whole numbers, {names} one each: {error}"
+        ) from error
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -26,7 +27,30 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def read_preset(preset: str) -> dict[str, Any]:
+def read_yaml(text: str, where: str) -> Any:
+    """The value of a YAML document; `InputError`, which begins with `where`, if it is none."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date, say
+        raise InputError(f"{where} is not valid YAML: {one_line(error)}") from error
+    finally:
+        loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a field that is given twice, of which YAML would drop the first without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if twice := [name for name in names if isinstance(name, str) and names.count(name) > 1]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"'{twice[0]}' is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def read_preset(preset: str | Path) -> dict[str, Any]:
     """The fields that a preset sets: one of `names()`, or the path of a YAML file.
 
     One that begins with `base: NAME` takes the fields of that preset and puts its own over them.
@@ -34,14 +58,12 @@ def read_preset(preset: str) -> dict[str, Any]:
     Raises:
         InputError: no such preset, or the file is no YAML mapping.
     """
+    preset = os.fspath(preset)
     is_file = preset.endswith((".yaml", ".yml"))
     if not is_file and preset not in names():
         raise unknown("preset", preset, names())
     path = Path(preset) if is_file else FOLDER / f"{preset}.yaml"
-    try:
-        value = yaml.safe_load(read_text(path, "preset"))
-    except yaml.YAMLError as error:
-        raise InputError(f"preset {path} is not valid YAML: {one_line(error)}") from error
+    value = read_yaml(read_text(path, "preset"), f"preset {path}")
     if not isinstance(value, dict):
         raise InputError(f"preset {path} must be a mapping of fields, e.g. 'train: {{epochs: 3}}'")
     base = value.pop("base", None)

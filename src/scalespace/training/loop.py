@@ -45,10 +45,10 @@ MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "Muon": ("momentum",)}
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a `metrics.jsonl`; a last line cut short is left out."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError:
+        except ValueError:  # of JSON, or of UTF-8
             break
     return rows
 
@@ -96,6 +96,11 @@ class Loop:
         self.training, self.folder, self.runtime = training, folder, runtime
         self.config = training.recipe.train
         self.checkpoint = folder / "checkpoint.safetensors"
+        if self.config.batch_size < runtime.devices:
+            raise InputError(
+                f"--devices {runtime.devices} cannot share batches of train.batch_size "
+                f"{self.config.batch_size}: each needs an image at least"
+            )
         keep_freed_memory()
         self.fabric = runtime.fabric()
         self.fabric.launch()
@@ -204,11 +209,7 @@ class Loop:
         epoch = self.step // self.steps_per_epoch
         last = self.step == self.steps
         loss = self._mean_loss()
-        if not math.isfinite(loss):
-            raise InputError(
-                f"training of '{self.training.stage.name}' diverged in epoch {epoch} "
-                f"(loss {loss}): try a smaller --train.lr"
-            )
+        self._check_finite("loss", loss, epoch)
         row: dict[str, Any] = {
             "epoch": epoch,
             "step": self.step,
@@ -219,6 +220,7 @@ class Loop:
         if last or epoch % self.config.validate_every == 0:
             per_t = self._validate()
             row |= {"val_loss": sum(per_t) / len(per_t), "val_loss_per_t": per_t}
+            self._check_finite("validation loss", row["val_loss"], epoch)  # the last step told too
         if self.fabric.is_global_zero:
             if self.config.grid_every and (last or epoch % self.config.grid_every == 0):
                 self._save_grid(epoch)
@@ -230,6 +232,13 @@ class Loop:
         self.loss_sum.zero_()
         if not last:
             self._save()
+
+    def _check_finite(self, what: str, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise InputError(
+                f"training of '{self.training.stage.name}' diverged in epoch {epoch} "
+                f"({what} {loss}): try a smaller --train.lr"
+            )
 
     @torch.inference_mode()
     def _validate(self) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from scalespace.errors import InputError
+from scalespace.errors import InputError, unknown
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -32,22 +32,16 @@ class Runtime:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        for name, known in {"device": DEVICES, "precision": PRECISIONS}.items():
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
         if self.devices < 1:
             raise InputError(f"--devices must be at least 1, got {self.devices}")
 
     @property
     def torch_device(self) -> torch.device:
         """The device itself; `InputError` if this machine has none of that kind."""
-        available = {
-            "cpu": True,
-            "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available(),
-        }
-        if self.device == "auto":
-            return torch.device(next(d for d in ("cuda", "mps", "cpu") if available[d]))
-        if not available[self.device]:
-            raise InputError(f"--device {self.device}: this machine has none that torch can use")
-        return torch.device(self.device)
+        return find_device(self.device)
 
     def fabric(self) -> Any:
         """A `lightning_fabric.Fabric` for these choices, not yet launched."""
@@ -59,6 +53,28 @@ class Runtime:
             strategy="ddp" if self.devices > 1 else "auto",
             precision=self.precision,
         )
+
+
+def find_device(device: torch.device | str) -> torch.device:
+    """A device by name: auto (a GPU if there is one), or as torch calls it, cuda:1 say.
+
+    Raises:
+        InputError: no such name, or this machine has none of that kind.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise unknown("device", device, DEVICES) from error
+    if not available.get(found.type, True):
+        raise InputError(f"device {device}: this machine has none that torch can use")
+    return found
 
 
 def keep_freed_memory() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,9 +61,24 @@ def find_model(name: str, device: torch.device | str = "cpu") -> Model:
     return model
 
 
-def check_suffix(option: str, path: str | None, *suffixes: str) -> None:
-    if path is not None and Path(path).suffix.lower() not in suffixes:
+def check_target(option: str, path: str | None, *suffixes: str) -> None:
+    """Refuses, before the work is done, a file that could not be written after it."""
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in suffixes:
         raise InputError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
+    if Path(path).is_dir():
+        raise InputError(f"{option} {path} is a folder: name a file")
+    check_folder(option, Path(path).parent)
+
+
+def check_folder(option: str, path: Path) -> None:
+    """The same for a folder that files are to be written into; it need not be there yet."""
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"{option}: {there} is a file, and a folder is needed there")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{option}: cannot write into {there}: Permission denied")
 
 
 def note(text: str) -> None:

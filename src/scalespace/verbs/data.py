@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.data import load
 from scalespace.data.catalog import DATASETS
-from scalespace.verbs.common import check_suffix, data_dir_option
+from scalespace.verbs.common import check_target, data_dir_option
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.data.summary import summary
     from scalespace.figures.grids import save_grid
 
-    check_suffix("--grid", options.grid, ".png", ".jpg", ".webp")
+    check_target("--grid", options.grid, ".png", ".jpg", ".webp")
     splits = load(options.name, options.data_dir)
     about = summary(splits)
     if options.grid:

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.config import CASConfig
-from scalespace.data import load, read_samples
+from scalespace.data import check, load, read_samples
 from scalespace.errors import InputError
 from scalespace.presets import build
 from scalespace.verbs.common import data_dir_option, make_runtime, runtime_options
@@ -63,6 +63,17 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         runtime.torch_device,
         runtime.progress and not options.json,
     )
+    train = real.splits.train
+    samples = check(
+        samples.images,
+        samples.labels,
+        samples.meta,
+        shape=train.shape,
+        classes=len(train.classes),
+        where=options.samples,
+    )
+    if any(METRICS[metric].judged for metric in metrics):
+        _ = real.eye  # one that is not there is told of before the other metrics are measured
     try:
         found = {"samples": evaluate(samples, real, metrics, floor=True)}
     except InputError as error:

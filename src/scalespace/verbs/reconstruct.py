@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.data import load, read_samples, write_samples
 from scalespace.verbs.common import (
-    check_suffix,
+    check_target,
     data_dir_option,
     find_model,
     make_runtime,
@@ -31,8 +31,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.evaluation.controls import FLOOR, control
     from scalespace.figures.grids import save_grid
 
-    check_suffix("--out", options.out, ".npz")
-    check_suffix("--grid", options.grid, ".png", ".jpg", ".webp")
+    check_target("--out", options.out, ".npz")
+    check_target("--grid", options.grid, ".png", ".jpg", ".webp")
     model = find_model(options.model, make_runtime(options).torch_device)
     model.check_autoencoder()
     if options.samples:

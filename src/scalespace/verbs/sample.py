@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from scalespace import options as opt
 from scalespace.data import write_samples
 from scalespace.errors import InputError
-from scalespace.verbs.common import MODEL, check_suffix, find_model, make_runtime, runtime_options
+from scalespace.verbs.common import MODEL, check_target, find_model, make_runtime, runtime_options
 
 GRID, GIF = 400, 100
 """The most images that a picture, and an animation, has."""
@@ -27,7 +27,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--gif", help=f"an animation of the reverse process to write (at most {GIF} images)"
     )
     runtime_options(parser, training=False)
-    opt.add_config(parser, only=["process", "condition"])
+    opt.add_config(parser, only=["process", "condition"], unset="the model")
     parser.add_argument(
         "--stages", type=dict[str, Any], help="the same for one stage: --stages.small.process.eta=1"
     )
@@ -40,9 +40,9 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
     if options.seed < 0:
         raise InputError(f"--seed must be at least 0, got {options.seed}")
-    check_suffix("--out", options.out, ".npz")
-    check_suffix("--grid", options.grid, ".png", ".jpg", ".webp")
-    check_suffix("--gif", options.gif, ".gif")
+    check_target("--out", options.out, ".npz")
+    check_target("--grid", options.grid, ".png", ".jpg", ".webp")
+    check_target("--gif", options.gif, ".gif")
     written = [path for path in (options.out, options.grid, options.gif) if path]
     if not written:
         raise InputError(

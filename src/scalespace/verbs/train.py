@@ -14,9 +14,11 @@ from scalespace.data import load
 from scalespace.errors import unknown
 from scalespace.methods import METHODS, get_method
 from scalespace.model import train
+from scalespace.model.folder import check_free
 from scalespace.settings import load_config, make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.verbs.common import (
+    check_folder,
     data_dir_option,
     make_runtime,
     note,
@@ -37,18 +39,21 @@ def add_options(parser: ArgumentParser) -> None:
     )
     data_dir_option(parser)
     runtime_options(parser)
-    opt.add_config(parser)
+    opt.add_config(parser, unset="the preset")
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
     config = load_config(options.preset, opt.config_fields(given))
     out = Path(options.out)
     trainings = Path(options.trainings or out / "trainings")
+    check_folder("--out", out)
+    check_folder("--trainings", trainings)
     if options.method == JUDGE.name:
         _train_judge(options, config, out, trainings)
         return
     if options.method not in METHODS:
         raise unknown("method", options.method, [*METHODS, JUDGE.name])
+    check_free(out)
     method = get_method(options.method)
     splits = load(config.data, options.data_dir)
     model = train(method.name, splits, config, trainings, options.seed, make_runtime(options))
