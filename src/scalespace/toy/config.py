@@ -89,12 +89,19 @@ class Arm:
 
     title: str
     changes: Mapping[str, Any]
+    times: int = 1
+    """As many times the epochs."""
+
+    def over(self, base: ToyConfig) -> ToyConfig:
+        """The config with this change."""
+        return base.changed({"epochs": self.times * base.epochs, **self.changes})
 
 
 PAPER = "paper"
 FALLING = {"lr": 1e-2, "decay": "linear"}
 LONGER = {**FALLING, "batch_size": 1024}
 MEAN_LONGER = {"process.predict": "x0", "objective.target": "mean", **LONGER}
+PERTURBED = {"objective.perturb": 3.0, **MEAN_LONGER}
 CURES: dict[str, Arm] = {
     "clip": Arm("x0 clipped", {"process.x0": "clip"}),
     "dynamic": Arm("dynamic thresholding", {"process.x0": "dynamic"}),
@@ -129,15 +136,14 @@ CURES: dict[str, Arm] = {
         {"process.predict": "v", "process.x0": "clip", **LONGER},
     ),
     "together-mean": Arm("x0, the mean, 1e-2 falling, batches of 1,024", MEAN_LONGER),
-    "together-perturb": Arm(
-        "the same, and input perturbation 3", {"objective.perturb": 3.0, **MEAN_LONGER}
-    ),
+    "together-perturb": Arm("the same, and input perturbation 3", PERTURBED),
+    "together-twice": Arm("the same, twice as long", PERTURBED, times=2),
 }
 """The cures that the paper proposes and the field knows, each over the paper's settings.
 
 The learning rates are no cures of the literature's, but tell what longer training would do. The
-last three rows are what helped, taken together: without the mean as the target, with it, and with
-it also beside the paths of the process.
+last four rows are what helped, taken together: without the mean as the target, with it, with it
+also beside the paths of the process, and the last in twice as many steps.
 """
 
 
@@ -158,7 +164,7 @@ def arms(base: ToyConfig, cures: bool = True) -> dict[str, tuple[Arm, ToyConfig]
         ),
         **(CURES if cures else {}),
     }
-    return {name: (arm, base.changed(arm.changes)) for name, arm in rows.items()}
+    return {name: (arm, arm.over(base)) for name, arm in rows.items()}
 
 
 def braces(points: tuple[float, ...]) -> str:

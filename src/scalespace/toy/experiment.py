@@ -73,6 +73,7 @@ def experiment(
         rows[name] = {
             "title": arm.title,
             "changes": dict(arm.changes),
+            "epochs": config.epochs,
             "last_signal": models[0].schedule.last_signal,
             **measure(models[0], together(found), tolerance),
             "seeds": {
