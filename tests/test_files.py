@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,15 @@ from scalespace import files
 from scalespace.data import Samples, write_samples
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_gif, save_grid
-from scalespace.files import atomic, read_json, read_text, write_bytes, write_json, write_text
+from scalespace.files import (
+    atomic,
+    locked,
+    read_json,
+    read_text,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from scalespace.training.checkpoint import save_tensors
 
 BIG = np.random.default_rng(0).random((50, 28, 28), dtype=np.float32)
@@ -159,3 +169,93 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read_text(tmp_path / "none", "the thing")
     with pytest.raises(InputError, match="cannot read the thing"):
         read_text(tmp_path, "the thing")
+
+
+# A lock on a folder
+
+
+def taken(folder: Path) -> str:
+    """What is said to who wants a lock that another one has."""
+    with pytest.raises(InputError) as caught, locked(folder, "study"):
+        raise AssertionError("it let two in")
+    return str(caught.value)
+
+
+def test_a_lock_keeps_others_out_as_long_as_it_lasts(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with locked(folder, "study"):
+        assert taken(folder) == (
+            f"{folder}: another process works on this study (pid {os.getpid()}): wait for it, or "
+            "choose another --out"
+        )
+        with locked(tmp_path / "another", "study"):
+            pass
+        assert "another process" in taken(folder)  # to be refused takes nothing from who has it
+    with locked(folder, "study"):
+        pass
+    with pytest.raises(ValueError, match="what happened"), locked(folder, "study"):
+        raise ValueError("what happened")
+    with locked(folder, "study"):
+        pass
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    script = "import pathlib, sys, time\nfrom scalespace.files import locked\n"
+    script += "with locked(pathlib.Path(sys.argv[1]), 'study'):\n    print('in', flush=True)\n"
+    script += "    time.sleep(60)\n"
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "in\n"
+        assert f"(pid {other.pid})" in taken(tmp_path)
+        other.kill()
+    assert (tmp_path / files.LOCK).exists()
+    with locked(tmp_path, "study"):
+        assert f"(pid {os.getpid()})" in taken(tmp_path)
+
+
+def test_no_child_inherits_a_lock(tmp_path: Path) -> None:
+    """A worker that lives on for a moment keeps nobody out."""
+    with locked(tmp_path, "study"):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with locked(tmp_path, "study"):
+            pass
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff\xfe", b"-1", b"9" * 100])
+def test_a_lock_that_does_not_say_whose_it_is(content: bytes, tmp_path: Path) -> None:
+    with locked(tmp_path, "study"):
+        (tmp_path / files.LOCK).write_bytes(content)
+        assert "another process works on this study" in taken(tmp_path)
+        assert ("(pid" in taken(tmp_path)) == content.isdigit()
+
+
+def test_where_there_are_no_locks_nobody_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patch:  # a network drive
+        patch.setattr(files.fcntl, "flock", refuse)
+        with locked(tmp_path, "study"), locked(tmp_path, "study"):
+            pass
+    monkeypatch.setattr(files, "fcntl", None)  # Windows
+    with locked(tmp_path, "study"), locked(tmp_path, "study"):
+        pass
+
+
+def test_a_full_disk_does_not_stop_a_lock(tmp_path: Path) -> None:
+    with full_disk(0), locked(tmp_path, "study"):
+        assert "another process works on this study:" in taken(tmp_path)
+
+
+def test_a_lock_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    for folder in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(InputError, match="cannot write"), locked(folder, "study"):
+            pass

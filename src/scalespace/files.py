@@ -1,4 +1,4 @@
-"""Reading and writing files so that a reader never sees half of one.
+"""Reading and writing files so that a reader never sees half of one, and a lock on a folder.
 
 Every writer writes beside the target and renames; every failure of the file system (a full disk,
 a read-only folder) becomes an `InputError` that names the path.
@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from scalespace.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
 
 
 def os_reason(error: OSError) -> str:
@@ -60,6 +67,48 @@ def sweep(folder: Path) -> None:
     """Deletes what killed writers left below `folder`, where nothing may be writing now."""
     for left in folder.rglob(".*.part*"):
         left.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Keeps every other caller out of `folder` as long as the context lasts.
+
+    The system drops the lock when its process ends, however it does; the lock's file stays, and
+    says nothing by being there. Who only reads needs no lock. Nobody is kept out where there are
+    no such locks: on Windows and some network drives.
+
+    Args:
+        folder: it is made if it is absent.
+        what: what it holds, for the message.
+
+    Raises:
+        InputError: another process works there, or the folder cannot be written.
+    """
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, MODE)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {os_reason(error)}") from error
+    try:
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.read(descriptor, 20).decode(errors="replace").strip()
+            whose = f" (pid {pid})" if pid.isdecimal() else ""
+            raise InputError(
+                f"{folder}: another process works on this {what}{whose}: wait for it, or choose "
+                "another --out"
+            ) from error
+        except OSError:  # this drive has no locks
+            pass
+        with suppress(OSError):  # it is a courtesy: a full disk does not matter
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -135,6 +136,9 @@ def test_the_needs_of_a_training_have_its_seed() -> None:
         ({"variants": {"x": {"train.epoch": 3}}}, "did you mean 'epochs'"),
         ({"variants": {"x": {"train.epochs": 0}}}, r"train\.epochs must be at least 1"),
         ({"variants": {"x": {"like": "y"}}}, r"unknown variant for study\.variants\.x\.like 'y'"),
+        ({"variants": {"y": {}, "x": {"like": ["y"]}}}, r"x\.like must be the name .*\['y'\]"),
+        ({"variants": {"y": {}, "x": {"like.y": 1}}}, r"x\.like must be the name of a variant"),
+        ({"only": {"small": [["x"]]}}, r"unknown variant of study\.only\.small"),
         ({"only": {"smal": []}}, "did you mean 'small'"),
         ({"only": {"small": "x"}}, r"study\.only\.small must be a list"),
         ({"variants": {"abc": {}}, "only": {"small": ["abd"]}}, "did you mean 'abc'"),
@@ -151,6 +155,28 @@ def test_the_needs_of_a_training_have_its_seed() -> None:
 def test_bad_variants(study: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_arms(replace(tiny.CONFIG, study=replace(config().study, **study)), INFO)
+
+
+@pytest.mark.parametrize("kind", ["variants", "switches"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (1, "got 1: write '1' in quotes"),
+        (0.5, "got 0.5: write '0.5' in quotes"),
+        (date(2020, 1, 1), "got 2020-01-01: write '2020-01-01' in quotes"),
+        (True, "got True: write it in quotes, for YAML reads on, off"),
+        (None, "got None: write it in quotes, for YAML reads on, off"),
+        ("", "got an empty one"),
+        (" ", "got an empty one"),
+    ],
+)
+def test_a_name_that_is_no_text(kind: str, name: Any, message: str) -> None:
+    """JSON would make text of it, under which the results are not found again."""
+    study = StudyConfig(**{kind: {"as it is": {}, name: {"train.epochs": 3}}})
+    with pytest.raises(InputError) as caught:
+        make_variants(study)
+    assert str(caught.value).startswith(f"study.{kind}: a name must be text, {message}")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_published_code_is_all_wrong_and_the_other_end_all_right() -> None:

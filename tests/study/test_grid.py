@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -20,6 +22,7 @@ from scalespace.errors import InputError
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real, evaluate
 from scalespace.evaluation.judge import Judge, load_judge
+from scalespace.files import locked
 from scalespace.methods import METHODS
 from scalespace.methods.vae import AUTOENCODER
 from scalespace.settings import make_training
@@ -28,6 +31,7 @@ from scalespace.stages.vae import VAE
 from scalespace.study import grid, study
 from scalespace.study.grid import run_study, run_unit
 from scalespace.study.plan import make_plan
+from scalespace.study.report import build
 from scalespace.study.results import Results
 from scalespace.study.units import Context, pool
 from scalespace.training import load_stage
@@ -199,14 +203,202 @@ def test_what_a_killed_unit_left_is_cleared(splits: DataSplits, tmp_path: Path) 
     assert (unit / "result.json").exists()
 
 
+# A study whose files are gone or damaged
+
+SMALL: dict[str, Any] = {"study": replace(tiny.CONFIG.study, methods=("small",), seeds=(0,))}
+
+
+@pytest.fixture(scope="module")
+def little(splits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study of one method and one seed, to be copied."""
+    folder = tmp_path_factory.mktemp("little")
+    run(folder, splits, **SMALL)
+    return folder
+
+
+@pytest.fixture
+def harmed(little: Path, tmp_path: Path) -> Path:
+    """A copy of it, to do harm to."""
+    return shutil.copytree(little, tmp_path / "harmed")
+
+
+def mended(
+    folder: Path, little: Path, splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """The units that a run does again, after which the study is as it was."""
+    done: list[str] = []
+    run_unit = grid.run_unit
+
+    def noted(context: Any, unit: Any) -> None:
+        run_unit(context, unit)
+        done.append(f"{unit.kind} {unit.name}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(grid, "run_unit", noted)
+        found = run(folder, splits, **SMALL)
+    before = (little / "results.jsonl").read_text().splitlines()
+    assert untimed(found) == untimed([json.loads(line) for line in before])
+    for path in little.rglob("*"):
+        assert (folder / path.relative_to(little)).exists()
+    return done
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"rows": 3}', '{"rows": [3]}'])
-def test_a_damaged_result(content: str, splits: DataSplits, tmp_path: Path) -> None:
-    small = {"study": replace(tiny.CONFIG.study, methods=("small",), seeds=(0,))}
-    run(tmp_path, splits, **small)
-    result = next((tmp_path / "units").glob("score-cas-small-*")) / "result.json"
+def test_a_damaged_result_is_made_again(
+    content: str, harmed: Path, little: Path, splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = next((harmed / "units").glob("score-cas-small-*")) / "result.json"
     result.write_text(content)
-    with pytest.raises(InputError, match=r"result\.json"):
-        run(tmp_path, splits, **small)
+    assert mended(harmed, little, splits, monkeypatch) == ["score cas-small"]
+    assert mended(harmed, little, splits, monkeypatch) == []
+
+
+def test_a_result_that_may_not_be_read_is_not_made_again(harmed: Path, splits: DataSplits) -> None:
+    """It may be whole: nothing is cleared away."""
+    result = next((harmed / "units").glob("score-cas-small-*")) / "result.json"
+    result.unlink()
+    result.mkdir()
+    with pytest.raises(InputError, match=r"cannot read unit result .*result\.json"):
+        run(harmed, splits, **SMALL)
+    assert result.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("gone", "unit"),
+    [
+        ("units/sample-*/samples.npz", "sample small-seed0"),
+        ("units/sample-*/trajectory.npz", "sample small-seed0"),
+        ("units/sample-*", "sample small-seed0"),
+        ("units/real-real-down-up-*/samples.npz", "real real-down-up"),
+        ("trainings/*/metrics.jsonl", "train small-seed0"),
+        ("trainings/*/stage.safetensors", "train small-seed0"),
+        ("trainings", "train small-seed0"),
+    ],
+)
+def test_a_file_that_is_gone_is_made_again(
+    gone: str,
+    unit: str,
+    harmed: Path,
+    little: Path,
+    splits: DataSplits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [path] = harmed.glob(gone)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert mended(harmed, little, splits, monkeypatch) == [unit]
+    assert mended(harmed, little, splits, monkeypatch) == []
+
+
+def test_lost_metrics_need_no_training(
+    harmed: Path, little: Path, splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a report shows of them is in the stage's own record."""
+    [path], [stage] = harmed.glob("trainings/*/metrics.jsonl"), harmed.glob("trainings/*/stage.*")
+    before, weights = Results(harmed).metrics("small", 0), stage.stat().st_mtime_ns
+    path.unlink()
+    mended(harmed, little, splits, monkeypatch)
+    after = Results(harmed).metrics("small", 0)
+    assert stage.stat().st_mtime_ns == weights
+    assert [(row["epoch"], row["loss"], row["val_loss"]) for row in after] == [
+        (row["epoch"], row["loss"], row["val_loss"]) for row in before
+    ]
+    assert after[-1]["val_loss_per_t"] == before[-1]["val_loss_per_t"]
+    build(harmed)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "reader"),
+    [
+        ("trainings/*/stage.safetensors", "sample-small-*"),
+        ("units/sample-*/samples.npz", "score-cas-small-*"),
+    ],
+)
+def test_a_damaged_file_is_to_be_deleted(
+    damaged: str,
+    reader: str,
+    harmed: Path,
+    little: Path,
+    splits: DataSplits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is found out when it is read; after what the message says, all is well."""
+    [path] = harmed.glob(damaged)
+    path.write_bytes(path.read_bytes()[:50])
+    shutil.rmtree(next((harmed / "units").glob(reader)))
+    with pytest.raises(InputError, match=rf"{path.name} .*delete it (to|and)") as caught:
+        run(harmed, splits, **SMALL)
+    assert "\n" not in str(caught.value)
+    path.unlink()
+    assert len(mended(harmed, little, splits, monkeypatch)) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["sample-*/samples.npz", "sample-*/trajectory.npz", "../trainings/*/metrics.jsonl"]
+)
+def test_a_report_says_how_to_mend_what_it_cannot_read(name: str, harmed: Path) -> None:
+    [path] = (harmed / "units").glob(name)
+    path.write_bytes(b"\xff")
+    with pytest.raises(InputError, match="delete it and run the study again to make it anew"):
+        build(harmed)
+    path.unlink()
+    with pytest.raises(InputError, match=r"not found: .*\(run the study again to make it anew"):
+        build(harmed)
+
+
+# Two at once
+
+
+def test_two_processes_do_not_work_on_one_study(
+    harmed: Path,
+    splits: DataSplits,
+    data_dir: Path,
+    preset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The second is refused before it has changed anything; who only reads is not."""
+    next((harmed / "units").glob("sample-*/result.json")).unlink()
+    before = {path: path.stat().st_mtime_ns for path in harmed.rglob("*") if path.name != ".lock"}
+    words = ["study", "--preset", str(preset), "--data-dir", str(data_dir), "--quiet"]
+    words += ["--study.methods=small", "--out", str(harmed), "--device", "cpu"]
+    with locked(harmed, "study"):
+        for jobs in ("1", "2"):
+            with pytest.raises(SystemExit) as left:
+                main([*words, "--jobs", jobs])
+            assert left.value.code == 2
+            assert capsys.readouterr().err.splitlines()[-1] == (
+                f"scalespace: {harmed}: another process works on this study (pid {os.getpid()}): "
+                "wait for it, or choose another --out"
+            )
+        assert before == {path: path.stat().st_mtime_ns for path in before}
+        main(["plot", "samples", str(harmed), "--out", str(tmp_path / "samples.png")])
+        build(harmed)
+    run(harmed, splits, **SMALL)
+
+
+def test_the_report_is_made_before_another_process_may_work(
+    harmed: Path, splits: DataSplits
+) -> None:
+    reported = []
+
+    def report(folder: Path) -> None:
+        with pytest.raises(InputError, match="another process"), locked(folder, "study"):
+            pass
+        reported.append(folder)
+
+    config = replace(tiny.CONFIG, **SMALL)
+    run_study(harmed, config, splits, tiny.CPU, about=ABOUT, say=quiet, report=report)
+    assert reported == [harmed]
+
+
+def test_a_study_that_cannot_be_done_writes_nothing(data_dir: Path, tmp_path: Path) -> None:
+    few = replace(tiny.CONFIG.study, images=5, metrics=("prdc",))
+    with pytest.raises(InputError, match=r"study\.images=5 is too few for prdc"):
+        study(tmp_path / "few", replace(tiny.CONFIG, study=few), data_dir=data_dir)
+    odd = replace(tiny.CONFIG.study, variants={1: {}, 2: {"train.epochs": 1}})
+    with pytest.raises(InputError, match=r"study\.variants: a name must be text, got 1"):
+        study(tmp_path / "odd", replace(tiny.CONFIG, study=odd), data_dir=data_dir)
+    assert not list(tmp_path.iterdir())
 
 
 def test_jobs_must_be_positive(data_dir: Path, tmp_path: Path) -> None:
@@ -448,7 +640,11 @@ def test_an_interruption_ends_the_running_units(
 
 
 def test_by_the_command_line(
-    data_dir: Path, preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data_dir: Path,
+    preset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = ["study", "--preset", str(preset), "--data-dir", str(data_dir), "--quiet"]
     words += ["--study.seeds=0,1", "--study.methods=small", "--out", str(tmp_path / "study")]
@@ -462,6 +658,14 @@ def test_by_the_command_line(
     again, err = capsys.readouterr()
     assert again == out
     assert "units are done already" in err
+
+    def read_text(path: Path, encoding: str | None = None, errors: str | None = None) -> str:
+        return path.read_bytes().decode(encoding or "latin-1", errors or "strict")
+
+    monkeypatch.setattr(Path, "read_text", read_text)  # a machine whose own text is not UTF-8
+    main([*words, "--device", "cpu"])
+    assert "±" in again
+    assert capsys.readouterr().out == again
 
 
 # Pooling the images of several trainings

@@ -10,13 +10,16 @@ import torch
 
 import tiny
 from scalespace.config import Config
+from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation import judge as judges
+from scalespace.evaluation.controls import control
+from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
 from scalespace.methods import METHODS, stages
 from scalespace.nets.judge import JudgeNet
-from scalespace.study.plan import Plan, Unit, make_plan
+from scalespace.study.plan import Plan, Unit, least_images, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
 EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")
@@ -140,6 +143,37 @@ def test_an_autoencoders_own_floor() -> None:
 def test_unknown_metric(metrics: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="unknown metric"):
         plan(changed(metrics=metrics))
+
+
+LEAST = {"cas": 1, "fd": 2, "kid": 2, "prdc": 6, "copies": 1, "variety": 4}
+
+
+def test_the_least_is_known_of_every_metric() -> None:
+    assert LEAST.keys() == METRICS.keys()
+
+
+@pytest.mark.parametrize("metric", LEAST)
+def test_too_few_images_for_a_metric(metric: str) -> None:
+    """Before anything is trained."""
+    least = LEAST[metric]
+    assert plan(changed(metrics=(metric,), images=least, methods=("small",))).units
+    if least > 1:
+        message = rf"^study\.images={least - 1} is too few for {metric}.* at least {least}$"
+        with pytest.raises(InputError, match=message):
+            plan(changed(metrics=(metric,), images=least - 1, methods=("small",)))
+
+
+@pytest.mark.parametrize("metric", LEAST)
+def test_the_least_is_what_evaluation_takes(
+    metric: str, splits: DataSplits, tmp_path: Path
+) -> None:
+    real = Real(splits, tiny.CONFIG.cas, judge(tmp_path))
+    least = least_images(metric, len(splits.train.classes))
+    assert least == LEAST[metric]
+    assert METRICS[metric].measure(control("real", splits, least), real)
+    if least > 1:
+        with pytest.raises(InputError):
+            METRICS[metric].measure(control("real", splits, least - 1), real)
 
 
 def test_no_cas_of_images_without_classes() -> None:

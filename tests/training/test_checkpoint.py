@@ -90,6 +90,28 @@ def test_other_formats_are_refused(content: bytes, tmp_path: Path) -> None:
         load_tensors(path, "model weights")
 
 
+@pytest.mark.parametrize(
+    ("what", "advice"),
+    [
+        ("trained stage", "delete it to train that stage again"),
+        ("checkpoint", "delete it to start afresh"),
+        ("trained network", "delete it to train it again"),
+    ],
+)
+def test_what_is_made_again_says_so(what: str, advice: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    save_tensors(path, tensors(), {})
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(InputError, match=f"^{what} .* damaged .*: {advice}$"):
+        load_tensors(path, what)
+    save_file(tensors(), path, metadata={"record": "[1]"})
+    with pytest.raises(InputError, match=f"^{what} .* damaged: .*: {advice}$"):
+        load_tensors(path, what)
+    # a model that someone has given will not come back
+    with pytest.raises(InputError, match=r"no JSON object$"):
+        load_tensors(path, "model weights")
+
+
 def test_absent(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model weights not found"):
         load_tensors(tmp_path / "none", "model weights")

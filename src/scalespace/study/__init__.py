@@ -38,7 +38,8 @@ def study(
         the path of `report.html`.
 
     Raises:
-        InputError: the data cannot be had, a folder not be written, or a unit failed.
+        InputError: the data cannot be had, a folder not be written, another process works on the
+            study, or a unit failed.
     """
     from scalespace.study.report import build  # brings matplotlib along
 
@@ -49,5 +50,5 @@ def study(
         raise InputError("a study runs its units side by side: use --jobs instead of --devices")
     splits = load(config.data, data_dir)
     about = {"preset": preset, "command": command}
-    run_study(Path(folder), config, splits, runtime, jobs, about, say)
-    return build(Path(folder))
+    run_study(Path(folder), config, splits, runtime, jobs, about, say, report=build)
+    return Path(folder) / "report.html"

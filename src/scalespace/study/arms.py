@@ -6,7 +6,7 @@ has one, that of no name and no fields, so that all else need not ask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -79,16 +79,20 @@ def make_variants(study: StudyConfig) -> dict[str, Variant]:
     """The variants of a study by name, the first being what others are compared with.
 
     Raises:
-        InputError: a variant or switch that is no mapping of fields of a recipe, or a `like` that
-            names no variant before it.
+        InputError: a name that is no text, a variant or switch that is no mapping of fields of a
+            recipe, or a `like` that names no variant before it.
     """
+    _check_names(study.switches, "study.switches")
+    _check_names(study.variants, "study.variants")
     found = _two_sided(study.switches) if study.switches else {}
     for name, value in study.variants.items():
         where = f"study.variants.{name}"
         own = _changes(value, where)
         like = own.pop("like", None)
+        if not isinstance(like, str | None):
+            raise InputError(f"{where}.like must be the name of a variant, got {like!r}")
         if like is not None and like not in found:
-            raise unknown(f"variant for {where}.like", str(like), found)
+            raise unknown(f"variant for {where}.like", like, found)
         base = like or next(iter(found), name)
         _check_fields(own, where)
         found[name] = Variant(name, base, put_over(found[like].changes if like else {}, own))
@@ -157,6 +161,20 @@ def _two_sided(switches: Mapping[str, Any]) -> dict[str, Variant]:
     return {variant.name: variant for variant in found}
 
 
+def _check_names(names: Iterable[Any], where: str) -> None:
+    """Results name variants in JSON, where every name is text: others would not be found again."""
+    for name in names:
+        if isinstance(name, bool | None):
+            raise InputError(
+                f"{where}: a name must be text, got {name}: write it in quotes, for YAML reads "
+                "on, off, yes, no and null as no text"
+            )
+        if not isinstance(name, str):
+            raise InputError(f"{where}: a name must be text, got {name}: write '{name}' in quotes")
+        if not name.strip():
+            raise InputError(f"{where}: a name must be text, got an empty one")
+
+
 def _changes(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping | None):
         raise InputError(f"{where} must be a mapping of fields, got {value!r}")
@@ -179,5 +197,5 @@ def _check_only(only: Mapping[str, Any], methods: list[str], variants: Mapping[s
         if not isinstance(names, list | tuple):
             raise InputError(f"study.only.{method} must be a list of variants, got {names!r}")
         for name in names:
-            if name not in variants:
+            if not isinstance(name, str) or name not in variants:
                 raise unknown(f"variant of study.only.{method}", str(name), variants)

@@ -20,15 +20,16 @@ import torch
 from scalespace.config import Config
 from scalespace.data import DataSplits, load
 from scalespace.errors import InputError
-from scalespace.files import read_json, write_json, write_text
+from scalespace.files import locked, read_bytes, read_json, write_json, write_text
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
 from scalespace.presets import build
 from scalespace.stages.base import Stage
 from scalespace.study.plan import Plan, Unit, make_plan
-from scalespace.study.units import KINDS, Context
+from scalespace.study.units import KINDS, Context, Row
 from scalespace.training.loop import read_metrics
 from scalespace.training.runtime import Runtime
+from scalespace.training.training import FINISHED
 
 DONE = "result.json"  # written last and whole: its presence says that the unit is done
 SETTINGS = "settings.json"
@@ -46,8 +47,12 @@ def run_study(
     jobs: int = 1,
     about: dict[str, Any] | None = None,
     say: Say = print,
+    report: Callable[[Path], Any] | None = None,
 ) -> Path:
     """Carries out a study and collects its rows; what is done already is not done again.
+
+    No other process may do so in the same folder meanwhile: it would do all work twice, and clear
+    away what this one makes.
 
     Args:
         folder: the study's; the same one goes on where it stopped.
@@ -57,27 +62,45 @@ def run_study(
         jobs: units at a time; more than one run as processes of their own.
         about: what `study.json` should say besides: preset and command.
         say: told of progress, a line at a time.
+        report: makes the report on the folder, before another process may work there.
 
     Returns:
         the path of `results.jsonl`.
 
     Raises:
-        InputError: a unit failed, or the folder cannot be written.
+        InputError: a unit failed, another process works on the study, or the folder cannot be
+            written.
     """
     plan = make_plan(config, splits.info)
     context = Context(folder, config, splits, plan, runtime)
-    write_json(folder / "study.json", describe(context, about or {}))
+    with locked(folder, "study"):
+        _carry_out(context, jobs, about or {}, say)
+        results = collect(context)
+        if report:
+            report(folder)
+    return results
+
+
+def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> None:
+    """Does all units that are not done."""
+    folder, plan, splits = context.folder, context.plan, context.splits
+    write_json(folder / "study.json", describe(context, about))
     settings = {
-        "config": asdict(config),
+        "config": asdict(context.config),
         "data": splits.name,
         "data_dir": None if splits.data_dir is None else str(splits.data_dir),
-        "runtime": asdict(runtime),
+        "runtime": asdict(context.runtime),
     }
     write_json(folder / SETTINGS, settings)
 
     left = [unit for unit in plan.units if not is_done(context, unit)]
     if len(left) < len(plan.units):
         say(f"{len(plan.units) - len(left)} of {len(plan.units)} units are done already")
+    if again := [unit for unit in left if (context.place(unit) / DONE).exists()]:
+        say(
+            f"{len(again)} of {len(plan.units)} units are done again: files of theirs are gone or "
+            "damaged"
+        )
     if jobs == 1:
         for k, unit in enumerate(left, 1):
             began = time.monotonic()
@@ -86,7 +109,6 @@ def run_study(
             say(f"[{k}/{len(left)}] {_title(plan, unit)}: {time.monotonic() - began:.0f} s")
     else:
         _run_side_by_side(context, left, jobs, say)
-    return collect(context)
 
 
 def run_unit(context: Context, unit: Unit) -> None:
@@ -100,8 +122,8 @@ def run_unit(context: Context, unit: Unit) -> None:
 
 
 def is_done(context: Context, unit: Unit) -> bool:
-    """Whether the unit's result is there."""
-    return (context.place(unit) / DONE).exists()
+    """Whether the unit's result is there and whole, and so are the files that belong to it."""
+    return _rows(context, unit) is not None
 
 
 def collect(context: Context) -> Path:
@@ -111,8 +133,7 @@ def collect(context: Context) -> Path:
     """
     rows = []
     for unit in context.plan.units:
-        if is_done(context, unit):
-            found = _rows(context.place(unit) / DONE)
+        if (found := _rows(context, unit)) is not None:
             variants = context.plan.serves.get(unit.id)
             rows += [
                 row | ({"variant": name} if name else {})
@@ -124,12 +145,31 @@ def collect(context: Context) -> Path:
     return path
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    result = read_json(path, "unit result")
+def _rows(context: Context, unit: Unit) -> list[Row] | None:
+    """The rows of a done unit; None where its result or one of its files is gone or damaged.
+
+    That files are there is all that is asked of them, for reading them takes long.
+
+    Raises:
+        InputError: the result is there, but the system does not let it be read.
+    """
+    path = context.place(unit) / DONE
+    if not path.exists():
+        return None
+    content = read_bytes(path, "unit result")
+    try:
+        result = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
     rows = result.get("rows") if isinstance(result, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path} is damaged: delete it to do that unit again")
-    return rows
+        return None
+    files = [
+        context.folder / str(row.get("path")) for row in rows if row.get("metric") == "artefact"
+    ]
+    if unit.kind == "train":  # its rows name no weights, which others need
+        files.append(context.training(unit).folder(context.trainings) / FINISHED)
+    return rows if all(file.is_file() for file in files) else None
 
 
 def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
@@ -232,7 +272,9 @@ class _Workers:
         command = [sys.executable, "-m", "scalespace.study.grid", str(context.folder), unit.id]
         command.append(str(beside))
         silent, heard = subprocess.DEVNULL, subprocess.PIPE
-        with subprocess.Popen(command, stdout=silent, stderr=heard, text=True) as worker:
+        with subprocess.Popen(
+            command, stdout=silent, stderr=heard, text=True, errors="replace"
+        ) as worker:
             self.running.add(worker)
             if self.stopped:
                 worker.terminate()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -211,7 +213,10 @@ class Results:
     def inspection(self, stage: str) -> dict[str, NDArray[Any]]:
         """What a stage showed from inside: arrays by name; {} if the study has none of it."""
         path = self._artefact("inspection", stage=stage)
-        return {} if path is None else _read_arrays(path)
+        if path is None:
+            return {}
+        with made_anew(path):
+            return _read_arrays(path)
 
     @cached_property
     def scores(self) -> dict[str, CASResult]:
@@ -271,23 +276,16 @@ class Results:
         path = self._artefact("metrics", stage=stage, seed=seed)
         if path is None:
             return []
-        # it may be cut short in the middle of a letter, but must be text and have rows
-        read_text(path, "training metrics")
-        rows = read_metrics(path)
-        try:
-            for row in rows:
-                numbers = (row["epoch"], row["loss"], row.get("val_loss") or 0)
-                np.array([*numbers, *(row.get("val_loss_per_t") or ())], dtype=np.float64)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"training metrics {path} are damaged: {error}") from error
-        if not rows:
-            raise InputError(f"training metrics {path} are damaged: there are no rows")
-        return rows
+        with made_anew(path):
+            return _read_metrics(path)
 
     def trajectory(self, method: str, seed: int) -> Trajectory | None:
         """A recorded reverse process of a method, if there is one."""
         path = self._artefact("trajectory", method=method, seed=seed)
-        return None if path is None else _read_trajectory(path, len(self.study.data.classes))
+        if path is None:
+            return None
+        with made_anew(path):
+            return _read_trajectory(path, len(self.study.data.classes))
 
     def _read_examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
         kind = "real_samples" if method in TITLES else "samples"
@@ -296,7 +294,8 @@ class Results:
             return None
         data = self.study.data
         classes, shape = len(data.classes), (data.height, data.width)
-        samples = read_samples(path, shape=shape, classes=classes)
+        with made_anew(path):
+            samples = read_samples(path, shape=shape, classes=classes)
         out = np.zeros((classes, EXAMPLES, *shape), dtype=np.float32)
         for label in range(classes):
             chosen = samples.images[samples.labels == label][:EXAMPLES]
@@ -316,6 +315,16 @@ class Results:
 def reconstruction(stage: str) -> str:
     """The name of the set of real images that an autoencoder has encoded and decoded."""
     return f"{stage}-reconstruction"
+
+
+@contextmanager
+def made_anew(path: Path) -> Iterator[None]:
+    """Adds to what is wrong with a file that a study has made how the study makes it anew."""
+    try:
+        yield
+    except InputError as error:
+        first = "delete it and run" if path.exists() else "run"
+        raise InputError(f"{error} ({first} the study again to make it anew)") from error
 
 
 def _read_study(path: Path) -> Study:
@@ -384,6 +393,21 @@ def _checked(row: Any, classes: int) -> Row:
             raise ValueError("per_t must be a row of numbers")
     row.setdefault("value", None)
     return row
+
+
+def _read_metrics(path: Path) -> list[Row]:
+    # it may be cut short in the middle of a letter, but must be text and have rows
+    read_text(path, "training metrics")
+    rows = read_metrics(path)
+    try:
+        for row in rows:
+            numbers = (row["epoch"], row["loss"], row.get("val_loss") or 0)
+            np.array([*numbers, *(row.get("val_loss_per_t") or ())], dtype=np.float64)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"training metrics {path} are damaged: {error}") from error
+    if not rows:
+        raise InputError(f"training metrics {path} are damaged: there are no rows")
+    return rows
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

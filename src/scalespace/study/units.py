@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from scalespace.data import (
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
-from scalespace.files import atomic
+from scalespace.files import atomic, write_text
 from scalespace.machine import machine
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
@@ -31,10 +32,11 @@ from scalespace.stages.base import StageModel
 from scalespace.stages.diffusion import Diffusion
 from scalespace.stages.judge import JUDGE
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Unit
+from scalespace.study.results import made_anew
 from scalespace.training.fit import fit
 from scalespace.training.judge import train_judge
 from scalespace.training.runtime import Runtime
-from scalespace.training.training import Training, load_stage
+from scalespace.training.training import TrainedStage, Training, load_stage
 
 Row = dict[str, Any]
 
@@ -117,6 +119,8 @@ def train(unit: Unit, context: Context) -> list[Row]:
     stage = fit(training, context.splits, context.trainings, context.runtime)
     own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
     metrics = training.folder(context.trainings) / "metrics.jsonl"
+    if not metrics.exists():  # the outcome was there, and remembers what a report shows of them
+        write_text(metrics, "".join(json.dumps(row) + "\n" for row in _remembered(stage)))
     n = stage.record["images"]
     return [
         {**own, "metric": "train_seconds", "value": stage.record["seconds"], "n": n},
@@ -124,6 +128,13 @@ def train(unit: Unit, context: Context) -> list[Row]:
         {**own, "metric": "val_loss", "value": stage.record["val_loss"], "n": n},
         _artefact(own, "metrics", context.relative(metrics)),
     ]
+
+
+def _remembered(stage: TrainedStage) -> list[Row]:
+    """The rows of a training's metrics as far as its record has them."""
+    record, epochs = stage.record, stage.training.recipe.train.epochs
+    last = {name: record[name] for name in ("loss", "val_loss", "val_loss_per_t")}
+    return [*record.get("history", [])[:-1], {"epoch": epochs, **last}]
 
 
 def sample(unit: Unit, context: Context) -> list[Row]:
@@ -174,7 +185,7 @@ def real(unit: Unit, context: Context) -> list[Row]:
 def reconstruct(unit: Unit, context: Context) -> list[Row]:
     """Held-out real images through an autoencoder: as near as anything it decodes may come."""
     autoencoder = context.stage(unit)
-    samples = read_samples(context.place(unit.needs[1]) / "samples.npz")
+    samples = _samples(unit.needs[1], context)
     unit_range = torch.from_numpy(samples.images)[:, None].to(context.runtime.torch_device)
     images = autoencoder.reconstruct(unit_range)[:, 0].cpu().numpy()  # type: ignore[operator]
     path = context.place(unit) / "samples.npz"
@@ -186,8 +197,7 @@ def reconstruct(unit: Unit, context: Context) -> list[Row]:
 def score(unit: Unit, context: Context) -> list[Row]:
     """One metric of the images of the units below."""
     images = [need for need in unit.needs if need.kind in ("sample", "real", "reconstruct")]
-    files = [context.place(need) / "samples.npz" for need in images]
-    samples = pool([read_samples(path) for path in files], unit.inputs["images"])
+    samples = pool([_samples(need, context) for need in images], unit.inputs["images"])
     metric = unit.inputs["metric"]
     real = context.real if METRICS[metric].judged else context.blind
     found = METRICS[metric].measure(samples, real)
@@ -312,6 +322,13 @@ KINDS: dict[str, Callable[[Unit, Context], list[Row]]] = {
     "leak": leak,
     "bench": bench,
 }
+
+
+def _samples(unit: Unit, context: Context) -> Samples:
+    """The images that a unit has made."""
+    path = context.place(unit) / "samples.npz"
+    with made_anew(path):
+        return read_samples(path)
 
 
 def _artefact(own: Row, kind: str, path: str) -> Row:

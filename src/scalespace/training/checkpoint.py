@@ -17,6 +17,12 @@ from scalespace.errors import InputError
 from scalespace.files import atomic
 
 RECORD = "record"
+AGAIN = {
+    "trained stage": "delete it to train that stage again",
+    "checkpoint": "delete it to start afresh",
+    "trained network": "delete it to train it again",
+}
+"""What to do about a damaged file, by what it is, where it is made again as soon as it is gone."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -32,9 +38,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str,
 def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the record of a file.
 
+    Args:
+        path: the file.
+        what: what to call it in a message; see also `AGAIN`.
+
     Raises:
         InputError: it is absent, cut short, damaged, or no safetensors file.
     """
+    again = f": {AGAIN[what]}" if what in AGAIN else ""
     if not path.is_file():
         raise InputError(f"{what} not found: {path}")
     try:
@@ -43,9 +54,11 @@ def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], di
             record = json.loads((file.metadata() or {}).get(RECORD, "{}"))
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{what} {path} is damaged or no safetensors file: {reason}") from error
+        raise InputError(
+            f"{what} {path} is damaged or no safetensors file ({reason}){again}"
+        ) from error
     if not isinstance(record, dict):
-        raise InputError(f"{what} {path} is damaged: its record is no JSON object")
+        raise InputError(f"{what} {path} is damaged: its record is no JSON object{again}")
     return tensors, record
 
 

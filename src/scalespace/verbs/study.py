@@ -27,7 +27,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
     data_dir_option(parser)
     runtime_options(parser)
-    opt.add_config(parser)
+    opt.add_config(parser, unset="the preset")
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         command=shlex.join(["scalespace", *_without_paths(sys.argv[1:])]),
         say=note,
     )
-    print((report.parent / "table.md").read_text())
+    print((report.parent / "table.md").read_text(encoding="utf-8"))
     print(f"report: {report}")
 
 
