@@ -317,7 +317,10 @@ class Loop:
                 f"{where} is damaged ({' '.join(str(error).split())}): delete it to start afresh"
             ) from error
         if not 0 < self.step < self.steps:
-            raise InputError(f"{where} is damaged: it has step {self.step} of {self.steps}")
+            raise InputError(
+                f"{where} is damaged (it has step {self.step} of {self.steps}): delete it to start "
+                "afresh"
+            )
         epochs_done = self.step // self.steps_per_epoch
         self.rows = read_metrics(self.folder / "metrics.jsonl")[:epochs_done]
 
