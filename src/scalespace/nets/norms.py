@@ -37,7 +37,7 @@ def in_passing(module: nn.Module) -> Iterator[None]:
     """For a pass without gradient within a training step: it leaves no trace in the one with it.
 
     Batch norms would remember its inputs, which sampling does not meet in that share; and under
-    autocast torch before 2.10 handed the weights, which it had cast without gradient, to the other.
+    autocast some versions of torch hand the weights, cast without gradient, to the one with it.
     """
     norms = batch_norms(module) if module.training else []
     before = [norm.track_running_stats for norm in norms]
