@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,15 @@ def atomic(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink()
+
+
+def check_suffix(path: Path | str, suffixes: Iterable[str], name: str = "") -> None:
+    """Raises `InputError` unless the path of a file to write, called `name`, ends in a suffix."""
+    if Path(path).suffix.lower() not in suffixes:
+        known = " or ".join(suffixes)
+        raise InputError(
+            f"{name} must end in {known}, got {path}" if name else f"{path} must end in {known}"
+        )
 
 
 def sweep(folder: Path) -> None:
@@ -125,6 +134,11 @@ def write_text(path: Path | str, content: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_rows(path: Path | str, rows: Iterable[Any]) -> None:
+    """Writes `rows` as JSON, one a line, whole or not at all."""
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_bytes(path: Path | str, what: str = "file") -> bytes:

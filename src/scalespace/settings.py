@@ -11,7 +11,7 @@ from scalespace.config import Config, Recipe
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.methods import Method, get_method, stages
-from scalespace.presets import build, merge, nested, put_over, read_preset
+from scalespace.presets import build, mapping, merge, nested, put_over, read_preset
 from scalespace.stages.base import Stage
 from scalespace.training.training import Training
 
@@ -68,9 +68,7 @@ def stage_recipe(config: Config, stage: Stage) -> Any:
     common = {part.name: asdict(getattr(config, part.name)) for part in fields(stage.recipe)}
     for one in filter(None, (stage.control_of, stage)):
         own = config.stages.get(one.name) or {}
-        if not isinstance(own, dict):
-            raise InputError(f"stages.{one.name} must be a mapping of fields, got {own!r}")
-        common = merge(common, own)
+        common = merge(common, mapping(own, f"stages.{one.name}"))
     return build(stage.recipe, common, where=f"stages.{stage.name}: ")
 
 

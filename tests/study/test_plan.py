@@ -19,7 +19,7 @@ from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
 from scalespace.methods import METHODS, stages
 from scalespace.nets.judge import JudgeNet
-from scalespace.study.plan import Plan, Unit, least_images, make_plan
+from scalespace.study.plan import Plan, Unit, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
 EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")
@@ -168,7 +168,7 @@ def test_the_least_is_what_evaluation_takes(
     metric: str, splits: DataSplits, tmp_path: Path
 ) -> None:
     real = Real(splits, tiny.CONFIG.cas, judge(tmp_path))
-    least = least_images(metric, len(splits.train.classes))
+    least = METRICS[metric].fewest(len(splits.train.classes))
     assert least == LEAST[metric]
     assert METRICS[metric].measure(control("real", splits, least), real)
     if least > 1:

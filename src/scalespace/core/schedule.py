@@ -81,18 +81,23 @@ class Schedule:
         """
         if not 0 <= s < t <= self.last:
             raise ValueError(f"need 0 <= s < t <= {self.last}, got s={s}, t={t}")
-        return Posterior(*(float(w) for w in _posterior(self.alpha_bar[t], self.alpha_bar[s])))
+        ab_t, ab_s = float(self.alpha_bar[t]), float(self.alpha_bar[s])
+        alpha = ab_t / ab_s
+        beta = 1 - alpha
+        return Posterior(
+            x0_weight=math.sqrt(ab_s) * beta / (1 - ab_t),
+            xt_weight=math.sqrt(alpha) * (1 - ab_s) / (1 - ab_t),
+            std=math.sqrt(beta * (1 - ab_s) / (1 - ab_t)),
+        )
 
     @cached_property
-    def steps(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The weights and the deviation of `posterior(t, t-1)` for all t: float64 [S] each.
+    def steps(self) -> tuple[Tensor, ...]:
+        """`posterior(t, t-1)` for all t: its three numbers, float64 [S] each.
 
         Those at t = 0, from which no step leads, are 0.
         """
-        table = _posterior(self.alpha_bar[1:], self.alpha_bar[:-1])
-        first = torch.zeros(1, dtype=torch.float64)
-        x0_weight, xt_weight, std = (torch.cat([first, column]) for column in table)
-        return x0_weight, xt_weight, std
+        rows = [Posterior(0, 0, 0), *(self.posterior(t, t - 1) for t in range(1, self.states))]
+        return torch.tensor(rows, dtype=torch.float64).unbind(dim=1)
 
 
 def cosine(
@@ -119,9 +124,11 @@ def cosine(
         raise InputError(f"the power of the cosine must be positive, got {power}")
     u = torch.arange(states, dtype=torch.float64) / (states if stop_short else states - 1)
     angle = (u + offset) / (1 + offset) * (math.pi / 2)
-    f = torch.cos(angle).clamp(min=0) ** power
+    f = torch.cos(angle) ** power
     if not stop_short:
-        f[-1] = 0.0  # cos(pi/2), which comes out as 6e-17: not small once a small power is taken
+        # cos(pi/2) comes out as 6e-17, not small once a small power is taken, or just below 0,
+        # where there is no power
+        f[-1] = 0.0
     return _from_beta(1 - f[1:] / f[:-1])
 
 
@@ -169,17 +176,6 @@ def zero_terminal(schedule: Schedule) -> Schedule:
     table = ((root - root[-1]) / (1 - root[-1])).square()
     table[0], table[-1] = 1.0, 0.0  # whatever the rounding
     return Schedule(table)
-
-
-def _posterior(ab_t: Tensor, ab_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x0_weight, xt_weight and std of q(x_s | x_t, x_0), from alpha_bar at t and at s < t."""
-    alpha = ab_t / ab_s
-    beta = 1 - alpha
-    return (
-        ab_s.sqrt() * beta / (1 - ab_t),
-        alpha.sqrt() * (1 - ab_s) / (1 - ab_t),
-        (beta * (1 - ab_s) / (1 - ab_t)).sqrt(),
-    )
 
 
 def _check_states(states: int) -> None:

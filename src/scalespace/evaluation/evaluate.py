@@ -169,12 +169,20 @@ class Metric:
         figures: which of these are figures, and how each is called in tables.
         floor: whether real test images are a fair comparison (CAS tests on them).
         judged: whether it sees with a judge.
+        least: the fewest images that it can be measured of.
+        of_a_class: these must be of one class.
     """
 
     measure: Callable[[Samples, Real], Result]
     figures: dict[str, str]
     floor: bool = True
     judged: bool = True
+    least: int = 1
+    of_a_class: bool = False
+
+    def fewest(self, classes: int) -> int:
+        """The fewest images, balanced by class, that it can be measured of."""
+        return (self.least - 1) * classes + 1 if self.of_a_class else self.least
 
     @property
     def controls(self) -> dict[str, str]:
@@ -188,18 +196,25 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "cas": Metric(_cas, {"cas": "CAS"}, floor=False, judged=False),
-    "fd": Metric(_fd, {"fd": "FD"}),
-    "kid": Metric(_kid, {"kid": "KID"}),
+    "fd": Metric(_fd, {"fd": "FD"}, least=2),
+    "kid": Metric(_kid, {"kid": "KID"}, least=2),
     "prdc": Metric(
         _prdc,
         {name: name.capitalize() for name in ("precision", "recall", "density", "coverage")},
+        least=6,  # one more than its k
     ),
     "copies": Metric(
         _copies,
         {"copies": "Copies", "median_distance": "Distance to the nearest training image"},
         judged=False,
     ),
-    "variety": Metric(_variety, {"variety": "Variety", "detail": "Detail"}, judged=False),
+    "variety": Metric(
+        _variety,
+        {"variety": "Variety", "detail": "Detail"},
+        judged=False,
+        least=2,
+        of_a_class=True,
+    ),
 }
 """What can be measured of a samples file, by name."""
 

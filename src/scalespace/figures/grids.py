@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scalespace.errors import InputError
-from scalespace.files import atomic
+from scalespace.files import atomic, check_suffix
 
 GAP = 2
 BACKGROUND = 40
@@ -55,7 +55,7 @@ def save_grid(path: Path | str, images: NDArray[np.floating], columns: int, zoom
     Raises:
         InputError: what `tile` refuses, a suffix of no format, or the file cannot be written.
     """
-    _check_suffix(path, PICTURES)
+    check_suffix(path, PICTURES)
     with atomic(path) as aside:
         tile(images, columns, zoom).save(aside)
 
@@ -80,7 +80,7 @@ def save_gif(
         InputError: no frames, what `tile` refuses, another suffix than .gif, or the file cannot be
             written.
     """
-    _check_suffix(path, (".gif",))
+    check_suffix(path, (".gif",))
     if not frames:
         raise InputError("an animation takes at least 1 frame")
     tiles = [tile(images, columns, max(1, round(side / images.shape[1]))) for images in frames]
@@ -88,8 +88,3 @@ def save_gif(
     times = [milliseconds] * (len(tiles) - 1) + [2000]
     with atomic(path) as aside:
         tiles[0].save(aside, save_all=True, append_images=tiles[1:], duration=times, loop=0)
-
-
-def _check_suffix(path: Path | str, suffixes: Sequence[str]) -> None:
-    if Path(path).suffix.lower() not in suffixes:
-        raise InputError(f"{path} must end in {' or '.join(suffixes)}")

@@ -26,7 +26,7 @@ from scalespace.hub.figures import Figures
 from scalespace.methods import Method
 from scalespace.model.folder import CARD, CONFIG, FORMAT, check_free, read, write
 from scalespace.nets.unet import parameters
-from scalespace.presets import build, digest, merge, nested
+from scalespace.presets import build, digest, mapping, merge, nested
 from scalespace.stages.base import StageModel
 from scalespace.stages.vae import VAE
 from scalespace.training.checkpoint import with_prefix
@@ -133,11 +133,7 @@ class Model:
             InputError: an unknown field or stage, a bad value, or a field that decides a training.
         """
         common = nested(changes)
-        own = common.pop("stages", {})
-        for name, part in {"stages": own, **(own if isinstance(own, Mapping) else {})}.items():
-            if not isinstance(part, Mapping):
-                where = name if part is own else f"stages.{name}"
-                raise InputError(f"{where} must be a mapping of fields, got {part!r}")
+        own = mapping(common.pop("stages", {}), "stages")
         if unheard := sorted(set(own) - set(self.stages)):
             raise unknown("stage", unheard[0], self.stages)
         parts = {part.name for stage in self.method.stages for part in fields(stage.recipe)}
@@ -146,10 +142,9 @@ class Model:
         stages = {}
         for name, stage in self.stages.items():
             before = asdict(stage.training.recipe)
+            mine = mapping(own.get(name, {}), f"stages.{name}")
             after = merge(before, {k: v for k, v in common.items() if k in before})
-            recipe = build(
-                type(stage.training.recipe), merge(after, own.get(name, {})), f"stages.{name}: "
-            )
+            recipe = build(type(stage.training.recipe), merge(after, mine), f"stages.{name}: ")
             training = replace(stage.training, recipe=recipe)
             if training.identity != stage.training.identity:
                 free = "; ".join(
@@ -340,7 +335,7 @@ class Model:
             InputError: a label that the model does not know, a seed that cannot be, or not as many
                 indices as labels.
         """
-        labels = _whole_numbers(labels, seed=seed)
+        labels = _whole_numbers(labels, seed=(seed, 0))
         self.check_labels(labels)
         chosen = range(len(labels)) if indices is None else indices
         if len(chosen) != len(labels):
@@ -372,11 +367,11 @@ class Model:
             InputError: no labels, or one that the model does not know; or a seed, batch size or
                 first index that cannot be.
         """
-        labels = _whole_numbers(labels, seed=seed, batch_size=batch_size, first=first)
+        labels = _whole_numbers(
+            labels, seed=(seed, 0), batch_size=(batch_size, 1), first=(first, 0)
+        )
         if not labels:
             raise InputError("nothing to sample: no labels given")
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
         self.check_labels(labels)
         images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
         outside = np.zeros(2, dtype=np.int64)  # pixels, and images that have any
@@ -433,13 +428,18 @@ class Model:
         return Samples(images, samples.labels, meta)
 
 
-def _whole_numbers(labels: Iterable[int], **others: int) -> list[int]:
-    """The labels as plain numbers; `InputError` unless all are whole, and the others at least 0."""
+def _whole_numbers(labels: Iterable[int], **others: tuple[int, int]) -> list[int]:
+    """The labels as plain numbers; `InputError` unless all are whole.
+
+    Args:
+        labels: classes.
+        others: numbers by name, each with the least that it may be.
+    """
     try:
         found = [operator.index(label) for label in labels]
-        for name, value in others.items():
-            if operator.index(value) < 0:
-                raise InputError(f"{name} must be at least 0, got {value}")
+        for name, (value, least) in others.items():
+            if operator.index(value) < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
     except TypeError as error:
         names = " and ".join(others)
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -39,13 +39,8 @@ def in_passing(module: nn.Module) -> Iterator[None]:
     Batch norms would remember its inputs, which sampling does not meet in that share; and under
     autocast some versions of torch hand the weights, cast without gradient, to the one with it.
     """
-    norms = batch_norms(module) if module.training else []
-    before = [norm.track_running_stats for norm in norms]
     try:
-        for norm in norms:
-            norm.track_running_stats = False
-        yield
+        with batch_statistics(module) if module.training else nullcontext():
+            yield
     finally:
-        for norm, track in zip(norms, before, strict=True):
-            norm.track_running_stats = track
         torch.clear_autocast_cache()

@@ -104,6 +104,13 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def mapping(value: Any, where: str) -> Mapping[str, Any]:
+    """`value`, seen to be a mapping of fields; `InputError`, which names `where`, if it is none."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a mapping of fields, got {value!r}")
+    return value
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the leaves of `over` put over it; neither is changed."""
     out = dict(base)
@@ -165,8 +172,6 @@ def _known_fields(kind: type, value: Mapping[str, Any], where: str) -> None:
             raise unknown(f"field of {where or 'the config'}".rstrip(".: "), key, known)
         part = known[key].default_factory
         if is_dataclass(part):
-            if not isinstance(inner, Mapping):
-                raise InputError(f"{where}{key} must be a mapping of fields, got {inner!r}")
-            _known_fields(part, inner, f"{where}{key}.")
+            _known_fields(part, mapping(inner, f"{where}{key}"), f"{where}{key}.")
         elif inner is None and type(None) not in get_args(hints[key]):
             raise InputError(f"{where}{key} must have a value")  # the parser lets None through

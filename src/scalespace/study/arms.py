@@ -15,7 +15,7 @@ from scalespace.config import Config, StudyConfig
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, Method, get_method
-from scalespace.presets import nested, put_over
+from scalespace.presets import mapping, nested, put_over
 from scalespace.settings import make_trainings, vary
 from scalespace.stages.base import StageModel
 from scalespace.training.training import Training
@@ -176,9 +176,7 @@ def _check_names(names: Iterable[Any], where: str) -> None:
 
 
 def _changes(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping | None):
-        raise InputError(f"{where} must be a mapping of fields, got {value!r}")
-    return nested(value or {})
+    return nested({} if value is None else mapping(value, where))
 
 
 def _check_fields(changes: Mapping[str, Any], where: str) -> None:

@@ -20,7 +20,7 @@ import torch
 from scalespace.config import Config
 from scalespace.data import DataSplits, load
 from scalespace.errors import InputError
-from scalespace.files import locked, read_bytes, read_json, write_json, write_text
+from scalespace.files import locked, read_bytes, read_json, write_json, write_rows
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
 from scalespace.presets import build
@@ -141,7 +141,7 @@ def collect(context: Context) -> Path:
                 for row in found
             ]
     path = context.folder / RESULTS
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(path, rows)
     return path
 
 

@@ -29,11 +29,6 @@ from scalespace.training.training import Training
 TRAJECTORY_IMAGES = 12  # as many as the paper's Figure 2 shows
 KINDS = ("train", "real", "sample", "reconstruct", "score", "inspect", "leak", "bench")
 """The kinds of units, in the order in which a study does them."""
-LEAST = {"fd": 2, "kid": 2, "prdc": 6}
-"""The fewest images that `evaluation` measures by a metric, where it needs more than one.
-
-It refuses fewer itself, but only once there are images to measure; `least_images` adds variety.
-"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,7 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
     """
     check_metrics(config.study.metrics)
     for metric in config.study.metrics:
-        least = least_images(metric, len(data.classes))
+        least = METRICS[metric].fewest(len(data.classes))
         if config.study.images < least:
             raise InputError(
                 f"study.images={config.study.images} is too few for {metric}, which needs at "
@@ -264,12 +259,6 @@ class _Draft:
         needs = {unit.id: unit for unit in map(self.train, used)}
         unit = Unit("bench", f"seed{self.first}", inputs, tuple(needs.values()), alone=True)
         self.add(unit, *used)
-
-
-def least_images(metric: str, classes: int) -> int:
-    """The fewest images, balanced by class, that a metric can be measured of."""
-    # variety needs two of some class
-    return classes + 1 if metric == "variety" else LEAST.get(metric, 1)
 
 
 def shows_itself(model: StageModel) -> bool:

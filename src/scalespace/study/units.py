@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from scalespace.data import (
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
-from scalespace.files import atomic, write_text
+from scalespace.files import atomic, write_rows
 from scalespace.machine import machine
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
@@ -120,7 +119,7 @@ def train(unit: Unit, context: Context) -> list[Row]:
     own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
     metrics = training.folder(context.trainings) / "metrics.jsonl"
     if not metrics.exists():  # the outcome was there, and remembers what a report shows of them
-        write_text(metrics, "".join(json.dumps(row) + "\n" for row in _remembered(stage)))
+        write_rows(metrics, _remembered(stage))
     n = stage.record["images"]
     return [
         {**own, "metric": "train_seconds", "value": stage.record["seconds"], "n": n},

@@ -23,7 +23,7 @@ from scalespace.data import DataSplits, balanced_sample
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import HISTORY
 from scalespace.figures.grids import save_grid
-from scalespace.files import write_text
+from scalespace.files import write_rows
 from scalespace.stages.base import StageModel
 from scalespace.training.checkpoint import (
     load_tensors,
@@ -225,8 +225,7 @@ class Loop:
             if self.config.grid_every and (last or epoch % self.config.grid_every == 0):
                 self._save_grid(epoch)
             self.rows.append(row)
-            text = "".join(json.dumps(row) + "\n" for row in self.rows)
-            write_text(self.folder / "metrics.jsonl", text)
+            write_rows(self.folder / "metrics.jsonl", self.rows)
         else:
             self.rows.append(row)
         self.loss_sum.zero_()

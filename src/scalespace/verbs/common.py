@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import presets, pretrained
 from scalespace.errors import InputError
+from scalespace.files import check_suffix
 from scalespace.methods import METHODS
 from scalespace.model import Model
 from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
@@ -65,8 +66,7 @@ def check_target(option: str, path: str | None, *suffixes: str) -> None:
     """Refuses, before the work is done, a file that could not be written after it."""
     if path is None:
         return
-    if Path(path).suffix.lower() not in suffixes:
-        raise InputError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
+    check_suffix(path, suffixes, option)
     if Path(path).is_dir():
         raise InputError(f"{option} {path} is a folder: name a file")
     check_folder(option, Path(path).parent)

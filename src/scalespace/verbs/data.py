@@ -21,9 +21,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.data.summary import summary
-    from scalespace.figures.grids import save_grid
+    from scalespace.figures.grids import PICTURES, save_grid
 
-    check_target("--grid", options.grid, ".png", ".jpg", ".webp")
+    check_target("--grid", options.grid, *PICTURES)
     splits = load(options.name, options.data_dir)
     about = summary(splits)
     if options.grid:

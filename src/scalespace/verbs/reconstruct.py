@@ -29,10 +29,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     import numpy as np
 
     from scalespace.evaluation.controls import FLOOR, control
-    from scalespace.figures.grids import save_grid
+    from scalespace.figures.grids import PICTURES, save_grid
 
     check_target("--out", options.out, ".npz")
-    check_target("--grid", options.grid, ".png", ".jpg", ".webp")
+    check_target("--grid", options.grid, *PICTURES)
     model = find_model(options.model, make_runtime(options).torch_device)
     model.check_autoencoder()
     if options.samples:

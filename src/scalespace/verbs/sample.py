@@ -34,14 +34,14 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.figures.grids import save_gif, save_grid
+    from scalespace.figures.grids import PICTURES, save_gif, save_grid
 
     if (options.per_class is None) == (options.labels is None):
         raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
     if options.seed < 0:
         raise InputError(f"--seed must be at least 0, got {options.seed}")
     check_target("--out", options.out, ".npz")
-    check_target("--grid", options.grid, ".png", ".jpg", ".webp")
+    check_target("--grid", options.grid, *PICTURES)
     check_target("--gif", options.gif, ".gif")
     written = [path for path in (options.out, options.grid, options.gif) if path]
     if not written:
