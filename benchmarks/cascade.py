@@ -20,6 +20,9 @@ from torch import Tensor
 
 from scalespace import Runtime, load_config, load_data
 from scalespace.config import CASConfig
+from scalespace.core.denoiser import Condition
+from scalespace.core.jumps import Conditioned
+from scalespace.core.noise import Seeded
 from scalespace.core.scale import down, up
 from scalespace.data import Samples
 from scalespace.evaluation.controls import control
@@ -34,13 +37,16 @@ from scalespace.training.fit import fit
 PART = 500  # images sampled together
 
 
-@torch.inference_mode()
 def sampled(stage: Diffusion, labels: Tensor, seed: int, low: Tensor | None = None) -> Tensor:
     """The stage's images for labels int64 [n], of half-size images [n, ...] where it needs them."""
     images = []
     for rows in torch.arange(len(labels)).split(PART):
-        given = None if low is None else low[rows]
-        for step in stage.sample(labels[rows], seed, rows.tolist(), given):
+        noise, condition = Seeded(seed, rows.tolist()), Condition(labels[rows])
+        jump, name = stage.segment.jump, stage.segment.name
+        if low is not None:
+            assert isinstance(jump, Conditioned)
+            condition = jump.beside(low[rows], condition, noise, name)
+        for step in stage.alone(condition, noise):
             last = step.x
         images.append(last)
     return torch.cat(images)
@@ -65,7 +71,7 @@ def main() -> None:
     real = Real(splits, protocol, part=options.part, progress=False)
     whole = control("real", splits, options.images)
     labels = torch.from_numpy(whole.labels)
-    low = down(info.standardize(torch.from_numpy(whole.images)[:, None]))
+    low = down(info.standardize(torch.from_numpy(whole.images)[:, None]), SMALL.scale)
     lines = [
         f"`{options.preset}` on {options.data}, n = {len(labels):,}, {options.classifiers} "
         f"classifiers a set, scored on the {options.part} part.",
@@ -84,7 +90,7 @@ def main() -> None:
 
     print("\n".join(lines))
     add("real", "", info.standardize(torch.from_numpy(whole.images)[:, None]))
-    add("real, down and up", "", up(low))
+    add("real, down and up", "", up(low, SMALL.scale))
     for seed in map(int, options.seeds.split(",")):
         stages = {}
         for stage in (SMALL, UPSCALER):
@@ -93,7 +99,7 @@ def main() -> None:
             assert isinstance(model, Diffusion)
             stages[stage.name] = model
         small = sampled(stages[SMALL.name], labels, seed)
-        add("small, upscaled", seed, up(small))
+        add("small, upscaled", seed, up(small, SMALL.scale))
         add(
             "upscaler on real half-size images",
             seed,

@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from scalespace.core import process
 from scalespace.core.scale import up
 from scalespace.data import DataSplits, ImageSet
 from scalespace.methods import METHODS
@@ -56,26 +55,21 @@ def plain(training: Training, splits: DataSplits) -> Callable[[int], None]:
     optimizer = torch.optim.Adam(model.parameters(), training.recipe.train.lr)
     data = model.prepare(training.data.standardize(splits.train.unit()))
     labels, size = splits.train.labels, training.recipe.train.batch_size
-    low = 1 if len(data) > 1 else None
-
-    def network(x: torch.Tensor, t: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
-        if low is not None:
-            x = torch.cat([x, up(data[low][batch])], dim=1)
-        context = torch.cat([t[:, None], F.one_hot(labels[batch], model.classes)], dim=1)
-        return model.net(x, context)
+    labels_of = F.one_hot(labels, model.classes)
+    schedule, conditioned = model.segment.schedule, len(data) > 1
 
     def step(k: int) -> None:
         batch = torch.randint(0, len(labels), (size,))
-        t = torch.randint(1, model.schedule.states, (size,))
+        t = torch.randint(1, schedule.states, (size,))
         x0 = data[0][batch]
-        losses = process.loss(
-            lambda x, u: network(x, u, batch),
-            model.schedule,
-            model.parametrization,
-            x0,
-            t,
-            torch.randn_like(x0),
-        )
+        eps = torch.randn_like(x0)
+        a, b = schedule.signal_and_noise(t, x0)
+        x_t = a * x0 + b * eps
+        if conditioned:
+            x_t = torch.cat([x_t, up(data[1][batch], 2)], dim=1)
+        context = torch.cat([t[:, None] / schedule.last, labels_of[batch]], dim=1)
+        target = model.parametrization.target(x0, eps, a, b)
+        losses = (model.net(x_t, context) - target).square()
         optimizer.zero_grad()
         losses.mean().backward()
         optimizer.step()

@@ -198,7 +198,7 @@ def test_resampled(trained: Trained) -> None:
     [
         ({"process.predict": "noise"}, "would have to be trained anew"),
         ({"net.channels": [4, 4]}, "would have to be trained anew"),
-        ({"process.sampler": "euler"}, "sampler"),
+        ({"process.sampler": "heun"}, "sampler"),
         ({"process.smapler": "ddim"}, "did you mean 'sampler'"),
         ({"proces.sampler": "ddim"}, "did you mean 'process'"),
         ({"stages.smal.process.eta": 1}, "did you mean 'small'"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from scalespace.config import (
     AutoencoderConfig,
@@ -20,8 +22,15 @@ from scalespace.config import (
     TrainRecipe,
     UNetConfig,
 )
+from scalespace.core.denoiser import Condition
+from scalespace.core.jumps import Conditioned
+from scalespace.core.noise import Seeded
+from scalespace.core.sampling import Step
 from scalespace.data import write_idx
 from scalespace.data.catalog import DATASETS
+from scalespace.methods import Method
+from scalespace.stages.base import Models, StageModel
+from scalespace.stages.diffusion import Diffusion
 from scalespace.training.runtime import Runtime
 
 SIDE, CLASSES = 12, 3
@@ -86,6 +95,29 @@ CONFIG = Config(
     study=StudyConfig(seeds=(0, 1), images=30),
 )
 """`PRESET` as it must be read."""
+
+
+def alone(
+    model: Diffusion,
+    labels: Tensor,
+    seed: int = 0,
+    low: Tensor | None = None,
+    start: tuple[float, Tensor] | None = None,
+) -> list[Step]:
+    """The reverse process of one stage by itself, on finished coarser images if it needs some."""
+    noise, condition = Seeded(seed, range(len(labels))), Condition(labels)
+    if low is not None:
+        jump = model.segment.jump
+        assert isinstance(jump, Conditioned)
+        condition = jump.beside(low, condition, noise, model.segment.name)
+    return list(model.alone(condition, noise, start))
+
+
+def sampled(
+    method: Method, models: Mapping[str, StageModel], labels: Tensor, seed: int = 0
+) -> list[Step]:
+    """The reverse process of a method with models of its stages."""
+    return list(method.sample(Models(models), labels, Seeded(seed, range(len(labels)))))
 
 
 def pictures(n: int, side: int = SIDE, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -83,6 +83,8 @@ class ProcessConfig:
             data to noise of flow matching.
         power: exponent of the cosine schedule; the paper's is 1.5.
         stop_short: end the cosine schedule one state early, as the published code does.
+        continuous: train at times between the states as well, so that sampling may take any number
+            of calls.
         zero_terminal: stretch the schedule so that its last state is noise alone; not with noise
             prediction, from which such a state tells no image.
         predict: what the network predicts: the noise, the image (x0), the velocity of a
@@ -90,30 +92,61 @@ class ProcessConfig:
         labels: tell the network the class; without, its images are of no class in particular.
         x0: what to do with an estimate of x0 outside the images' range: none, clip, dynamic
             thresholding, or barrier (a step of an interior-point method).
-        sampler: ancestral (Algorithm 2 of Ho et al.), ddim (with flow, Euler steps along the
-            learnt velocity), or dpm2m (DPM-Solver++ of second order).
+        sampler: ancestral (Algorithm 2 of Ho et al.), ddim, dpm2m (DPM-Solver++ of second order),
+            euler (along the velocity of the straight path), or renoise (fresh noise on each
+            estimate, as in the published code and in consistency models).
         eta: of ddim and dpm2m, how much new noise a step draws: 0 none, 1 as much as ancestral,
             which has no choice.
         temperature: deviation of the noise that sampling starts from, 1 being the process's own;
             above 1 the images are more varied, and fewer of them near to real ones.
+        steps: in how many states the network is called, or in which, falling from the last; None:
+            in all of them.
+        spacing: where so many calls are put: evenly by state, evenly in the logarithm of the
+            signal-to-noise ratio (snr), or where most of the data's variance is kept (variance).
+        guidance: how much further the label pulls than it was trained to (w of classifier-free
+            guidance; 0 is none, and elsewhere 1 + w is called the scale). Needs
+            objective.unlabelled in training; takes two calls a state.
+        guidance_states: the lowest and highest state that guidance acts in; None: all.
     """
 
     states: int | None = None
     schedule: Literal["cosine", "linear", "flow"] = "cosine"
     power: float = 1.5
     stop_short: bool = False
+    continuous: bool = False
     zero_terminal: bool = False
     predict: Literal["noise", "x0", "v", "flow"] = "noise"
     labels: bool = True
     x0: Literal["none", "clip", "dynamic", "barrier"] = "none"
-    sampler: Literal["ancestral", "ddim", "dpm2m"] = "ancestral"
+    sampler: Literal["ancestral", "ddim", "dpm2m", "euler", "renoise"] = "ancestral"
     eta: float = 0.0
     temperature: float = 1.0
+    steps: int | tuple[float, ...] | None = None
+    spacing: Literal["state", "snr", "variance"] = "state"
+    guidance: float = 0.0
+    guidance_states: tuple[float, float] | None = None
 
-    SAMPLING: ClassVar[tuple[str, ...]] = ("x0", "sampler", "eta", "temperature")
+    SAMPLING: ClassVar[tuple[str, ...]] = (
+        *("x0", "sampler", "eta", "temperature"),
+        *("steps", "spacing", "guidance", "guidance_states"),
+    )
     """The fields that matter in sampling only: a trained network serves any value of them."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.steps, int):
+            _between(1, 10_000, **{"process.steps": self.steps})
+        elif self.steps is not None:
+            whole = tuple(int(t) if t == int(t) else float(t) for t in self.steps)
+            object.__setattr__(self, "steps", whole)
+        _between(0, 100, **{"process.guidance": self.guidance})
+        if self.guidance_states is not None:
+            low, high = self.guidance_states
+            object.__setattr__(self, "guidance_states", (low, high))
+            if not 0 <= low <= high:
+                raise ValueError(
+                    "process.guidance_states must be the lowest and the highest state, got "
+                    f"{low:g}, {high:g}"
+                )
         if self.states is not None:
             _between(2, 10_000, **{"process.states": self.states})
         if not 0 < self.power <= 100:
@@ -171,7 +204,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class ConditionConfig:
-    """Conditioning augmentation of a stage that sees the image at half its size (Ho et al. 2022).
+    """Conditioning augmentation of a stage that sees a coarser image (Ho et al. 2022).
 
     Args:
         augment: what is done to that small image in training, to a degree that is drawn for each
@@ -368,12 +401,14 @@ class BenchConfig:
         warmup: productions before the clock starts.
         batch_sizes: batch sizes tried for the throughput.
         batches: batches timed at each size.
+        variants: time every variant of a study, and not the first alone.
     """
 
     productions: int = 1000
     warmup: int = 20
     batch_sizes: tuple[int, ...] = (16, 64, 256)
     batches: int = 3
+    variants: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))

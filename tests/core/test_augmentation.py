@@ -8,7 +8,6 @@ import torch
 from scipy.ndimage import correlate1d
 
 from scalespace.core.augmentation import Augmentation, Blur, GaussianNoise
-from scalespace.core.process import q_sample
 from scalespace.core.schedule import cosine
 
 SCHEDULE = cosine(20)
@@ -21,7 +20,7 @@ def images(n: int = 7) -> torch.Tensor:
 def test_gaussian_noise_is_a_state_of_the_small_process() -> None:
     low, noise, level = images(), images() * 2, torch.arange(7)
     found = GaussianNoise(6, 0, SCHEDULE).apply(low, level, noise)
-    torch.testing.assert_close(found, q_sample(SCHEDULE, low, level, noise))
+    torch.testing.assert_close(found, SCHEDULE.q_sample(low, level, noise))
     torch.testing.assert_close(found[0], low[0])  # level 0 is the image itself
 
 
@@ -51,7 +50,7 @@ def test_training_draws_every_degree_and_tells_it(kind: Augmentation) -> None:
 def test_sampling_uses_one_degree() -> None:
     low, noise = images(), images() * 3
     found, told = GaussianNoise(6, 4, SCHEDULE).chosen(low, lambda shape: noise)
-    torch.testing.assert_close(found, q_sample(SCHEDULE, low, torch.full((7,), 4), noise))
+    torch.testing.assert_close(found, SCHEDULE.q_sample(low, torch.full((7,), 4), noise))
     torch.testing.assert_close(told, torch.full((7,), 4 / 6))
 
 
@@ -66,12 +65,11 @@ def test_a_truncated_process_is_noisy_already() -> None:
 
 def test_a_noisy_image_is_told_in_degrees_of_training() -> None:
     kind = GaussianNoise(6, 4, SCHEDULE, finished=False)
-    alpha_bar = SCHEDULE.alpha_bar.tolist()
-    assert [kind.degree(a) for a in alpha_bar[:7]] == pytest.approx(range(7))
-    assert kind.degree(alpha_bar[7]) is None
+    deviations = (1 - SCHEDULE.alpha_bar).sqrt().tolist()
+    assert [kind.degree(b) for b in deviations[:7]] == pytest.approx(range(7))
+    assert kind.degree(deviations[7]) is None
     # half-way between two states by the deviation of the noise
-    b = (math.sqrt(1 - alpha_bar[2]) + math.sqrt(1 - alpha_bar[3])) / 2
-    assert kind.degree(1 - b**2) == pytest.approx(2.5)
+    assert kind.degree((deviations[2] + deviations[3]) / 2) == pytest.approx(2.5)
     low = images()
     _, told = kind.chosen(low, lambda shape: pytest.fail("no noise is wanted"), 2.5)
     torch.testing.assert_close(told, torch.full((7,), 2.5 / 6))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalespace.core.scale import down, up
+from scalespace.core.scale import down, enlarge, up
 
 factors = st.sampled_from([1, 2, 4])
 
@@ -34,7 +34,7 @@ def test_down_keeps_each_images_mean(x: torch.Tensor, factor: int) -> None:
 @given(pictures())
 def test_down_by_two_is_bilinear(x: torch.Tensor) -> None:
     half = F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(down(x), half)
+    torch.testing.assert_close(down(x, 2), half)
 
 
 @given(pictures(multiple=1), factors)
@@ -57,7 +57,15 @@ def test_up_against_weights_by_hand(x: torch.Tensor) -> None:
         return out
 
     expected = np.apply_along_axis(double, 2, np.apply_along_axis(double, 3, x.numpy()))
-    np.testing.assert_allclose(up(x).numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(up(x, 2).numpy(), expected, atol=1e-12)
+
+
+@given(pictures(multiple=1), factors)
+def test_down_takes_an_enlargement_back(x: torch.Tensor, factor: int) -> None:
+    found = enlarge(x, factor)
+    nearest = F.interpolate(x, scale_factor=factor, mode="nearest")
+    torch.testing.assert_close(found, nearest, rtol=0, atol=0)
+    torch.testing.assert_close(down(found, factor), x)
 
 
 @given(st.floats(-5, 5), factors)

@@ -238,9 +238,85 @@ def test_one_beta_is_no_line() -> None:
         linear(2)
 
 
+# Times between the states
+
+
 @given(schedules)
-def test_the_table_of_steps_is_that_of_the_posterior(schedule: Schedule) -> None:
-    tables = schedule.steps
-    assert all(len(table) == schedule.states and table[0] == 0 for table in tables)
+def test_a_state_has_its_own_entry_of_the_table(schedule: Schedule) -> None:
+    for t in range(schedule.states):
+        a, b = schedule.scales(t)
+        assert a**2 == pytest.approx(float(schedule.alpha_bar[t]), abs=1e-15)
+        assert a**2 + b**2 == pytest.approx(1, abs=1e-14)
+
+
+@given(schedules, st.data())
+def test_between_two_states_there_is_as_much_noise_as_between(
+    schedule: Schedule, data: st.DataObject
+) -> None:
+    t = data.draw(st.floats(0, schedule.last))
+    below, above = math.floor(t), math.ceil(t)
+    (a, b), (_, low), (_, high) = map(schedule.scales, (t, below, above))
+    assert a**2 + b**2 == pytest.approx(1, abs=1e-14)
+    assert low - 1e-9 <= b <= high + 1e-9
+    # just beside a state the noise is just beside its own
+    if 1 <= below < schedule.last:
+        assert schedule.scales(below + 1e-9)[1] == pytest.approx(low, abs=1e-6)
+
+
+def test_the_cosine_schedule_of_power_2_is_the_cosine_of_every_time() -> None:
+    """Its angle is linear in time, but for the betas that are clipped."""
+    schedule = cosine(50, 2.0)
+    for t in (0.5, 10.3, 47.9):
+        angle = (t / 49 + 0.008) / 1.008 * math.pi / 2
+        first = 0.008 / 1.008 * math.pi / 2
+        expected = math.cos(angle) / math.cos(first)
+        assert schedule.scales(t)[0] == pytest.approx(expected, abs=2e-4)
+
+
+@given(schedules)
+def test_many_times_at_once(schedule: Schedule) -> None:
+    like = torch.zeros(5, 1, 2, 2, dtype=torch.float64)
+    times = torch.linspace(0, schedule.last, 5, dtype=torch.float64)
+    a, b = schedule.signal_and_noise(times, like)
+    assert a.shape == b.shape == (5, 1, 1, 1)
+    for i, t in enumerate(times.tolist()):
+        assert (float(a[i]), float(b[i])) == pytest.approx(schedule.scales(t), abs=1e-7)
+    whole = torch.arange(5) % schedule.states
+    a, b = schedule.signal_and_noise(whole, like)
+    for i, t in enumerate(whole.tolist()):
+        assert (float(a[i]), float(b[i])) == pytest.approx(schedule.scales(t), abs=1e-12)
+
+
+@pytest.mark.parametrize("t", [-0.1, 9.01, 10, math.nan])
+def test_times_that_are_none(t: float) -> None:
+    with pytest.raises(ValueError, match="need 0 <= t <= 9"):
+        cosine(10).scales(t)
+
+
+# The forward process
+
+
+def test_closed_form_against_the_chain_of_single_steps() -> None:
+    """q(x_t | x_0) must be what t steps of sqrt(1 - beta) x + sqrt(beta) noise lead to."""
+    schedule, n = cosine(10), 100_000
+    rng = torch.Generator().manual_seed(0)
+    x0 = torch.tensor([-1.3, 0.4]).repeat(n, 1)
+    chain = x0
     for t in range(1, schedule.states):
-        assert tuple(float(table[t]) for table in tables) == tuple(schedule.posterior(t, t - 1))
+        beta = float(schedule.beta[t - 1])
+        noise = torch.randn(x0.shape, generator=rng)
+        chain = math.sqrt(1 - beta) * chain + math.sqrt(beta) * noise
+        direct = schedule.q_sample(x0, torch.full((n,), t), torch.randn(x0.shape, generator=rng))
+        # 5 standard errors of the difference of two means, and of two deviations
+        assert float((chain.mean(0) - direct.mean(0)).abs().max()) < 5 * math.sqrt(2 / n)
+        assert float((chain.std(0) - direct.std(0)).abs().max()) < 5 * math.sqrt(1 / n)
+
+
+def test_each_image_has_its_own_state() -> None:
+    schedule = cosine(20)
+    x0, eps = torch.randn(20, 1, 3, 3), torch.randn(20, 1, 3, 3)
+    x = schedule.q_sample(x0, torch.arange(20), eps)
+    torch.testing.assert_close(x[0], x0[0])  # state 0 is the data
+    for t in range(20):
+        alone = schedule.q_sample(x0[t : t + 1], torch.tensor([t]), eps[t : t + 1])
+        torch.testing.assert_close(x[t : t + 1], alone)

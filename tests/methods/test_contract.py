@@ -15,7 +15,8 @@ from torch import Tensor
 import tiny
 from scalespace.cli import main
 from scalespace.config import Recipe
-from scalespace.core.samplers import Step
+from scalespace.core.noise import Noise
+from scalespace.core.sampling import Step
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -27,7 +28,7 @@ from scalespace.model import Model
 from scalespace.nets.autoencoder import Decoder
 from scalespace.nets.unet import UNet
 from scalespace.settings import make_training, stage_recipe
-from scalespace.stages.base import StageModel
+from scalespace.stages.base import Models, StageModel
 from scalespace.study.plan import make_plan
 
 Trained = Callable[[str], Model]
@@ -279,8 +280,8 @@ def test_needs_come_before_what_builds_on_them() -> None:
 
 def test_the_papers_network_calls(splits: DataSplits) -> None:
     def calls(name: str) -> int:
-        models = {stage.name: stage.build(Recipe(), splits.info) for stage in METHODS[name].stages}
-        return get_method(name).calls(models)
+        found = {stage.name: stage.build(Recipe(), splits.info) for stage in METHODS[name].stages}
+        return get_method(name).calls(Models(found))
 
     assert (calls("baseline"), calls("small"), calls("cascaded")) == (29, 19, 19 + 9)
 
@@ -292,7 +293,7 @@ def test_network_calls_of_the_series(splits: DataSplits) -> None:
     def calls(name: str) -> int:
         method = get_method(name)
         trainings = [make_training(config, stage, 0, splits.info) for stage in method.stages]
-        return method.calls({t.stage.name: t.build() for t in trainings})
+        return method.calls(Models({t.stage.name: t.build() for t in trainings}))
 
     assert [calls(name) for name in ("vae", "latent", "latent-flow")] == [1, 49 + 1, 49 + 1]
 
@@ -307,7 +308,8 @@ def conditional(names: list[str], changes: dict, splits: DataSplits) -> list[boo
     for name in names:
         method = get_method(name)
         trainings = [make_training(config, stage, 0, splits.info) for stage in method.stages]
-        found.append(method.conditional({t.stage.name: t.build() for t in trainings}))
+        models = Models({t.stage.name: t.build() for t in trainings})
+        found.append(method.conditional(models))
     return found
 
 
@@ -377,15 +379,9 @@ def test_the_upscaler_sees_the_small_image(trained: Trained) -> None:
         torch.testing.assert_close(x[:, 1:], expected)
         torch.testing.assert_close(x[:, :1], step.x)
     # and it matters to what comes out
-    labels, side = torch.zeros(2, dtype=torch.int64), tiny.SIDE // 2
-    found = [
-        list(
-            model.models["upscaler"].sample(
-                labels, 0, range(2), low=torch.full((2, 1, side, side), value)
-            )
-        )[-1].x
-        for value in (-1.0, 1.0)
-    ]
+    upscaler, labels = model.models.of(UPSCALER), torch.zeros(2, dtype=torch.int64)
+    lows = [torch.full((2, 1, tiny.SIDE // 2, tiny.SIDE // 2), value) for value in (-1.0, 1.0)]
+    found = [tiny.alone(upscaler, labels, low=low)[-1].x for low in lows]
     assert float((found[0] - found[1]).abs().max()) > 1e-3
 
 
@@ -415,7 +411,7 @@ def test_estimates_are_kept_in_the_images_domain(rule: str, splits: DataSplits) 
     with torch.no_grad():
         for parameter in model.net.final.parameters():
             parameter.mul_(1000)
-    last = list(model.sample(torch.tensor(LABELS), 0, range(4)))[-1]
+    last = tiny.alone(model, torch.tensor(LABELS))[-1]
     unit = last.x * splits.std + splits.mean
     if rule == "none":
         assert float(unit.min()) < -1
@@ -445,7 +441,12 @@ def toy() -> Iterator[type[Method]]:
         stages = (SMALL,)
 
         def sample(
-            self, models: object, labels: Tensor, seed: int, indices: object
+            self,
+            models: Models,
+            labels: Tensor,
+            noise: Noise,
+            start: object = None,
+            edit: object = None,
         ) -> Iterator[Step]:
             yield Step(0, torch.zeros(len(labels), 1, tiny.SIDE, tiny.SIDE), None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,16 +15,19 @@ from torch import Tensor, nn
 
 import tiny
 from scalespace.config import AblationConfig, ProcessConfig, Recipe, UNetConfig
-from scalespace.core.noise import NoiseStreams
-from scalespace.core.samplers import Step
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import NoiseStreams, Seeded
+from scalespace.core.process import Segment
+from scalespace.core.sampling import Step, run
 from scalespace.core.schedule import cosine
+from scalespace.core.solvers import renoise
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.latency import macs
 from scalespace.methods.latent import LATENT
 from scalespace.methods.small import SMALL
 from scalespace.settings import make_training
-from scalespace.stages.ablation import Ablated, batch_statistics, losses_by_state, renoise
+from scalespace.stages.ablation import Ablated, batch_statistics, losses_by_state
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
@@ -51,7 +54,7 @@ def model(
 
 
 def steps(of: Diffusion, labels: Tensor = LABELS, seed: int = 3) -> list[Step]:
-    return list(of.sample(labels, seed, range(len(labels))))
+    return tiny.alone(of, labels, seed)
 
 
 def noises(n: int, shape: tuple[int, ...] = (1, 12, 12), seed: int = 3) -> Callable[[], Tensor]:
@@ -59,10 +62,10 @@ def noises(n: int, shape: tuple[int, ...] = (1, 12, 12), seed: int = 3) -> Calla
     return lambda: streams.normal(shape)
 
 
-def prediction(of: Diffusion, x: Tensor, t: int) -> Tensor:
+def prediction(of: Diffusion, x: Tensor, t: float) -> Tensor:
     """What the network says, with its norms as they are."""
     with torch.no_grad():
-        return of.predict(x, torch.full((len(x),), t / 5), LABELS[: len(x)], None)
+        return of.predict(x, torch.full((len(x),), t / 5), Condition(LABELS[: len(x)]))
 
 
 # The formulas' own tables
@@ -117,7 +120,16 @@ def test_renoising_has_the_marginals_of_the_forward_process() -> None:
     """Given the true x0, its states are q(x_t | x_0): mean and variance of many draws."""
     schedule, rng = cosine(5), torch.Generator().manual_seed(0)
     x0 = torch.full((40_000, 1, 1, 1), 0.7)
-    made = list(renoise(lambda x, t: x0, schedule, lambda: torch.randn(x0.shape, generator=rng)))
+
+    class Draws:
+        def normal(self, shape: Sequence[int]) -> Tensor:
+            return torch.randn((len(x0), *shape), generator=rng)
+
+    segment, draws = Segment("renoised", schedule, (1, 1, 1)), Draws()
+    tables = segment.tables(renoise, range(4, -1, -1))
+    first = draws.normal(segment.shape)
+    made = list(run(lambda x, t, told: x0, segment, tables, first, Condition(), draws))
+    assert [step.t for step in made] == [4, 3, 2, 1, 0]
     for step in made[1:-1]:
         bar = float(schedule.alpha_bar[step.t])
         assert float(step.x.mean()) == pytest.approx(0.7 * math.sqrt(bar), abs=0.02)
@@ -154,7 +166,7 @@ def test_batch_mode_normalises_by_the_batch() -> None:
 def test_batch_mode_leaves_the_network_as_it_was() -> None:
     of = model(batch_mode=True)
     before = {name: value.clone() for name, value in of.state_dict().items()}
-    for step in of.sample(LABELS, 3, range(5)):
+    for step in of.alone(Condition(LABELS), Seeded(3, range(5))):
         # between two steps too, where other code runs
         assert not any(part.training for part in of.modules()), step.t
     assert before.keys() == of.state_dict().keys()
@@ -267,7 +279,7 @@ def test_losses_by_state_are_the_mean_of_each_image_alone() -> None:
         eps = torch.randn(x0.shape, generator=rng)
         x_t = math.sqrt(BAR[t]) * x0 + math.sqrt(1 - BAR[t]) * eps
         with torch.no_grad():
-            guess = of.predict(x_t, torch.full((len(y),), t / 5), y, None)
+            guess = of.predict(x_t, torch.full((len(y),), t / 5), Condition(y))
         expected.append(float((guess - eps).square().mean()))
     # another noise: equal up to its chance
     np.testing.assert_allclose(many[0]["single", "running"].numpy(), expected, rtol=0.03)
@@ -315,7 +327,8 @@ def test_an_image_alone_costs_no_more_for_being_made_two() -> None:
 
     def counted(of: Diffusion) -> int:
         def produce(indices: range) -> None:
-            list(of.sample(torch.zeros(len(indices), dtype=torch.int64), 3, indices))
+            labels = torch.zeros(len(indices), dtype=torch.int64)
+            list(of.alone(Condition(labels), Seeded(3, indices)))
 
         return macs(produce)
 

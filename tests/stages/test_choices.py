@@ -12,6 +12,9 @@ from torch import Tensor
 
 import tiny
 from scalespace.config import ConditionConfig, ObjectiveConfig, ProcessConfig, Recipe
+from scalespace.core.augmentation import Augmentation, GaussianNoise
+from scalespace.core.denoiser import Condition
+from scalespace.core.jumps import Conditioned
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods import get_method
@@ -20,6 +23,7 @@ from scalespace.methods.small import SMALL
 from scalespace.model import train
 from scalespace.nets.norms import batch_norms
 from scalespace.settings import load_config
+from scalespace.stages.base import Models
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
 from scalespace.study.plan import make_plan
 
@@ -43,7 +47,7 @@ def test_a_withheld_label_is_no_class(splits: DataSplits) -> None:
     model.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
     x = batch(model, splits)[0]
     with torch.no_grad():
-        model.predict(x, torch.full((4,), 0.5), torch.tensor([0, -1, 2, -1]), None)
+        model.predict(x, torch.full((4,), 0.5), Condition(torch.tensor([0, -1, 2, -1])))
     [context] = seen
     assert context[:, 0].tolist() == [0.5] * 4
     assert context[:, 1:].argmax(1)[[0, 2]].tolist() == [0, 2]
@@ -74,7 +78,7 @@ def test_self_conditioning_shows_the_last_estimate_in_sampling(splits: DataSplit
     model = build(splits, objective=ObjectiveConfig(self_condition=True))
     seen: list[Tensor] = []
     model.net.register_forward_pre_hook(lambda net, given: seen.append(given[0]))
-    steps = list(model.sample(LABELS, 0, range(4)))
+    steps = tiny.alone(model, LABELS)
     assert not seen[0][:, 1].any()  # nothing is known at first
     for given, step in zip(seen[1:], steps[1:-1], strict=True):
         assert step.x0_hat is not None
@@ -82,14 +86,14 @@ def test_self_conditioning_shows_the_last_estimate_in_sampling(splits: DataSplit
 
 
 def test_temperature_is_of_the_first_noise_alone(splits: DataSplits) -> None:
-    plain = list(build(splits).sample(LABELS, 5, range(4)))
+    plain = tiny.alone(build(splits), LABELS, 5)
     hot = build(splits, process=replace(tiny.RECIPE.process, temperature=1.5))
-    torch.testing.assert_close(next(hot.sample(LABELS, 5, range(4))).x, 1.5 * plain[0].x)
+    torch.testing.assert_close(tiny.alone(hot, LABELS, 5)[0].x, 1.5 * plain[0].x)
     # nothing else differs: from the same first images both go the same way
     start = (plain[0].t, plain[0].x)
     for one, other in zip(
-        build(splits).sample(LABELS, 5, range(4), start=start),
-        hot.sample(LABELS, 5, range(4), start=start),
+        tiny.alone(build(splits), LABELS, 5, start=start),
+        tiny.alone(hot, LABELS, 5, start=start),
         strict=True,
     ):
         torch.testing.assert_close(one.x, other.x)
@@ -108,10 +112,9 @@ def test_the_mean_target_is_of_the_training_images_of_the_label(
     data = model.prepare(splits.info.standardize(splits.train.unit()))
     model.begin(data, splits.train.labels)
     asked: list[Tensor | None] = []
-    posterior = model.posterior
-    assert posterior is not None
-    mean = posterior.mean
-    posterior.mean = lambda x, a, b, labels: (  # type: ignore[method-assign, assignment]
+    mean = model.mean
+    assert mean is not None
+    model.mean = lambda x, a, b, labels: (  # type: ignore[assignment]
         asked.append(labels),
         mean(x, a, b, labels),
     )[1]
@@ -148,7 +151,7 @@ def test_the_upscaler_is_told_how_bad_its_condition_is(splits: DataSplits, augme
     seen: list[Tensor] = []
     model.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
     x, low = batch(model, splits)
-    list(model.sample(LABELS, 0, range(4), low))
+    tiny.alone(model, LABELS, low=low)
     model([x, low], LABELS, torch.Generator().manual_seed(0))
     width = 1 + len(splits.info.classes)
     assert seen[0].shape[1] == width + 1
@@ -160,20 +163,26 @@ def test_the_upscaler_is_told_how_bad_its_condition_is(splits: DataSplits, augme
     assert seen[-1].shape[1] == width
 
 
-def cascade(splits: DataSplits, truncate: bool, level: int = 1) -> dict[str, Diffusion]:
+def cascade(splits: DataSplits, truncate: bool, level: int = 1) -> Models:
     condition = ConditionConfig(augment="gaussian", most=2, level=level, truncate=truncate)
     process = replace(tiny.PROCESS, states=None)  # each stage's own
-    return {
-        "small": build(splits, SMALL, process=process),
-        "upscaler": build(splits, UPSCALER, condition=condition, process=process),
-    }
+    return Models(
+        small=build(splits, SMALL, process=process),
+        upscaler=build(splits, UPSCALER, condition=condition, process=process),
+    )
+
+
+def augmentation(upscaler: Diffusion) -> Augmentation | None:
+    jump = upscaler.segment.jump
+    assert isinstance(jump, Conditioned)
+    return jump.augmentation
 
 
 def test_a_truncated_cascade_hands_over_a_noisy_state(splits: DataSplits) -> None:
     models, method = cascade(splits, truncate=True), get_method("cascaded")
     seen: list[Tensor] = []
-    models["upscaler"].net.register_forward_pre_hook(lambda net, given: seen.append(given[0]))
-    steps = list(method.sample(models, LABELS, 0, range(4)))
+    models.of(UPSCALER).net.register_forward_pre_hook(lambda net, given: seen.append(given[0]))
+    steps = tiny.sampled(method, models, LABELS)
     small = [step for step in steps if step.x.shape[-1] == splits.info.width // 2]
     assert small[-1].t == 1
     assert method.calls(models) == 19 - 1 + 9 == len(steps) - 2
@@ -183,26 +192,35 @@ def test_a_truncated_cascade_hands_over_a_noisy_state(splits: DataSplits) -> Non
 
 def test_a_finished_cascade_adds_the_noise(splits: DataSplits) -> None:
     models, method = cascade(splits, truncate=False), get_method("cascaded")
-    steps = list(method.sample(models, LABELS, 0, range(4)))
+    steps = tiny.sampled(method, models, LABELS)
     assert method.calls(models) == 28 == len(steps) - 2
     finished = next(step.x for step in steps[1:] if step.t == 0)
-    again = list(models["upscaler"].sample(LABELS, 0, range(4), low=finished))[-1].x
+    again = tiny.alone(models.of(UPSCALER), LABELS, 0, low=finished)[-1].x
     torch.testing.assert_close(again, steps[-1].x, rtol=0, atol=0)
-    other = list(models["upscaler"].sample(LABELS, 1, range(4), low=finished))[-1].x
+    other = tiny.alone(models.of(UPSCALER), LABELS, 1, low=finished)[-1].x
     assert float((again - other).abs().max()) > 1e-3
 
 
 def test_a_truncated_cascade_tells_how_noisy_another_schedule_is(splits: DataSplits) -> None:
     models, seen = cascade(splits, truncate=True), list[Tensor]()
-    upscaler = models["upscaler"]
-    assert upscaler.degree(models["small"].schedule) == 1
+    upscaler, noise = models.of(UPSCALER), augmentation(models.of(UPSCALER))
+    assert isinstance(noise, GaussianNoise)
+
+    def degree() -> float | None:
+        _, b = models.of(SMALL).segment.schedule.scales(noise.starts_from)
+        return noise.degree(b)
+
+    upscaler.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
+    tiny.sampled(get_method("cascaded"), models, LABELS)
+    assert degree() == 1
+    assert seen[0][:, -1].tolist() == [0.5] * 4  # of 2
+    seen.clear()
     # Longer steps at the start: more noise in its first state, but less than in the other's second.
     models["small"] = build(splits, SMALL, process=replace(tiny.PROCESS, states=None, power=3))
-    noisier = upscaler.degree(models["small"].schedule)
+    noisier = degree()
     assert noisier is not None
     assert 1 < noisier < 2
-    upscaler.net.register_forward_pre_hook(lambda net, given: seen.append(given[1]))
-    list(get_method("cascaded").sample(models, LABELS, 0, range(4)))
+    tiny.sampled(get_method("cascaded"), models, LABELS)
     assert seen[0][:, -1].tolist() == pytest.approx([noisier / 2] * 4)
 
 
@@ -210,7 +228,7 @@ def test_a_truncated_cascade_must_know_such_noise(splits: DataSplits) -> None:
     models = cascade(splits, truncate=True, level=2)
     models["small"] = build(splits, SMALL, process=replace(tiny.PROCESS, states=6))
     with pytest.raises(InputError, match=r"state 2 .* is noisier than all that stage 'upscaler'"):
-        list(get_method("cascaded").sample(models, LABELS, 0, range(4)))
+        tiny.sampled(get_method("cascaded"), models, LABELS)
 
 
 @pytest.mark.parametrize("level", [4, 6])
@@ -241,14 +259,15 @@ def test_degrees_do_not_depend_on_the_upscalers_own_states(splits: DataSplits) -
     )
     x = torch.zeros(3, 1, 2, 2)
     found = [
-        model.augmentation.apply(x, torch.arange(3), torch.ones_like(x))  # type: ignore[union-attr]
+        augmentation(model).apply(x, torch.arange(3), torch.ones_like(x))  # type: ignore[union-attr]
         for model in (few, own)
     ]
     torch.testing.assert_close(*found)
 
 
 def test_a_truncated_upscaler_is_previewed_with_unfinished_images(splits: DataSplits) -> None:
-    upscaler, seen = cascade(splits, truncate=True)["upscaler"], list[tuple[Tensor, Tensor]]()
+    models, seen = cascade(splits, truncate=True), list[tuple[Tensor, Tensor]]()
+    upscaler = models.of(UPSCALER)
     real = batch(upscaler, splits)
     upscaler.net.register_forward_pre_hook(lambda net, given: seen.append(given))
     upscaler.preview(real, LABELS, 0)
@@ -326,5 +345,5 @@ def test_guidance_needs_labels(splits: DataSplits) -> None:
 def test_small_counts_each_estimate_once(splits: DataSplits) -> None:
     small = get_method("small")
     model = build(splits)
-    steps = list(small.sample({"small": model}, LABELS, 0, range(4)))
+    steps = tiny.sampled(small, {"small": model}, LABELS)
     assert sum(step.x0_hat is not None for step in steps) == model.calls

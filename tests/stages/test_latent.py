@@ -12,10 +12,10 @@ from torch import Tensor
 
 import tiny
 from scalespace.config import ObjectiveConfig
-from scalespace.core import process
+from scalespace.core.denoiser import Condition
 from scalespace.core.objective import Objective
-from scalespace.core.samplers import ddim
 from scalespace.core.schedule import flow
+from scalespace.core.solvers import ddim
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods import stages
@@ -23,6 +23,7 @@ from scalespace.methods.latent import LATENT, LATENT_FLOW
 from scalespace.methods.vae import AUTOENCODER
 from scalespace.model import Model, train
 from scalespace.settings import make_training
+from scalespace.stages.base import Models
 from scalespace.stages.latent import LatentDiffusion
 from scalespace.stages.vae import VAE
 from scalespace.training import Training, fit
@@ -40,7 +41,7 @@ def make(trained: Trained, splits: DataSplits) -> tuple[LatentDiffusion, VAE]:
     """An untrained process in the latents of the trained autoencoder."""
     autoencoder = trained("vae").models["vae"]
     assert isinstance(autoencoder, VAE)
-    model = latent(splits).build({"vae": autoencoder})
+    model = latent(splits).build(Models({"vae": autoencoder}))
     assert isinstance(model, LatentDiffusion)
     return model, autoencoder
 
@@ -102,7 +103,7 @@ def test_a_posterior_sample_is_drawn_anew_each_step(
     drawn.clear()
     rng = torch.Generator().manual_seed(2)
     [x0] = model.posterior_sample((mean, std), rng)
-    _, eps = process.draw(model.schedule, x0, rng)
+    _, eps = model.objective.draw(x0, rng)
     assert abs(float(((x0 - mean) / std * eps).mean())) < 5 / eps.numel() ** 0.5
 
 
@@ -112,15 +113,16 @@ def test_validation_is_the_loss_at_each_state(trained: Trained, splits: DataSpli
     found = model.eval().validate(batch, labels, torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(0)
     [x0] = model.posterior_sample(batch, rng)
+    schedule = model.segment.schedule
     for column, state in enumerate((1, 2)):
         eps = torch.randn(x0.shape, generator=rng)
         a, b = (
             float(part) ** 0.5
-            for part in (model.schedule.alpha_bar[state], 1 - model.schedule.alpha_bar[state])
+            for part in (schedule.alpha_bar[state], 1 - schedule.alpha_bar[state])
         )
         t = torch.full((len(labels),), state / 2)
         with torch.no_grad():
-            said = model.predict(a * x0 + b * eps, t, labels, None)
+            said = model.predict(a * x0 + b * eps, t, Condition(labels))
         expected = (said - (a * eps - b * x0)).square().mean(dim=(1, 2, 3))
         torch.testing.assert_close(found[:, column].detach(), expected, rtol=1e-4, atol=1e-5)
 
@@ -208,7 +210,7 @@ def test_images_are_the_decoded_end_of_the_process(name: str, trained: Trained) 
     autoencoder, ours = model.models.values()
     assert isinstance(autoencoder, VAE)
     assert isinstance(ours, LatentDiffusion)
-    steps = list(ours.sample(torch.tensor(labels), 3, range(3)))
+    steps = tiny.alone(ours, torch.tensor(labels), 3)
     *shown, last = model.trajectory(labels, seed=3)
     assert len(shown) == len(steps) == 3
     torch.testing.assert_close(last.x, autoencoder.decode(steps[-1].x))
@@ -236,7 +238,7 @@ def test_estimates_are_kept_within_the_latents_seen_in_training(
     with torch.no_grad():
         final.mul_(1000)
     try:
-        for step in list(ours.sample(torch.tensor([0, 1]), 0, range(2)))[1:]:
+        for step in tiny.alone(ours, torch.tensor([0, 1]))[1:]:
             assert step.x0_hat is not None
             assert float(step.x0_hat.abs().max()) == pytest.approx(largest)
     finally:
@@ -249,19 +251,19 @@ def test_flow_is_flow(trained: Trained) -> None:
     ours = trained("latent-flow").models["latent-flow"]
     assert isinstance(ours, LatentDiffusion)
     assert ours.parametrization.name == "flow"
-    torch.testing.assert_close(ours.schedule.alpha_bar, flow(3).alpha_bar)
-    assert ours.sampler.func is ddim  # type: ignore[attr-defined]
+    torch.testing.assert_close(ours.segment.schedule.alpha_bar, flow(3).alpha_bar)
+    assert ours.solver.func is ddim  # type: ignore[attr-defined]
     diffusion = trained("latent").models["latent"]
     assert isinstance(diffusion, LatentDiffusion)
-    assert (diffusion.parametrization.name, diffusion.sampler.__name__) == ("v", "ancestral")
-    assert not torch.equal(diffusion.schedule.alpha_bar, ours.schedule.alpha_bar)
+    assert (diffusion.parametrization.name, diffusion.solver.__name__) == ("v", "ancestral")
+    assert not torch.equal(diffusion.segment.schedule.alpha_bar, ours.segment.schedule.alpha_bar)
 
 
 def test_grids_show_decoded_samples(trained: Trained, splits: DataSplits) -> None:
     ours, autoencoder = make(trained, splits)
     batch = ours.prepare(standardised(splits)[:3])
     found = ours.eval().preview(batch, splits.train.labels[:3], seed=2)
-    *_, last = ours.sample(splits.train.labels[:3], 2, range(3))
+    *_, last = tiny.alone(ours, splits.train.labels[:3], 2)
     torch.testing.assert_close(found, autoencoder.decode(last.x))
     assert found.shape == (3, 1, 12, 12)
 
@@ -297,9 +299,9 @@ def test_without_labels_nothing_of_the_class_reaches_the_network(
     contexts: list[Tensor] = []
     blind.net.register_forward_pre_hook(lambda _, inputs: contexts.append(inputs[1]))
     blind.eval()
-    x, labels = torch.randn(3, *blind.shape), torch.tensor([0, 1, 2])
+    x, labels = torch.randn(3, *blind.segment.shape), torch.tensor([0, 1, 2])
     blind((x, torch.ones_like(x)), labels, torch.Generator().manual_seed(0))
-    list(blind.sample(labels, 0, range(3)))
+    tiny.alone(blind, labels)
     assert len(contexts) == 3
     for context in contexts:
         assert context.shape == (3, 1 + 3)

@@ -7,12 +7,12 @@ import torch
 
 import tiny
 from scalespace.config import AblationConfig, ProcessConfig
-from scalespace.core.process import q_sample
-from scalespace.core.scale import down
+from scalespace.core.scale import down, up
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods.cascaded_own import OWN
 from scalespace.methods.small import SMALL
+from scalespace.stages.base import Models
 from scalespace.stages.diffusion import Diffusion
 from scalespace.stages.own import OwnUpscaler
 from scalespace.training.training import Training
@@ -22,7 +22,7 @@ def models(splits: DataSplits) -> tuple[Diffusion, OwnUpscaler]:
     torch.manual_seed(0)
     recipe = replace(tiny.RECIPE, process=replace(tiny.PROCESS, states=5))
     small = SMALL.build(recipe, splits.info).eval()
-    own = replace(OWN, state=3).build(recipe, splits.info, {"small": small})
+    own = replace(OWN, state=3).build(recipe, splits.info, Models({"small": small}))
     return small, own
 
 
@@ -34,13 +34,22 @@ def test_the_condition_is_the_small_stages_own_image(splits: DataSplits) -> None
     x0, low = own.prepare(images, labels)
     torch.testing.assert_close(x0, images)
     eps = torch.randn(low.shape, generator=torch.Generator().manual_seed(0))
-    start = q_sample(small.schedule, down(images), torch.full((6,), 3), eps)
-    steps = list(small.sample(labels, 0, range(6), start=(3, start)))
+    start = small.segment.q_sample(down(images, 2), torch.full((6,), 3), eps)
+    steps = tiny.alone(small, labels, start=(3, start))
     assert [step.t for step in steps] == [3, 2, 1, 0]
     torch.testing.assert_close(steps[0].x, start)
     torch.testing.assert_close(low, steps[-1].x)
     assert not low.is_inference()
-    assert float((low - down(images)).abs().max()) > 0.1
+    assert float((low - down(images, 2)).abs().max()) > 0.1
+
+
+def test_a_preview_shows_what_it_is_trained_on(splits: DataSplits) -> None:
+    _, own = models(splits)
+    batch = own.prepare(splits.info.standardize(splits.train.unit()[:6]), splits.train.labels[:6])
+    seen: list[torch.Tensor] = []
+    own.eval().net.register_forward_pre_hook(lambda net, given: seen.append(given[0]))
+    own.preview(batch, splits.train.labels[:6], seed=0)
+    torch.testing.assert_close(seen[0][:, 1:], up(batch[1], 2))
 
 
 def test_labels_are_needed(splits: DataSplits) -> None:
@@ -57,8 +66,8 @@ def test_the_maker_is_no_part_of_it(splits: DataSplits) -> None:
 def test_a_process_begun_at_its_last_state_is_the_whole_process(splits: DataSplits) -> None:
     small, _ = models(splits)
     labels = torch.tensor([0, 1])
-    whole = list(small.sample(labels, 0, range(2)))
-    again = list(small.sample(labels, 0, range(2), start=(4, whole[0].x)))
+    whole = tiny.alone(small, labels)
+    again = tiny.alone(small, labels, start=(4, whole[0].x))
     assert len(again) == len(whole)
     torch.testing.assert_close(again[0].x, whole[0].x)
 
@@ -81,4 +90,4 @@ def test_it_refuses_to_be_sampled_wrongly(splits: DataSplits) -> None:
     recipe = replace(tiny.RECIPE, ablation=AblationConfig(batch_mode=True))
     small = SMALL.build(tiny.RECIPE, splits.info)
     with pytest.raises(InputError, match=r"'upscaler-own' has no ablation\.alpha, renoise, batch"):
-        OWN.build(recipe, splits.info, {"small": small})
+        OWN.build(recipe, splits.info, Models({"small": small}))

@@ -11,7 +11,7 @@ from torch import Tensor, distributions
 
 import tiny
 from scalespace.config import AutoencoderRecipe
-from scalespace.core.noise import NoiseStreams
+from scalespace.core.noise import NoiseStreams, Seeded
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.methods.vae import AUTOENCODER
@@ -221,7 +221,7 @@ def test_draws_have_the_moments_of_their_class() -> None:
     roots = np.tril(rng.normal(size=(3, d, d)) / d**0.5)
     model.class_root.copy_(torch.from_numpy(roots))
     for label in (0, 2):
-        z = model.latents(torch.full((n,), label), 0, range(n)).flatten(1).double().numpy()
+        z = model.latents(torch.full((n,), label), Seeded(0, range(n))).flatten(1).double().numpy()
         covariance = roots[label] @ roots[label].T
         sd = np.sqrt(np.diag(covariance))
         assert np.abs(z.mean(axis=0) - model.class_mean[label].numpy()).max() < 5 * sd.max() / 200
@@ -230,7 +230,7 @@ def test_draws_have_the_moments_of_their_class() -> None:
 
 def test_the_normal_prior_is_standard_in_the_units_of_training() -> None:
     model = build(prior="normal")
-    z = model.latents(torch.tensor([0, 2, 1]), 7, [4, 5, 4])
+    z = model.latents(torch.tensor([0, 2, 1]), Seeded(7, [4, 5, 4]))
     raw = z * model.latent_std + model.latent_mean
     expected = NoiseStreams(7, [4, 5, 4], "vae").normal(model.shape)
     torch.testing.assert_close(raw, expected)

@@ -89,7 +89,7 @@ def test_errors_over_the_forward_process(model: Toy) -> None:
     assert max(x0_errors(model, 200, 0)) < 1e-9
     model.net = Off()  # type: ignore[assignment]
     for t, error in enumerate(x0_errors(model, 200, 0), start=1):
-        a, b = model.scales(t)
+        a, b = model.schedule.scales(t)
         assert error == pytest.approx(0.1 * b / a)
 
 

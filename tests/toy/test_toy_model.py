@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scalespace.core.denoiser import Condition
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.errors import InputError
 from scalespace.toy import model as module
@@ -28,7 +29,7 @@ class Oracle(nn.Module):
 
     def forward(self, x: Tensor, u: Tensor) -> Tensor:
         x = x[:, :1]
-        a, b = self.model.scales(round(float(u[0]) * self.model.schedule.last))
+        a, b = self.model.schedule.scales(round(float(u[0]) * self.model.schedule.last))
         x0, eps = self.model.mixture.mean(x, a, b), self.model.mixture.eps(x, a, b)
         return self.model.parametrization.target(x0, eps, a, b)
 
@@ -39,9 +40,9 @@ def test_a_perfect_network_makes_the_exact_process(name: str, points: tuple[floa
     """Whatever it predicts, and whatever is done to its estimates."""
     model = Toy(ToyConfig(points).changed(CURES[name].changes), 0)
     noise = draw_noise(0, 200, 20)
-    exact, exact_x0 = reverse(model.sampler, model.exact(), model.schedule, noise)
+    exact, exact_x0 = reverse(model.solver, model.exact, model.segment, noise)
     model.net = Oracle(model)  # type: ignore[assignment]
-    learnt, learnt_x0 = reverse(model.sampler, model.learnt(), model.schedule, noise)
+    learnt, learnt_x0 = reverse(model.solver, model.learnt, model.segment, noise)
     torch.testing.assert_close(learnt, exact, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(learnt_x0, exact_x0, rtol=1e-6, atol=1e-6)
 
@@ -51,7 +52,7 @@ def test_with_the_mean_as_the_target_the_perfect_network_has_no_loss(predict: st
     """What is left of the loss of a perfect network is chance, and the mean takes it away."""
     model = Toy(ToyConfig().changed({"process.predict": predict, "objective.target": "mean"}), 0)
 
-    def perfect(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+    def perfect(x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         ab = model.schedule.alpha_bar[(u * model.schedule.last).round().long()].float()[:, None]
         a, b = ab.sqrt(), (1 - ab).sqrt()
         x0, eps = model.mixture.mean(x, a, b), model.mixture.eps(x, a, b)
@@ -62,14 +63,14 @@ def test_with_the_mean_as_the_target_the_perfect_network_has_no_loss(predict: st
     losses = model.losses(x0, torch.Generator().manual_seed(1))
     assert float(losses.max()) < 1e-6
     sample = replace(model.objective, target="sample")
-    by_sample = sample.losses(perfect, x0, torch.Generator().manual_seed(1))
+    by_sample = sample.losses(perfect, x0, Condition(), torch.Generator().manual_seed(1))
     assert float(by_sample.mean()) > 0.05
 
 
 def test_the_exact_denoiser_is_the_known_one() -> None:
     model, x = Toy(ToyConfig(), 0), torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    a, b = model.scales(4)
-    torch.testing.assert_close(model.exact()(x, 4), torch.tanh(a * x / b**2))
+    a, b = model.schedule.scales(4)
+    torch.testing.assert_close(model.exact(x, 4, Condition()), torch.tanh(a * x / b**2))
 
 
 def test_the_papers_settings() -> None:
@@ -84,9 +85,9 @@ def test_the_papers_settings() -> None:
 def test_learnt_reads_the_predicted_noise() -> None:
     model = Toy(ToyConfig(), 0).double()
     x = torch.linspace(-1, 1, 5, dtype=torch.float64)[:, None]
-    a, b = model.scales(7)
+    a, b = model.schedule.scales(7)
     eps = model.net(x, torch.full((5,), 7 / 19, dtype=torch.float64)).detach()
-    torch.testing.assert_close(model.learnt()(x, 7), (x - b * eps) / a)
+    torch.testing.assert_close(model.learnt(x, 7, Condition()), (x - b * eps) / a)
 
 
 @pytest.mark.parametrize("rule", ["none", "clip"])
@@ -101,12 +102,12 @@ def test_a_self_conditioned_network_is_told_its_last_estimate(rule: str) -> None
 
     model.net.forward = spy  # type: ignore[method-assign]
     noise = draw_noise(0, 3, 20)
-    _, x0_hat = reverse(model.sampler, model.learnt(), model.schedule, noise)
+    _, x0_hat = reverse(model.solver, model.learnt, model.segment, noise)
     assert seen[0].shape == (3, 2)
     assert not seen[0][:, 1].any()  # there is none yet
     for k in range(1, 19):
         torch.testing.assert_close(seen[k][:, 1], x0_hat[19 - k])
-    model.learnt()(noise[0], 19)
+    model.learnt(noise[0], 19, Condition())
     assert not seen[-1][:, 1].any()  # and none is left over from another run
 
 
@@ -115,7 +116,8 @@ def test_training_learns_and_depends_on_the_seed_alone(tmp_path: Path) -> None:
     x = torch.linspace(-1.5, 1.5, 31, dtype=torch.float64)[:, None]
 
     def error(model: Toy) -> float:
-        return float((model.learnt()(x, 8) - model.exact()(x, 8)).square().mean())
+        learnt, exact = (denoise(x, 8, Condition()) for denoise in (model.learnt, model.exact))
+        return float((learnt - exact).square().mean())
 
     trained = fit(config, 0, tmp_path / "a", progress=False)
     assert error(trained) < 0.3 * error(Toy(config, 0).double())

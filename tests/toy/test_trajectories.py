@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
-from scalespace.core.samplers import Step, ancestral, ddim
+from scalespace.core.denoiser import Condition
+from scalespace.core.process import Segment
+from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule, cosine
+from scalespace.core.solvers import Solver, ancestral, ddim
 from scalespace.toy.mixture import Mixture
 from scalespace.toy.strays import astray
 from scalespace.toy.trajectories import draw_noise, forward, reverse
@@ -16,8 +20,8 @@ from scalespace.toy.trajectories import draw_noise, forward, reverse
 THREE = Mixture((-1.5, 0.25, 2.0), (5.0, 2.0, 1.0))
 
 
-def scales(schedule: Schedule, t: int) -> tuple[float, float]:
-    alpha_bar = float(schedule.alpha_bar[t])
+def scales(schedule: Schedule, t: float) -> tuple[float, float]:
+    alpha_bar = float(schedule.alpha_bar[int(t)])
     return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
 
 
@@ -46,14 +50,15 @@ def test_a_reverse_process_by_bayes_rule_is_the_forward_one_backwards() -> None:
     mixture of Gaussians for one Gaussian.
     """
     schedule, n = cosine(6), 4000
+    segment = Segment("toy", schedule, (1,))
     rng = torch.Generator().manual_seed(0)
     points = torch.tensor(THREE.points, dtype=torch.float64)
 
-    def draw(x: Tensor, t: int) -> Tensor:
+    def draw(x: Tensor, t: float, told: Condition) -> Tensor:
         p = THREE.probabilities(x[:, 0], *scales(schedule, t))
         return points[torch.multinomial(p, 1, generator=rng)]
 
-    x, _ = reverse(ancestral, draw, schedule, draw_noise(0, n, 6))
+    x, _ = reverse(ancestral, draw, segment, draw_noise(0, n, 6))
     for t in range(1, 6):
         assert fits(x[t], THREE, *scales(schedule, t)) > 1e-3
     assert not astray(x[0], THREE, 1e-6).any()
@@ -61,25 +66,34 @@ def test_a_reverse_process_by_bayes_rule_is_the_forward_one_backwards() -> None:
         share = float((x[0] == point).double().mean())
         assert share == pytest.approx(weight, abs=5 * math.sqrt(weight * (1 - weight) / n))
 
-    def average(x: Tensor, t: int) -> Tensor:
+    def average(x: Tensor, t: float, told: Condition) -> Tensor:
         return THREE.mean(x, *scales(schedule, t))
 
-    x, _ = reverse(ancestral, average, schedule, draw_noise(0, n, 6))
+    x, _ = reverse(ancestral, average, segment, draw_noise(0, n, 6))
     assert float(astray(x[0], THREE).double().mean()) > 0.01
     assert min(fits(x[t], THREE, *scales(schedule, t)) for t in range(1, 6)) < 1e-6
 
 
-@pytest.mark.parametrize("sampler", [ancestral, ddim])
-def test_rows_are_states(sampler) -> None:  # type: ignore[no-untyped-def]
-    schedule, noise = cosine(5), draw_noise(3, 7, 5)
+class Rows:
+    """Noise that is known: a row at a time."""
 
-    def denoise(x: Tensor, t: int) -> Tensor:
+    def __init__(self, noise: Tensor) -> None:
+        self.rows = iter(noise)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        return next(self.rows)
+
+
+@pytest.mark.parametrize("solver", [ancestral, ddim])
+def test_rows_are_states(solver: Solver) -> None:
+    segment, noise = Segment("toy", cosine(5), (1,)), draw_noise(3, 7, 5)
+
+    def denoise(x: Tensor, t: float, told: Condition) -> Tensor:
         return torch.full_like(x, float(t))
 
-    steps: list[Step] = []
-    rows = iter(noise)
-    steps.extend(sampler(denoise, schedule, lambda: next(rows)))
-    x, x0_hat = reverse(sampler, denoise, schedule, noise)
+    tables = segment.tables(solver, range(4, -1, -1))
+    steps = list(run(denoise, segment, tables, noise[0], Condition(), Rows(noise[1:])))
+    x, x0_hat = reverse(solver, denoise, segment, noise)
     assert x.shape == (5, 7)
     for step in steps:
         torch.testing.assert_close(x[step.t], step.x[:, 0])

@@ -7,7 +7,6 @@ training, to a degree drawn for each image, and choose a degree for sampling aft
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scalespace.core.process import q_sample
 from scalespace.core.schedule import Schedule
 
 TENTH = 0.1  # of a pixel: the step between two degrees of blur
@@ -87,24 +85,23 @@ class GaussianNoise(Augmentation):
 
     def apply(self, low: Tensor, level: Tensor, noise: Tensor) -> Tensor:
         """q_sample of that process."""
-        return q_sample(self.schedule, low, level, noise)
+        return self.schedule.q_sample(low, level, noise)
 
     @property
     def starts_from(self) -> int:
         """`level`, if the small process stops there."""
         return 0 if self.finished else self.level
 
-    def degree(self, alpha_bar: float) -> float | None:
-        """The degree at which an image keeps that share of its variance: None beyond `most`.
+    def degree(self, b: float) -> float | None:
+        """The degree at which the noise has deviation b = sqrt(1 - alpha_bar); None beyond `most`.
 
         The process that makes the images may have another schedule than the one that training drew
         from; then its states lie between the whole degrees, and so do the deviations of the noise.
         """
-        b = (1 - self.schedule.alpha_bar[: self.most + 1]).sqrt().numpy()
-        wanted = math.sqrt(1 - alpha_bar)
-        if wanted > b[-1] + 1e-9:
+        known = (1 - self.schedule.alpha_bar[: self.most + 1]).sqrt().numpy()
+        if b > known[-1] + 1e-9:
             return None
-        return float(np.interp(wanted, b, np.arange(self.most + 1)))
+        return float(np.interp(b, known, np.arange(self.most + 1)))
 
 
 @dataclass(frozen=True, eq=False)

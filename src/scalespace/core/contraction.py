@@ -7,28 +7,28 @@ network is involved and none could do better: that is the discretisation's own e
 
 from __future__ import annotations
 
-import math
-from itertools import count
-
 import torch
 from torch import Tensor
 
-from scalespace.core.samplers import Sampler
 from scalespace.core.schedule import Schedule
+from scalespace.core.solvers import Table
 
 
-def kept_variance(sampler: Sampler, schedule: Schedule, variances: Tensor) -> Tensor:
+def kept_variance(
+    table: Table, schedule: Schedule, variances: Tensor, temperature: float = 1.0
+) -> Tensor:
     """Variance of a sampler's images over that of the data, along principal components.
 
     The sampler is driven by E[x_0 | x_t] = a v / (a^2 v + b^2) x_t (a^2 = alpha_bar_t, b^2 =
-    1 - a^2, the mean taken off), which is what a perfect network would answer. A linear chain's
-    variance is the sum of squares of its answers to each noise drawn alone, so there is nothing
-    random in the figure.
+    1 - a^2, the mean taken off), which is what a perfect network would answer. A step is then a
+    linear map of x_t and of the estimate before, and adds noise: the covariance of the two goes
+    from step to step in closed form, and nothing is random in the figure.
 
     Args:
-        sampler: any that is linear in its noise and in the denoiser's answers.
-        schedule: the process.
+        table: the sampler, of `core/solvers.py`.
+        schedule: that it was made for.
         variances: v of each component, positive: float [k].
+        temperature: deviation of the noise that sampling starts from.
 
     Returns:
         float64 [k]: 1 is all of it, less is too little variety.
@@ -39,17 +39,15 @@ def kept_variance(sampler: Sampler, schedule: Schedule, variances: Tensor) -> Te
     v = variances.double()
     if not bool(((v > 0) & v.isfinite()).all()):
         raise ValueError("variances must be positive and finite")
-    draws = count()
-
-    def noise() -> Tensor:
-        alone = torch.zeros(schedule.states, len(v), dtype=torch.float64)
-        alone[next(draws)] = 1
-        return alone
-
-    def denoise(x: Tensor, t: int) -> Tensor:
-        alpha_bar = float(schedule.alpha_bar[t])
-        return math.sqrt(alpha_bar) * v / (alpha_bar * v + 1 - alpha_bar) * x
-
-    for step in sampler(denoise, schedule, noise):
-        x = step.x
-    return x.square().sum(dim=0) / v
+    # of x_t, of x_t with the estimate before, and of that estimate
+    xx, xe, ee = torch.full_like(v, temperature**2), torch.zeros_like(v), torch.zeros_like(v)
+    for row, t in zip(table.rows, table.states[:-1], strict=True):
+        a, b = schedule.scales(t)
+        gain = a * v / (a**2 * v + b**2)
+        along = row.x + row.x0 * gain
+        xx, xe, ee = (
+            along**2 * xx + 2 * along * row.before * xe + row.before**2 * ee + row.std**2,
+            gain * (along * xx + row.before * xe),
+            gain**2 * xx,
+        )
+    return xx / v

@@ -1,4 +1,4 @@
-"""Random streams for sampling: one a sample, named by (seed, index, purpose).
+"""The noise of sampling: a random stream for each sample, named by (seed, index, purpose).
 
 The images of a sample depend on its seed and index only, never on which others share its batch, on
 the device, or on how many threads run: the numbers are drawn on the CPU, each sample from a Philox
@@ -8,7 +8,10 @@ generator of its own.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -55,3 +58,67 @@ class NoiseStreams:
         for row, stream in zip(noise, self._streams, strict=True):
             stream.standard_normal(dtype=np.float32, out=row)
         return torch.from_numpy(noise).to(self._device)
+
+
+class Stream(Protocol):
+    """Noise for one purpose, of every image of a run."""
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """The next noise of every image: float32 [n, *shape]."""
+
+
+class Noise(Protocol):
+    """All the noise of one run of a sampler; each purpose has a stream of its own."""
+
+    def stream(self, purpose: str) -> Stream:
+        """The stream of that purpose: the same one each time, so that it goes on."""
+
+
+class Seeded:
+    """The noise of the images `indices` of `seed`; see `NoiseStreams`."""
+
+    def __init__(
+        self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
+        self.seed, self.indices, self.device = seed, indices, device
+        self._streams: dict[str, NoiseStreams] = {}
+
+    def stream(self, purpose: str) -> Stream:
+        """`NoiseStreams` for that purpose."""
+        if purpose not in self._streams:
+            made = NoiseStreams(self.seed, self.indices, purpose, self.device)
+            self._streams[purpose] = made
+        return self._streams[purpose]
+
+
+@dataclass(frozen=True)
+class Between:
+    """Noise on the way from one to another, as variable as either.
+
+    cos(u pi/2) one + sin(u pi/2) other: the sum of two independent standard normals so weighted is
+    standard normal again, which a straight line between them is not.
+
+    Args:
+        one, other: the ends.
+        share: u of each image, float [n] in [0, 1].
+    """
+
+    one: Noise
+    other: Noise
+    share: Tensor
+
+    def stream(self, purpose: str) -> Stream:
+        """The two streams of that purpose, mixed."""
+        return _Mixed(self.one.stream(purpose), self.other.stream(purpose), self.share)
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    one: Stream
+    other: Stream
+    share: Tensor
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        one, other = self.one.normal(shape), self.other.normal(shape)
+        angle = (self.share.to(one) * (math.pi / 2)).view(-1, *[1] * len(shape))
+        return angle.cos() * one + angle.sin() * other

@@ -7,19 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from scalespace.core.denoiser import Condition
 from scalespace.core.parametrization import Parametrization
-from scalespace.core.process import at_state, draw, q_sample, signal_and_noise
-from scalespace.core.schedule import Schedule
+from scalespace.core.process import Segment
+from scalespace.core.schedule import Schedule, broadcast
+from scalespace.core.solvers import ancestral
 
-Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Maps x_t [n, ...], t / (S-1) float [n] and an earlier estimate of x0 (or None: none was made) to
-a prediction shaped as x_t."""
-Posterior = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Maps x_t [n, ...], sqrt(alpha_bar) and sqrt(1 - alpha_bar) [n, 1, ...] to E[x0 | x_t]."""
+
+class Network(Protocol):
+    """What is trained."""
+
+    def __call__(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
+        """The prediction for x_t [n, ...], shaped as x.
+
+        Args:
+            x: images, each in a state of its own.
+            u: those states over the last: float [n] in [0, 1] (paper, appendix 3.6.1).
+            condition: what else it is told.
+        """
+
+
+MeanOfX0 = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Maps x_t [n, ...], a and b [n, 1, ...] and labels to E[x_0 | x_t, label]: the perfect answer."""
 
 MIN_SNR = 5.0  # gamma of Hang et al. 2023, section 3.4
 GUESSED = 0.5  # share of batches with an estimate to go by (Chen et al. 2022, section 2.2)
@@ -30,7 +45,7 @@ class Objective:
     """The loss of a denoising network.
 
     Args:
-        schedule: the process.
+        segment: what is learnt to be undone.
         parametrization: what the network's prediction stands for.
         weighting: none, every state's error as it is; or min-snr, the error in x0 times
             min(SNR, 5) (Hang et al. 2023).
@@ -51,9 +66,10 @@ class Objective:
             so that this is the mean of their targets. With `perturb` or `unroll` it is what the
             perfect network says of the input, off the process's paths as on them: the imitation of
             an expert where the learner may come (Ross et al. 2011, "DAgger").
+        continuous: draw times between the states as well, so that sampling may stop at any.
     """
 
-    schedule: Schedule
+    segment: Segment
     parametrization: Parametrization
     weighting: str = "none"
     perturb: float = 0.0
@@ -61,45 +77,84 @@ class Objective:
     self_condition: bool = False
     guide: float = 0.0
     target: str = "sample"
+    continuous: bool = False
+
+    @property
+    def schedule(self) -> Schedule:
+        """The segment's."""
+        return self.segment.schedule
+
+    def draw(self, x0: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The random part of Algorithm 1: states [n] and noise like `x0`.
+
+        States are uniform on 1 .. S-1, int64, or on all times in (0, S-1], float.
+        """
+        if self.continuous:
+            # uniform on (0, 1]
+            u = 1 - torch.rand(len(x0), generator=rng, device=x0.device, dtype=x0.dtype)
+            t = u * self.schedule.last
+        else:
+            t = torch.randint(1, self.schedule.states, (len(x0),), generator=rng, device=x0.device)
+        return t, _noise_like(x0, rng)
 
     def losses(
         self,
         network: Network,
         x0: Tensor,
+        condition: Condition,
         rng: torch.Generator,
-        unlabelled: Network | None = None,
-        posterior: Posterior | None = None,
+        mean: MeanOfX0 | None = None,
     ) -> Tensor:
         """Algorithm 1 with its changes: the squared error of each image, float [n].
 
         Args:
-            network: told the labels.
+            network: the one that is trained.
             x0: images [n, ...].
+            condition: what it is told of them.
             rng: on the images' device.
-            unlabelled: the same network, told no labels; only guidance asks for it.
-            posterior: the mean of all images that an x_t may be made of; only the target mean asks
-                for it.
+            mean: of all images that an x_t may be made of; only the target mean asks for it.
         """
-        t, eps = draw(self.schedule, x0, rng)
-        a, b = signal_and_noise(self.schedule, t, x0)
-        x_t = self.unrolled(network, x0, t, eps, rng)
+        t, eps = self.draw(x0, rng)
+        return self.losses_at(network, x0, t, eps, condition, rng, mean)
+
+    def losses_at(
+        self,
+        network: Network,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        condition: Condition,
+        rng: torch.Generator | None = None,
+        mean: MeanOfX0 | None = None,
+    ) -> Tensor:
+        """The same at given states and noise: float [n].
+
+        Args:
+            network, x0, condition, mean: as for `losses`.
+            t: states 1 .. S-1, int64 [n], or times, float [n].
+            eps: standard normal noise, shaped as `x0`.
+            rng: for what the changes draw besides; Algorithm 1 itself draws nothing more.
+        """
+        a, b = self.schedule.signal_and_noise(t, x0)
+        u = t.to(x0.dtype) / self.schedule.last
+        x_t = self.unrolled(network, x0, t, eps, condition, rng)
         if self.unroll > 1:
             eps = (x_t - a * x0) / b  # the noise that x_t stands for now
         if self.perturb:
             x_t = x_t + b * self.perturb * _noise_like(x0, rng)
         if self.target == "mean":
-            assert posterior is not None, "the target mean needs a posterior"
-            x0 = posterior(x_t, a, b)
+            assert mean is not None, "the target mean needs the mean of x0"
+            x0 = mean(x_t, a, b, condition.labels)
             eps = (x_t - a * x0) / b
-        guess = None
         if self.self_condition and float(torch.rand((), generator=rng, device=x0.device)) < GUESSED:
             with torch.no_grad():
-                guess = self.x0_hat(network(x_t, self._u(t, x0), None).to(x0.dtype), x_t, t)
-        prediction = network(x_t, self._u(t, x0), guess).to(x0.dtype)
+                guess = network(x_t, u, condition).to(x0.dtype)
+            condition = condition.after(self.parametrization.x0(guess, x_t, a, b))
+        prediction = network(x_t, u, condition).to(x0.dtype)
         target = self.parametrization.target(x0, eps, a, b)
-        if self.guide and unlabelled is not None:
+        if self.guide:
             with torch.no_grad():
-                without = unlabelled(x_t, self._u(t, x0), guess).to(x0.dtype)
+                without = network(x_t, u, condition.unlabelled()).to(x0.dtype)
                 target = target + self.guide * (prediction - without)
         return (prediction - target).square().flatten(1).mean(dim=1) * self.weight(t, x0)
 
@@ -112,33 +167,46 @@ class Objective:
         """
         if self.weighting == "none":
             return torch.ones((), dtype=like.dtype, device=like.device)
-        a, b = (part.flatten() for part in signal_and_noise(self.schedule, t, like))
+        a, b = (part.flatten() for part in self.schedule.signal_and_noise(t, like))
         slope = self.parametrization.x0(1.0, 0.0, a, b)
         return (a / b).square().clamp(max=MIN_SNR) * slope**2
 
+    @cached_property
+    def _steps(self) -> Tensor:
+        """The ancestral sampler's weights of x_t, x0_hat and noise by state: float64 [3, S].
+
+        Those of state 0, from which no step leads, are 0.
+        """
+        table = ancestral(self.schedule, range(self.schedule.last, -1, -1))
+        weights = table.columns()[[0, 1, 3]].flip(1)
+        return torch.cat([torch.zeros(3, 1, dtype=weights.dtype), weights], dim=1)
+
     def unrolled(
-        self, network: Network, x0: Tensor, t: Tensor, eps: Tensor, rng: torch.Generator
+        self,
+        network: Network,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        condition: Condition,
+        rng: torch.Generator | None,
     ) -> Tensor:
         """x_t [n, ...], reached from x_{t+n-1} by the ancestral sampler (n = 1: q(x_t | x0))."""
+        if self.unroll == 1:
+            return self.segment.q_sample(x0, t, eps)
         state = (t + self.unroll - 1).clamp(max=self.schedule.last)
-        x = q_sample(self.schedule, x0, state, eps)
+        x = self.segment.q_sample(x0, state, eps)
+        steps, shape = broadcast(self._steps, x0), (-1, *[1] * (x0.ndim - 1))
         with torch.no_grad():
             for _ in range(self.unroll - 1):
-                x0_hat = self.x0_hat(network(x, self._u(state, x0), None).to(x0.dtype), x, state)
-                to_x0, to_x, std = (at_state(table, state, x0) for table in self.schedule.steps)
+                a, b = self.schedule.signal_and_noise(state, x0)
+                prediction = network(x, state.to(x0.dtype) / self.schedule.last, condition)
+                x0_hat = self.parametrization.x0(prediction.to(x0.dtype), x, a, b)
+                to_x, to_x0, std = (weights[state].view(shape) for weights in steps)
                 moved = to_x0 * x0_hat + to_x * x + std * _noise_like(x0, rng)
-                arrived = (state == t).view(-1, *[1] * (x.ndim - 1))
-                x = torch.where(arrived, x, moved)
+                x = torch.where((state == t).view(shape), x, moved)
                 state = torch.maximum(state - 1, t)
         return x
 
-    def x0_hat(self, prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """The image [n, ...] that a prediction for x_t in states t int64 [n] stands for."""
-        return self.parametrization.x0(prediction, x_t, *signal_and_noise(self.schedule, t, x_t))
 
-    def _u(self, t: Tensor, like: Tensor) -> Tensor:
-        return t.to(like.dtype) / self.schedule.last
-
-
-def _noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
+def _noise_like(x: Tensor, rng: torch.Generator | None) -> Tensor:
     return torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)

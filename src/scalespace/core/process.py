@@ -1,75 +1,154 @@
-"""The forward process, and the loss that trains a network to undo it (Ho et al. 2020)."""
+"""Segments and processes: states at one scale, and scales in a row.
+
+A *segment* is a run of states at one scale, with a schedule and a *jump* that begins it. A
+*process* is a list of segments, the coarsest first. The paper's `baseline` is one segment, its
+`small` one at half the size, `cascaded` the two in a row.
+
+A process with other mathematics subclasses `Segment`: what it is made of (`q_sample`), how a step
+goes (`tables`, `step`), and a jump of its own are all that samplers, training and figures ask for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from scalespace.core.parametrization import Parametrization
+from scalespace.core.jumps import FromNoise, Jump
+from scalespace.core.scale import down
 from scalespace.core.schedule import Schedule
+from scalespace.core.solvers import Row, Solver, Table
+from scalespace.errors import InputError
 
 
-def at_state(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    """The entries t int64 [n] of a table over the states, shaped to broadcast against `like`."""
-    # rounded before it moves: not every device knows float64
-    return table.to(like.dtype).to(t.device)[t].view(-1, *[1] * (like.ndim - 1))
-
-
-def signal_and_noise(schedule: Schedule, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """sqrt(alpha_bar[t]) and sqrt(1 - alpha_bar[t]), shaped to broadcast against `like`.
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A run of states at one scale: x_t = a x_0 + b eps in each of them.
 
     Args:
-        schedule: the process.
-        t: states, int64 [n].
-        like: images [n, ...]; gives dtype, device and number of dimensions.
+        name: names its noise.
+        schedule: its states; 0 is the image at this scale, the last one is (nearly) noise.
+        shape: of one image in it, (c, h, w) unless the data are no images.
+        factor: how many times smaller its images are than the data's.
+        jump: how it begins.
     """
-    return (
-        at_state(schedule.alpha_bar.sqrt(), t, like),
-        at_state((1 - schedule.alpha_bar).sqrt(), t, like),
-    )
+
+    name: str
+    schedule: Schedule
+    shape: tuple[int, ...]
+    factor: int = 1
+    jump: Jump = field(default_factory=FromNoise)
+
+    def x0_of(self, images: Tensor) -> Tensor:
+        """What images at the data's size, [n, c, h, w], are in state 0: [n, *shape]."""
+        return down(images, self.factor)
+
+    def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """x_t ~ q(x_t | x_0) from its noise: `Schedule.q_sample`.
+
+        Args:
+            x0: images [n, ...] at the segment's scale.
+            t: states, int64 [n], or times between them, float [n].
+            eps: standard normal noise, shaped as `x0`.
+        """
+        return self.schedule.q_sample(x0, t, eps)
+
+    def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
+        """A solver's numbers for a way through its states, falling: a table for each band.
+
+        Here the image is one band. A process that treats parts of it apart, such as block means
+        and what differs from them, has a table for each, and a `step` that puts them together.
+        """
+        return (solver(self.schedule, states),)
+
+    def step(
+        self,
+        rows: Sequence[Row],
+        x: Tensor,
+        x0_hat: Tensor,
+        before: Tensor | None,
+        eps: Tensor | None,
+    ) -> Tensor:
+        """The next state: one row of each table put to work.
+
+        Args:
+            rows: of `tables`.
+            x: x_t [n, ...].
+            x0_hat: the estimate of x_0 there.
+            before: the estimate a step earlier; None in the first step.
+            eps: fresh noise, where a row asks for some.
+        """
+        (row,) = rows
+        return row.apply(x, x0_hat, before, eps)
 
 
-def q_sample(schedule: Schedule, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """x_t ~ q(x_t | x_0) from its noise (Ho et al. 2020, equation 4).
+@dataclass(frozen=True, eq=False)
+class Process:
+    """Segments in a row, the coarsest first: the whole way from noise to an image.
 
-    Args:
-        schedule: the process.
-        x0: images [n, ...].
-        t: states 0 .. S-1, int64 [n].
-        eps: standard normal noise, shaped as `x0`.
+    Its states are counted through, from 0 at the data: those of the last segment, then those of the
+    one before, and so on.
+
+    Raises:
+        InputError: there is none, two bear one name, or a jump does not lead from the scale of the
+            segment before it, or from a state of it that there is.
     """
-    a, b = signal_and_noise(schedule, t, x0)
-    return a * x0 + b * eps
 
+    segments: tuple[Segment, ...]
 
-def loss(
-    network: Callable[[Tensor, Tensor], Tensor],
-    schedule: Schedule,
-    parametrization: Parametrization,
-    x0: Tensor,
-    t: Tensor,
-    eps: Tensor,
-) -> Tensor:
-    """The squared error of each image in a batch (Ho et al. 2020, Algorithm 1): float [n].
+    def __post_init__(self) -> None:
+        if not self.segments:
+            raise InputError("a process needs at least one segment")
+        names = [segment.name for segment in self.segments]
+        if len(set(names)) < len(names):
+            raise InputError(f"two segments of a process bear one name: {', '.join(names)}")
+        for before, after in pairwise(self.segments):
+            if before.factor != after.factor * after.jump.factor:
+                raise InputError(
+                    f"segment '{after.name}' takes over images {after.jump.factor} times smaller "
+                    f"than its own, and those of '{before.name}' are "
+                    f"{before.factor / after.factor:g} times smaller"
+                )
+            after.jump.check(after, before)
+            if not after.jump.takes < before.schedule.last:
+                raise InputError(
+                    f"segment '{after.name}' takes over images in state {after.jump.takes:g}, and "
+                    f"'{before.name}' begins in state {before.schedule.last}"
+                )
 
-    Args:
-        network: maps (x_t [n, ...], t / (S-1) float [n]) to a prediction shaped as x_t.
-        schedule: the process.
-        parametrization: what the prediction stands for.
-        x0: images [n, ...].
-        t: states 1 .. S-1, int64 [n].
-        eps: standard normal noise, shaped as `x0`.
-    """
-    a, b = signal_and_noise(schedule, t, x0)
-    prediction = network(a * x0 + b * eps, t.to(x0.dtype) / schedule.last)
-    error = prediction.to(x0.dtype) - parametrization.target(x0, eps, a, b)
-    return error.square().flatten(1).mean(dim=1)
+    @property
+    def states(self) -> int:
+        """Of all segments together."""
+        return sum(segment.schedule.states for segment in self.segments)
 
+    def locate(self, t: int) -> tuple[Segment, int]:
+        """The segment that state t of the process lies in, and the number that it has there.
 
-def draw(schedule: Schedule, x0: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The random part of Algorithm 1: t uniform on 1 .. S-1 (int64 [n]), and noise like `x0`."""
-    t = torch.randint(1, schedule.states, (len(x0),), generator=rng, device=x0.device)
-    eps = torch.randn(x0.shape, generator=rng, device=x0.device, dtype=x0.dtype)
-    return t, eps
+        Raises:
+            ValueError: there is no such state.
+        """
+        left = t
+        for segment in reversed(self.segments):
+            if 0 <= left < segment.schedule.states:
+                return segment, left
+            left -= segment.schedule.states
+        raise ValueError(f"state {t} is none of 0 .. {self.states - 1}")
+
+    def shape(self, t: int) -> tuple[int, ...]:
+        """Of one image in state t of the process: (c, h, w)."""
+        return self.locate(t)[0].shape
+
+    def q_sample(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        """Images at the data's size in state t of the process: [n, *shape(t)].
+
+        Args:
+            images: [n, c, h, w].
+            t: one state for all of them.
+            eps: standard normal noise [n, *shape(t)].
+        """
+        segment, own = self.locate(t)
+        states = torch.full((len(images),), own, device=images.device)
+        return segment.q_sample(segment.x0_of(images), states, eps)

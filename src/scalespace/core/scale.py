@@ -8,7 +8,7 @@ from torch import Tensor
 from scalespace.errors import InputError
 
 
-def down(images: Tensor, factor: int = 2) -> Tensor:
+def down(images: Tensor, factor: int) -> Tensor:
     """Images [n, c, h, w] to [n, c, h/factor, w/factor]: the mean of each factor x factor block.
 
     For factor 2 it is bilinear interpolation at half size.
@@ -33,7 +33,7 @@ def pad(images: Tensor, height: int, width: int) -> Tensor:
     return F.pad(images, (across // 2, across - across // 2, above // 2, above - above // 2))
 
 
-def up(images: Tensor, factor: int = 2) -> Tensor:
+def up(images: Tensor, factor: int) -> Tensor:
     """Images [n, c, h, w] to [n, c, h factor, w factor]: bilinear between pixel centres.
 
     A weighted mean of pixels: it never leaves the range of its input.
@@ -41,3 +41,11 @@ def up(images: Tensor, factor: int = 2) -> Tensor:
     if factor == 1:
         return images
     return F.interpolate(images, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def enlarge(images: Tensor, factor: int) -> Tensor:
+    """Images [n, c, h, w] to [n, c, h factor, w factor]: each pixel becomes a block of its own.
+
+    `down` takes it back exactly, which `up` does not promise.
+    """
+    return images.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)

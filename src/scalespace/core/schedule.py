@@ -1,4 +1,4 @@
-"""The noise schedule: one validated table of alpha_bar over the states of a process."""
+"""The noise schedule: one validated table of alpha_bar over the states of a segment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Posterior(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """`alpha_bar[t]` for the S states t = 0 .. S-1 of a process: float64 [S], on the CPU.
+    """`alpha_bar[t]` for the S states t = 0 .. S-1 of a segment: float64 [S], on the CPU.
 
     State 0 is the data (`alpha_bar[0] == 1`), so no formula needs a special case for the step into
     it. S states have S-1 transitions, hence S-1 network calls a sample. The last state alone may be
@@ -71,7 +71,7 @@ class Schedule:
         """sqrt(alpha_bar) at the last state: what is left of the image where sampling begins."""
         return math.sqrt(float(self.alpha_bar[-1]))
 
-    def posterior(self, t: int, s: int) -> Posterior:
+    def posterior(self, t: float, s: float) -> Posterior:
         """The weights of q(x_s | x_t, x_0) for s < t (Ho et al. 2020, equations 6 and 7).
 
         With s = t-1 it is the paper's posterior; s = 0 gives x_0 itself (weight 1, std 0).
@@ -81,7 +81,7 @@ class Schedule:
         """
         if not 0 <= s < t <= self.last:
             raise ValueError(f"need 0 <= s < t <= {self.last}, got s={s}, t={t}")
-        ab_t, ab_s = float(self.alpha_bar[t]), float(self.alpha_bar[s])
+        ab_t, ab_s = self.alpha_bar_at(t), self.alpha_bar_at(s)
         alpha = ab_t / ab_s
         beta = 1 - alpha
         return Posterior(
@@ -90,14 +90,79 @@ class Schedule:
             std=math.sqrt(beta * (1 - ab_s) / (1 - ab_t)),
         )
 
-    @cached_property
-    def steps(self) -> tuple[Tensor, ...]:
-        """`posterior(t, t-1)` for all t: its three numbers, float64 [S] each.
+    def half_log_snr(self, t: float) -> float:
+        """lambda = log(a / b) at time t: infinite in the data, and in noise without any image."""
+        a, b = self.scales(t)
+        if not a or not b:
+            return math.inf if a else -math.inf
+        return math.log(a / b)
 
-        Those at t = 0, from which no step leads, are 0.
+    @cached_property
+    def angle(self) -> Tensor:
+        """arccos(sqrt(alpha_bar)): float64 [S], 0 in the data and at most pi/2 in noise."""
+        return torch.acos(self.alpha_bar.sqrt().clamp(max=1))
+
+    def alpha_bar_at(self, t: float) -> float:
+        """alpha_bar at time t: the table's entry at a state.
+
+        Between two states the angle arccos(sqrt(alpha_bar)) rises evenly, so that both ends are
+        finite.
+
+        Args:
+            t: from 0 to S-1; a whole number is a state.
+
+        Raises:
+            ValueError: t lies outside.
         """
-        rows = [Posterior(0, 0, 0), *(self.posterior(t, t - 1) for t in range(1, self.states))]
-        return torch.tensor(rows, dtype=torch.float64).unbind(dim=1)
+        if not 0 <= t <= self.last:
+            raise ValueError(f"need 0 <= t <= {self.last}, got {t}")
+        below = math.floor(t)
+        if below == t:
+            return float(self.alpha_bar[below])
+        low, high = float(self.angle[below]), float(self.angle[below + 1])
+        return math.cos(low + (t - below) * (high - low)) ** 2
+
+    def scales(self, t: float) -> tuple[float, float]:
+        """a = sqrt(alpha_bar) and b = sqrt(1 - alpha_bar) at time t: x_t = a x_0 + b eps.
+
+        Raises:
+            ValueError: t lies outside.
+        """
+        alpha_bar = self.alpha_bar_at(t)
+        return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+
+    def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """`scales` of many times at once, shaped to broadcast against `like`.
+
+        Args:
+            t: states, int64 [n], or times between them, float [n].
+            like: images [n, ...]; gives dtype, device and number of dimensions.
+        """
+        if not t.is_floating_point():
+            tables = self.alpha_bar.sqrt(), (1 - self.alpha_bar).sqrt()
+            a, b = (broadcast(table, like)[t] for table in tables)
+        else:
+            angle, below = broadcast(self.angle, like), t.long().clamp(max=self.last - 1)
+            mixed = torch.lerp(angle[below], angle[below + 1], (t - below).to(like.dtype))
+            a, b = mixed.cos(), mixed.sin()
+        shape = (-1, *[1] * (like.ndim - 1))
+        return a.view(shape), b.view(shape)
+
+    def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """x_t ~ q(x_t | x_0) from its noise (Ho et al. 2020, equation 4).
+
+        Args:
+            x0: images [n, ...].
+            t: states, int64 [n], or times between them, float [n].
+            eps: standard normal noise, shaped as `x0`.
+        """
+        a, b = self.signal_and_noise(t, x0)
+        return a * x0 + b * eps
+
+
+def broadcast(table: Tensor, like: Tensor) -> Tensor:
+    """A float64 table in the type and on the device of `like`."""
+    return table.to(like.dtype).to(like.device)  # rounded first: not every device knows float64
 
 
 def cosine(

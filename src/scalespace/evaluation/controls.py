@@ -16,6 +16,8 @@ CONTROLS = {"real": "Real", "real-down-up": "Real, down and up"}
 What is taken down to half size and bilinearly up again is a ceiling that no honest "small,
 upscaled" can pass, and that a real upscaler can.
 """
+HALF = 2
+"""The factor of that control."""
 Part = Literal["test", "validation"]
 """Real images that generators are not trained on; a search must not see the test part."""
 FLOOR = "real-test"
@@ -58,7 +60,7 @@ def control(name: str, splits: DataSplits, n: int) -> Samples:
         images = (every.mean(dim=0) + every.std(dim=0) * noise).clamp(0, 1)
     else:
         part = _balanced(splits.train, n)
-        images = part.unit() if name == "real" else up(down(part.unit()))
+        images = part.unit() if name == "real" else up(down(part.unit(), HALF), HALF)
     meta = {"method": name, "data": splits.name, "classes": list(part.classes)}
     return Samples(images[:, 0].cpu().numpy(), part.labels.cpu().numpy(), meta)
 

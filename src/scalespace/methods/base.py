@@ -7,14 +7,19 @@ stages in training order and turns labels into images.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from scalespace.core.samplers import Step
-from scalespace.errors import unknown
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import Noise
+from scalespace.core.process import Process
+from scalespace.core.sampling import Edit, Leg, Start, Step, reverse, with_ends
+from scalespace.core.scale import up
+from scalespace.errors import InputError, unknown
 from scalespace.stages.base import Models, Stage
+from scalespace.stages.diffusion import DiffusionStage
 
 
 class Method(ABC):
@@ -23,7 +28,7 @@ class Method(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     """The name in tables and figures."""
-    stages: ClassVar[tuple[Stage, ...]]
+    stages: ClassVar[tuple[Stage[Any], ...]]
     """What must be trained, in order."""
 
     @abstractmethod
@@ -31,8 +36,9 @@ class Method(ABC):
         self,
         models: Models,
         labels: Tensor,
-        seed: int,
-        indices: Sequence[int],
+        noise: Noise,
+        start: Start | None = None,
+        edit: Edit | None = None,
     ) -> Iterator[Step]:
         """The reverse process for labels int64 [n], a state at a time, in standardised units.
 
@@ -40,29 +46,68 @@ class Method(ABC):
         be smaller.
 
         Args:
-            models: the trained stages by name.
+            models: the trained stages.
             labels: a class for each image.
-            seed: with an index, fixes an image.
-            indices: each image's index within the run; its noise depends on (seed, index) alone.
+            noise: all that is random in them.
+            start: images to begin from, instead of noise.
+            edit: what is done to the images in each new state.
+
+        Raises:
+            InputError: it cannot begin from images, or have its states edited.
         """
 
-    def check(self, models: Models) -> None:  # noqa: B027 - most have nothing to refuse
+    def legs(self, models: Models) -> tuple[Leg, ...]:
+        """The segments of its process, the coarsest first; none where it is no process."""
+        return ()
+
+    def check(self, models: Models) -> None:
         """Refuses stages that do not go together, before they are trained.
 
         Args:
-            models: untrained, by name.
+            models: untrained.
 
         Raises:
             InputError: what is wrong with them.
         """
+        if legs := self.legs(models):
+            Process(tuple(leg.segment for leg in legs))
+            self.calls(models)
 
     def calls(self, models: Models) -> int:
-        """Network calls a sample: those of its stages, together."""
-        return sum(models[stage.name].calls for stage in self.stages)
+        """Network calls a sample."""
+        return sum(leg.calls(end) for leg, end in with_ends(self.legs(models)))
 
     def conditional(self, models: Models) -> bool:
         """Whether its images are of the classes asked for: if any of its stages heeds them."""
-        return any(models[stage.name].conditional for stage in self.stages)
+        return any(models.of(stage).conditional for stage in self.stages)
+
+
+class ProcessMethod(Method):
+    """A method whose stages are the segments of one process over images, the coarsest first.
+
+    Where the last of them works below the data's size, its images are enlarged bilinearly.
+    """
+
+    stages: ClassVar[tuple[DiffusionStage, ...]]
+
+    def legs(self, models: Models) -> tuple[Leg, ...]:
+        """Those of its stages."""
+        return tuple(leg for stage in self.stages for leg in models.of(stage).legs())
+
+    def sample(
+        self,
+        models: Models,
+        labels: Tensor,
+        noise: Noise,
+        start: Start | None = None,
+        edit: Edit | None = None,
+    ) -> Iterator[Step]:
+        """All segments in a row, and one last step that is the same image at full size."""
+        legs = self.legs(models)
+        for step in reverse(legs, Condition(labels), noise, start, edit):
+            yield step
+        if (factor := legs[-1].segment.factor) > 1:
+            yield Step(0, up(step.x, factor), None)
 
 
 METHODS: dict[str, Method] = {}
@@ -82,3 +127,9 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise unknown("method", name, METHODS)
     return METHODS[name]
+
+
+def refuse_images(method: Method, start: Start | None, edit: Edit | None) -> None:
+    """`InputError` where a method that is no process over pixels is to begin from images."""
+    if start is not None or edit is not None:
+        raise InputError(f"method '{method.name}' is no process over pixels: it cannot do that")

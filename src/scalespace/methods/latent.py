@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from torch import Tensor
 
-from scalespace.core.samplers import Step
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import Noise
+from scalespace.core.sampling import Edit, Leg, Start, Step, reverse
+from scalespace.errors import InputError
 from scalespace.methods.base import Method, register
 from scalespace.methods.vae import AUTOENCODER
 from scalespace.stages.base import Models
-from scalespace.stages.latent import FlowStage, LatentStage
+from scalespace.stages.latent import FlowStage, LatentSegment, LatentStage
 from scalespace.stages.vae import VAEStage, sheet
 
 LATENT = LatentStage("latent", states=50, autoencoder=AUTOENCODER)
@@ -23,24 +27,42 @@ class InLatents(Method):
 
     stages: ClassVar[tuple[VAEStage, LatentStage]]
 
+    def legs(self, models: Models) -> tuple[Leg, ...]:
+        """The process in the latents: those of the trained autoencoder."""
+        autoencoder = models.of(self.stages[0])
+        found = []
+        for leg in models.of(self.stages[1]).legs():
+            assert isinstance(leg.segment, LatentSegment)
+            found.append(replace(leg, segment=replace(leg.segment, autoencoder=autoencoder)))
+        return tuple(found)
+
     def sample(
         self,
         models: Models,
         labels: Tensor,
-        seed: int,
-        indices: Sequence[int],
+        noise: Noise,
+        start: Start | None = None,
+        edit: Edit | None = None,
     ) -> Iterator[Step]:
-        """S-1 calls in the latents, and one last step that decodes the result."""
-        autoencoder, process = (models[stage.name] for stage in self.stages)
-        for step in process.sample(labels, seed, indices):
+        """All states in the latents, and one last step that decodes the result."""
+        if edit is not None:
+            raise InputError(
+                f"method '{self.name}' works in latents, which have no pixels to be kept"
+            )
+        autoencoder = models.of(self.stages[0])
+        for step in reverse(self.legs(models), Condition(labels), noise, start):
             x0_hat = None if step.x0_hat is None else sheet(step.x0_hat)
-            yield Step(step.t, sheet(step.x), x0_hat)
+            yield Step(step.t, sheet(step.x), x0_hat, step.segment)
         x = autoencoder.decode(step.x)
         yield Step(0, x, x)
 
+    def calls(self, models: Models) -> int:
+        """Those in the latents, and the decoder's."""
+        return super().calls(models) + models.of(self.stages[0]).calls
+
     def conditional(self, models: Models) -> bool:
         """Whether the process is: the autoencoder's own prior has no part in this."""
-        return bool(models[self.stages[1].name].conditional)
+        return models.of(self.stages[1]).conditional
 
 
 @register

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from torch import Tensor
 
-from scalespace.core.samplers import Step
-from scalespace.methods.base import Method, register
+from scalespace.core.noise import Noise
+from scalespace.core.sampling import Edit, Start, Step
+from scalespace.methods.base import Method, refuse_images, register
 from scalespace.stages.base import Models
 from scalespace.stages.vae import VAEStage, sheet
 
@@ -26,12 +27,18 @@ class VariationalAutoencoder(Method):
         self,
         models: Models,
         labels: Tensor,
-        seed: int,
-        indices: Sequence[int],
+        noise: Noise,
+        start: Start | None = None,
+        edit: Edit | None = None,
     ) -> Iterator[Step]:
         """Two states: the latent and its image."""
-        autoencoder = models[AUTOENCODER.name]
-        z = autoencoder.latents(labels, seed, indices)
+        refuse_images(self, start, edit)
+        autoencoder = models.of(AUTOENCODER)
+        z = autoencoder.latents(labels, noise)
         yield Step(1, sheet(z), None)
         x = autoencoder.decode(z)
         yield Step(0, x, x)
+
+    def calls(self, models: Models) -> int:
+        """The decoder's."""
+        return models.of(AUTOENCODER).calls

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scalespace import pretrained
-from scalespace.core.samplers import Step
+from scalespace.config import Recipe
+from scalespace.core.noise import Noise, Seeded
+from scalespace.core.sampling import Edit, Leg, Start, Step, with_ends
 from scalespace.data import Samples, check
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
@@ -27,11 +29,16 @@ from scalespace.methods import Method
 from scalespace.model.folder import CARD, CONFIG, FORMAT, check_free, read, write
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest, mapping, merge, nested
-from scalespace.stages.base import StageModel
+from scalespace.stages.base import Models
 from scalespace.stages.vae import VAE
 from scalespace.training.checkpoint import with_prefix
 from scalespace.training.runtime import find_device
 from scalespace.training.training import TrainedStage
+
+StageSteps = int | Sequence[float] | Literal["all"]
+"""In how many of a stage's states its network is called, in which, or in all."""
+Steps = StageSteps | Mapping[str, StageSteps]
+"""The same for every stage of a model, or by stage."""
 
 
 class Model:
@@ -58,9 +65,10 @@ class Model:
         self._name = name
         self.stages = dict(stages)
         self.device = find_device(device)
-        self.models: dict[str, StageModel] = {
-            name: stage.model(self.device) for name, stage in self.stages.items()
-        }
+        self.models = Models(
+            {name: stage.model(self.device) for name, stage in self.stages.items()}
+        )
+        self._stepped: dict[str, Model] = {}
 
     @classmethod
     def from_pretrained(
@@ -158,6 +166,84 @@ class Model:
         model = Model(self.method, stages, self.device)
         self.method.check(model.models)
         return model
+
+    def stepped(self, steps: Steps | None) -> Model:
+        """The same networks in as many calls, or in the states named; None leaves all as it is.
+
+        Args:
+            steps: a number of calls for every stage that has states, its states, falling from the
+                last, or "all" of them; or by stage: {"small": 6, "upscaler": [9]}. Stages that are
+                not named stay as they are.
+
+        Raises:
+            InputError: a method that is no process, an unknown stage, more calls than states where
+                the network knows no times between them, or states that do not fall from the last.
+        """
+        if steps is None:
+            return self
+        if not self.legs:
+            raise InputError(
+                f"method '{self.method.name}' is no process: there are no steps to choose"
+            )
+        key = digest(steps if isinstance(steps, int) else _plain(steps))
+        if key not in self._stepped:
+            changes: dict[str, Any] = {"process.steps": _plain(steps)}
+            if isinstance(steps, Mapping):
+                changes = {
+                    f"stages.{name}.process.steps": own for name, own in _plain(steps).items()
+                }
+            self._stepped[key] = self.resampled(changes)
+        return self._stepped[key]
+
+    def guided(
+        self, strength: float | Mapping[str, float], states: tuple[float, float] | None = None
+    ) -> Model:
+        """The same networks under guidance (Ho & Salimans 2022).
+
+        Args:
+            strength: w, how much further the label pulls than in training; 0 is none. For every
+                stage that can be guided, or by stage: {"small": 1.5}.
+            states: the lowest and the highest state that it acts in; None for all.
+
+        Raises:
+            InputError: no stage, or one that is named, has learnt what an image is without its
+                label.
+        """
+        if not isinstance(strength, Mapping):
+            recipes = {name: stage.training.recipe for name, stage in self.stages.items()}
+            able = [
+                name
+                for name, recipe in recipes.items()
+                if isinstance(recipe, Recipe) and recipe.objective.unlabelled
+            ]
+            if not able:
+                raise InputError(
+                    f"this model of '{self.method.name}' cannot be guided: no stage of it was "
+                    "trained with objective.unlabelled, a share of images without labels (0.1, say)"
+                )
+            strength = dict.fromkeys(able, strength)
+        changes: dict[str, Any] = {}
+        for name, own in strength.items():
+            changes[f"stages.{name}.process.guidance"] = own
+            if states is not None:
+                changes[f"stages.{name}.process.guidance_states"] = list(states)
+        return self.resampled(changes)
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The segments of its process, as they are sampled, the coarsest first."""
+        return self.method.legs(self.models)
+
+    @property
+    def steps(self) -> dict[str, list[float]]:
+        """The states that the network is called in, by segment."""
+        return {leg.segment.name: list(leg.calls_in(end)) for leg, end in with_ends(self.legs)}
+
+    @property
+    def guidance(self) -> dict[str, float]:
+        """The strength of guidance by segment, where there is any."""
+        strengths = {leg.segment.name: leg.guidance.strength for leg in self.legs}
+        return {name: strength for name, strength in strengths.items() if strength}
 
     def save(self, folder: Path | str, averaged_only: bool = False) -> Path:
         """Writes the model folder; an existing model there is replaced.
@@ -322,7 +408,15 @@ class Model:
                 )
 
     def trajectory(
-        self, labels: Sequence[int], seed: int = 0, indices: Sequence[int] | None = None
+        self,
+        labels: Sequence[int],
+        seed: int = 0,
+        indices: Sequence[int] | None = None,
+        *,
+        steps: Steps | None = None,
+        noise: Noise | None = None,
+        start: Start | None = None,
+        edit: Edit | None = None,
     ) -> Iterator[Step]:
         """The reverse process for `labels`, a `Step` at a time, in standardised units.
 
@@ -330,18 +424,24 @@ class Model:
             labels: classes, int [n].
             seed: with an index, fixes an image.
             indices: int [n]; 0 .. n-1 unless given.
+            steps: in how many states the network is called, or in which, as `stepped` has it.
+            noise: of these images, instead of that of `seed` and `indices`.
+            start: images to begin from, instead of noise.
+            edit: what is done to the images in each new state.
 
         Raises:
-            InputError: a label that the model does not know, a seed that cannot be, or not as many
-                indices as labels.
+            InputError: a label that the model does not know, a seed that cannot be, not as many
+                indices as labels, or steps that it cannot take.
         """
         labels = _whole_numbers(labels, seed=(seed, 0))
         self.check_labels(labels)
         chosen = range(len(labels)) if indices is None else indices
         if len(chosen) != len(labels):
             raise InputError(f"{len(labels)} labels and {len(chosen)} indices: one each is needed")
+        model = self.stepped(steps)
         y = torch.tensor(labels, dtype=torch.int64, device=self.device)
-        yield from self.method.sample(self.models, y, seed, chosen)
+        noise = noise or Seeded(seed, chosen, self.device)
+        yield from model.method.sample(model.models, y, noise, start, edit)
 
     def sample(
         self,
@@ -350,6 +450,9 @@ class Model:
         batch_size: int = 250,
         first: int = 0,
         progress: bool = False,
+        *,
+        steps: Steps | None = None,
+        indices: Sequence[int] | None = None,
     ) -> Samples:
         """Images for `labels`: the same ones for any batch size.
 
@@ -362,38 +465,75 @@ class Model:
             batch_size: images made at a time.
             first: index of the first image; the others follow.
             progress: show a progress bar.
+            steps: in how many states the network is called, or in which, as `stepped` has it.
+            indices: of each image, instead of counting from `first`: images of one index begin with
+                the same noise.
 
         Raises:
-            InputError: no labels, or one that the model does not know; or a seed, batch size or
-                first index that cannot be.
+            InputError: no labels, or one that the model does not know; or a seed, batch size, index
+                or steps that cannot be.
         """
         labels = _whole_numbers(
             labels, seed=(seed, 0), batch_size=(batch_size, 1), first=(first, 0)
         )
+        if indices is None:
+            indices = range(first, first + len(labels))
+        if len(indices) != len(labels):
+            raise InputError(f"{len(labels)} labels and {len(indices)} indices: one each is needed")
+        model = self.stepped(steps)
+
+        def part(rows: slice) -> Iterator[Step]:
+            return model.trajectory(labels[rows], seed, indices[rows])
+
+        return model.collect(labels, part, batch_size, progress, seed=seed, first=first)
+
+    def collect(
+        self,
+        labels: Sequence[int],
+        part: Callable[[slice], Iterator[Step]],
+        batch_size: int = 250,
+        progress: bool = False,
+        **about: Any,
+    ) -> Samples:
+        """The images that trajectories end in, a batch at a time.
+
+        Args:
+            labels: classes, int [n].
+            part: gives the trajectory of some rows of them.
+            batch_size: rows at a time.
+            progress: show a progress bar.
+            about: what `meta` says besides.
+
+        Raises:
+            InputError: no labels, or one that the model does not know.
+        """
         if not labels:
             raise InputError("nothing to sample: no labels given")
         self.check_labels(labels)
         images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
         outside = np.zeros(2, dtype=np.int64)  # pixels, and images that have any
-        name = f"sample {self.method.name} (seed {seed})"
+        name = f"sample {self.method.name}" + (
+            f" (seed {about['seed']})" if "seed" in about else ""
+        )
         with tqdm(total=len(labels), desc=name, unit="image", disable=not progress) as bar:
-            for start in range(0, len(labels), batch_size):
-                part = labels[start : start + batch_size]
-                indices = range(first + start, first + start + len(part))
-                for step in self.trajectory(part, seed, indices):
+            for begin in range(0, len(labels), batch_size):
+                rows = slice(begin, min(begin + batch_size, len(labels)))
+                for step in part(rows):
                     x = step.x
-                images[start : start + len(part)] = self.data.to_unit(x)[:, 0].cpu().numpy()
+                images[rows] = self.data.to_unit(x)[:, 0].cpu().numpy()
                 beyond = self.data.outside(x).flatten(1)
                 outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
-                bar.update(len(part))
+                bar.update(len(x))
+        guided = {"guidance": self.guidance} if self.guidance else {}
         meta = {
             "method": self.method.name,
             "model": self.hash,
             "data": self.data.name,
             "classes": list(self.data.classes),
-            "seed": seed,
-            "first": first,
+            **about,
             "calls": self.calls,
+            "steps": self.steps,
+            **guided,
             "conditional": self.conditional,
             "outside": {"pixels": outside[0] / images.size, "images": outside[1] / len(images)},
         }
@@ -426,6 +566,15 @@ class Model:
         }
         meta |= {"data": self.data.name, "of": samples.meta}
         return Samples(images, samples.labels, meta)
+
+
+def _plain(steps: Any) -> Any:
+    """Steps as a config has them: None for all of them."""
+    if isinstance(steps, Mapping):
+        return {str(name): _plain(own) for name, own in steps.items()}
+    if steps == "all":
+        return None
+    return list(steps) if isinstance(steps, Sequence) and not isinstance(steps, str) else steps
 
 
 def _whole_numbers(labels: Iterable[int], **others: tuple[int, int]) -> list[int]:

@@ -9,6 +9,7 @@ from scalespace.data import DataSplits
 from scalespace.methods import get_method
 from scalespace.model.model import Model
 from scalespace.settings import make_trainings
+from scalespace.stages.base import Models
 from scalespace.training.fit import fit
 from scalespace.training.runtime import Runtime
 
@@ -37,6 +38,6 @@ def train(
     chosen, runtime = get_method(method), runtime or Runtime()
     wanted = make_trainings(config, chosen, seed, splits.info)
     # what does not fit is refused before anything is trained
-    chosen.check({training.stage.name: training.build() for training in wanted})
+    chosen.check(Models({training.stage.name: training.build() for training in wanted}))
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
     return Model(chosen, stages, runtime.torch_device)

@@ -8,17 +8,17 @@ unit of the data (`ablation.unit_range`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from scalespace.config import Recipe
+from scalespace.core.denoiser import Condition
 from scalespace.core.noise import derive_seed
-from scalespace.core.samplers import Denoiser, Noise, Sampler, Step
-from scalespace.core.schedule import Schedule
+from scalespace.core.process import Segment
+from scalespace.core.solvers import make_solver
 from scalespace.data.info import DataInfo
 from scalespace.nets.norms import batch_norms, batch_statistics
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
@@ -31,17 +31,18 @@ class Ablated(Diffusion):
     """A `Diffusion` that is trained as any other and sampled wrongly on purpose.
 
     Args:
-        stage, recipe, data, shape: as for `Diffusion`; `recipe.ablation` says what is wrong.
+        stage, recipe, data, segment: as for `Diffusion`; `recipe.ablation` says what is wrong.
     """
 
     def __init__(
-        self, stage: DiffusionStage, recipe: Recipe, data: DataInfo, shape: tuple[int, int, int]
+        self, stage: DiffusionStage, recipe: Recipe, data: DataInfo, segment: Segment
     ) -> None:
-        super().__init__(stage, recipe, data, shape)
+        super().__init__(stage, recipe, data, segment)
         self.wrong = recipe.ablation
-        self.sampler = self._sampler(renoise if self.wrong.renoise else self.sampler)
+        if self.wrong.renoise:
+            self.solver = make_solver("renoise")
 
-    def estimate(self, prediction: Tensor, x: Tensor, t: int) -> Tensor:
+    def estimate(self, prediction: Tensor, x: Tensor, t: float) -> Tensor:
         """With `alpha`, sqrt(alpha_t) stands where sqrt(alpha_bar_t) belongs: shaped as x.
 
         For noise prediction x0_hat = (x_t - sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t), with
@@ -51,57 +52,24 @@ class Ablated(Diffusion):
         x0_hat = super().estimate(prediction, x, t)
         if not self.wrong.alpha:
             return x0_hat
-        return x0_hat * math.sqrt(float(self.schedule.alpha_bar[t - 1]))
+        kept, _ = self.segment.schedule.scales(max(t - 1, 0))
+        return x0_hat * kept
 
-    def predict(
-        self,
-        x: Tensor,
-        t: Tensor,
-        labels: Tensor,
-        low: Tensor | None,
-        level: Tensor | None = None,
-        guess: Tensor | None = None,
-    ) -> Tensor:
+    def denoise(self, x: Tensor, t: float, condition: Condition) -> Tensor:
+        """With `batch_mode`, batch norms go by the batch that is sampled."""
+        with batch_statistics(self.net) if self.wrong.batch_mode else nullcontext():
+            return super().denoise(x, t, condition)
+
+    def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         """As a `Diffusion`; an image alone is made a batch of two, with the same statistics.
 
         torch refuses to normalise a single number by its own mean and deviation, which a batch of
         one image comes to at the coarsest scale. The published code was timed on batches of two.
         """
-        given = (x, t, labels, low, level, guess)
         if len(x) > 1 or not any(norm.training for norm in batch_norms(self.net)):
-            return super().predict(*given)
-        return super().predict(*(v if v is None else torch.cat([v, v]) for v in given))[:1]  # type: ignore[arg-type]
-
-    def _sampler(self, right: Sampler) -> Sampler:
-        """A sampler with the network in the mode that it is to be called in."""
-
-        def sampler(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[Step]:
-            def called(x: Tensor, t: int) -> Tensor:
-                # not around the whole loop: what happens between two steps is not ours
-                with batch_statistics(self.net) if self.wrong.batch_mode else nullcontext():
-                    return denoise(x, t)
-
-            yield from right(called, schedule, noise)
-
-        return sampler
-
-
-def renoise(denoise: Denoiser, schedule: Schedule, noise: Noise) -> Iterator[Step]:
-    """x_{t-1} = sqrt(alpha_bar_{t-1}) x0_hat + sqrt(1 - alpha_bar_{t-1}) eps, with fresh eps.
-
-    It draws from q(x_{t-1} | x0_hat) where the posterior q(x_{t-1} | x_t, x0_hat) belongs: what x_t
-    knows besides the estimate is thrown away in every step. Arguments as for
-    `scalespace.core.samplers.ancestral`.
-    """
-    x = noise()
-    yield Step(schedule.last, x, None)
-    for t in range(schedule.last, 0, -1):
-        x0_hat = denoise(x, t)
-        kept = float(schedule.alpha_bar[t - 1])
-        x = math.sqrt(kept) * x0_hat
-        if t > 1:
-            x = x + math.sqrt(1 - kept) * noise()
-        yield Step(t - 1, x, x0_hat)
+            return super().predict(x, u, condition)
+        twice = condition.and_also(condition)
+        return super().predict(torch.cat([x, x]), torch.cat([u, u]), twice)[:1]
 
 
 @torch.inference_mode()
@@ -122,7 +90,7 @@ def losses_by_state(
     Returns:
         by (`BATCHES`, `STATISTICS`): float [S-1], the mean over the images for t = 1 .. S-1.
     """
-    states, n = model.schedule.last, len(labels)
+    states, n = model.segment.schedule.last, len(labels)
     rng = torch.Generator(labels.device).manual_seed(derive_seed(0, "leak"))
     eps = torch.randn((states, *batch[0].shape), generator=rng, device=labels.device)
     image = torch.arange(n, device=labels.device)

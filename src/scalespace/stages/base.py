@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -23,10 +23,13 @@ from scalespace.data.info import DataInfo
 class StageModel(nn.Module, ABC):
     """A stage's networks with their loss. Calling it gives the loss, so that DDP can wrap it."""
 
-    calls: int
-    """Network calls that one sample takes in this stage."""
     conditional: bool = True
     """Whether what it makes depends on the labels."""
+
+    @property
+    @abstractmethod
+    def calls(self) -> int:
+        """Network calls that one sample takes in this stage."""
 
     @abstractmethod
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -89,9 +92,27 @@ class StageModel(nn.Module, ABC):
         return None
 
 
+M = TypeVar("M", bound=StageModel)
+
+
+class Models(dict[str, StageModel]):
+    """Stages' models by name; `of` gives each with its own type."""
+
+    def of(self, stage: Stage[M]) -> M:
+        """The model of a stage.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self[stage.name]  # type: ignore[return-value]  # built by that stage
+
+
 @dataclass(frozen=True)
-class Stage(ABC):
-    """What is trained, by name. Frozen: its fields and the recipe are hashed to address it."""
+class Stage(ABC, Generic[M]):
+    """What is trained, by name, and how its model of type `M` is built.
+
+    Frozen: its fields and the recipe are hashed to address it.
+    """
 
     name: str
 
@@ -103,12 +124,12 @@ class Stage(ABC):
     """Whether it is trained on samples of the stages it needs: their samplers matter to it then."""
 
     @property
-    def needs(self) -> tuple[Stage, ...]:
+    def needs(self) -> tuple[Stage[Any], ...]:
         """The stages that must be trained before it."""
         return ()
 
     @property
-    def control_of(self) -> Stage | None:
+    def control_of(self) -> Stage[Any] | None:
         """The stage beside which it is measured: what a config says of that holds for it, too."""
         return None
 
@@ -122,17 +143,11 @@ class Stage(ABC):
         return splits.train, splits.val
 
     @abstractmethod
-    def build(
-        self, recipe: Any, data: DataInfo, needs: Mapping[str, StageModel] | None = None
-    ) -> StageModel:
+    def build(self, recipe: Any, data: DataInfo, needs: Models | None = None) -> M:
         """An untrained model.
 
         Args:
             recipe: of this stage's `recipe` type.
             data: the facts of the data set.
-            needs: the models of the stages in `needs`, by name; to train it, they must be trained.
+            needs: the models of the stages in `needs`; to train it, they must be trained.
         """
-
-
-Models = Mapping[str, Any]
-"""Trained stages by name; a method knows what each of its own can do."""

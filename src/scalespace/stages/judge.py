@@ -19,11 +19,11 @@ from scalespace.config import TrainRecipe
 from scalespace.data import DataSplits, ImageSet
 from scalespace.data.info import DataInfo
 from scalespace.nets.judge import HEAD, JudgeNet
-from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.base import Models, Stage, StageModel
 
 
 @dataclass(frozen=True)
-class JudgeStage(Stage):
+class JudgeStage(Stage["JudgeModel"]):
     """The judge's training."""
 
     recipe: ClassVar[type] = TrainRecipe
@@ -49,9 +49,7 @@ class JudgeStage(Stage):
         """
         return splits.whole, splits.test()
 
-    def build(
-        self, recipe: TrainRecipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
-    ) -> JudgeModel:
+    def build(self, recipe: TrainRecipe, data: DataInfo, needs: Models | None = None) -> JudgeModel:
         """An untrained `JudgeModel`."""
         return JudgeModel(data)
 

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from scalespace.config import Recipe
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import Seeded
+from scalespace.core.process import Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.base import Models, Stage
 from scalespace.stages.diffusion import Diffusion, DiffusionStage, check_size
+from scalespace.stages.from_recipe import make_schedule
 from scalespace.stages.vae import VAE, VAEStage
+
+
+@dataclass(frozen=True, eq=False)
+class LatentSegment(Segment):
+    """A segment whose x_0 is the normalised latent of an image.
+
+    Args:
+        autoencoder: whose latents they are.
+    """
+
+    autoencoder: VAE | None = field(default=None, kw_only=True)
+
+    def x0_of(self, images: Tensor) -> Tensor:
+        """The means of the latents of standardised images at the data's size."""
+        assert self.autoencoder is not None
+        mean, _ = self.autoencoder.encode(*self.autoencoder.prepare(images))
+        return mean.clone()
 
 
 @dataclass(frozen=True)
@@ -30,14 +51,12 @@ class LatentStage(DiffusionStage):
     autoencoder: VAEStage | None = None
 
     @property
-    def needs(self) -> tuple[Stage, ...]:
+    def needs(self) -> tuple[Stage[Any], ...]:
         """The autoencoder."""
         assert self.autoencoder is not None
         return (self.autoencoder,)
 
-    def build(
-        self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
-    ) -> LatentDiffusion:
+    def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> LatentDiffusion:
         """An untrained `LatentDiffusion`.
 
         Raises:
@@ -51,10 +70,18 @@ class LatentStage(DiffusionStage):
             )
         if recipe.ablation.in_sampling:
             raise InputError(f"stage '{self.name}': ablations are of processes over images")
-        autoencoder = (needs or {})[self.needs[0].name]
-        assert isinstance(autoencoder, VAE)
+        assert self.autoencoder is not None
+        assert needs is not None, "the latents' shape is the autoencoder's"
+        self._check(recipe)
+        autoencoder = needs.of(self.autoencoder)
         check_size(self.name, recipe.net, *autoencoder.shape[1:])
-        return LatentDiffusion(self, recipe, data, autoencoder)
+        segment = LatentSegment(
+            self.name,
+            make_schedule(recipe.process, self.states),
+            autoencoder.shape,
+            autoencoder=autoencoder,
+        )
+        return LatentDiffusion(self, recipe, data, segment)
 
 
 class FlowStage(LatentStage):
@@ -70,17 +97,18 @@ class LatentDiffusion(Diffusion):
 
     Args:
         stage, recipe, data: as for `Diffusion`.
-        autoencoder: gives the latents' shape and, to train, the latents. It is no part of this
-            module: its weights are another stage's.
+        segment: knows the autoencoder, which is no part of this module: its weights are another
+            stage's.
     """
 
     extent: Tensor
 
     def __init__(
-        self, stage: LatentStage, recipe: Recipe, data: DataInfo, autoencoder: VAE
+        self, stage: LatentStage, recipe: Recipe, data: DataInfo, segment: LatentSegment
     ) -> None:
-        super().__init__(stage, recipe, data, autoencoder.shape)
-        self._autoencoder = (autoencoder,)  # in a tuple, so that it is not registered
+        super().__init__(stage, recipe, data, segment)
+        assert segment.autoencoder is not None
+        self._autoencoder = (segment.autoencoder,)  # in a tuple, so that it is not registered
         self.register_buffer("extent", torch.tensor(1.0))
 
     @property
@@ -116,6 +144,7 @@ class LatentDiffusion(Diffusion):
         """Samples of this stage, decoded."""
         self.finish(batch, labels)  # until the whole training part has told how large they are
         (autoencoder,) = self._autoencoder
-        for step in self.sample(labels, seed, range(len(labels))):
+        noise = Seeded(seed, range(len(labels)), labels.device)
+        for step in self.alone(Condition(labels), noise):
             z = step.x
         return autoencoder.to(z.device).decode(z)

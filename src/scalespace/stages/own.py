@@ -9,18 +9,19 @@ the digit survives, and what the small stage gets wrong is in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from scalespace.config import Recipe
-from scalespace.core.process import q_sample
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import Seeded
+from scalespace.core.process import Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.base import Models, Stage
 from scalespace.stages.diffusion import Diffusion, DiffusionStage
 
 PART = 500  # images redrawn at a time
@@ -45,32 +46,31 @@ class OwnStage(DiffusionStage):
     samples_needs: ClassVar[bool] = True
 
     @property
-    def needs(self) -> tuple[Stage, ...]:
+    def needs(self) -> tuple[Stage[Any], ...]:
         """The stage that makes the half-size images."""
         assert self.maker is not None
         return (self.maker,)
 
     @property
-    def control_of(self) -> Stage | None:
+    def control_of(self) -> Stage[Any] | None:
         """Its data alone make the difference: the recipe is that of `plain`."""
         return self.plain
 
-    def build(
-        self, recipe: Recipe, data: DataInfo, needs: Mapping[str, StageModel] | None = None
-    ) -> OwnUpscaler:
+    def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> OwnUpscaler:
         """An untrained `OwnUpscaler`; to train it, `needs` must hold the trained maker.
 
         Raises:
-            InputError: as from `shape`, or an ablation of the sampler is asked for.
+            InputError: as from `segment`, or an ablation of the sampler is asked for.
         """
         if recipe.ablation.in_sampling:
             raise InputError(
                 f"stage '{self.name}' has no ablation.{', '.join(recipe.ablation.SAMPLING)}: "
                 "leave its method out of the study"
             )
-        maker = (needs or {})[self.needs[0].name]
-        assert isinstance(maker, Diffusion)
-        return OwnUpscaler(self, recipe, data, self.shape(recipe, data), maker)
+        assert self.maker is not None
+        assert needs is not None, "another stage makes its coarser images"
+        segment = self.segment(recipe, data)
+        return OwnUpscaler(self, recipe, data, segment, needs.of(self.maker))
 
 
 class OwnUpscaler(Diffusion):
@@ -81,11 +81,11 @@ class OwnUpscaler(Diffusion):
         stage: OwnStage,
         recipe: Recipe,
         data: DataInfo,
-        shape: tuple[int, int, int],
+        segment: Segment,
         maker: Diffusion,
     ) -> None:
-        super().__init__(stage, recipe, data, shape)
-        self.state = min(stage.state, maker.schedule.last)
+        super().__init__(stage, recipe, data, segment)
+        self.state = min(stage.state, maker.segment.schedule.last)
         self._maker = (maker,)  # in a tuple, so that it is not registered
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -103,8 +103,8 @@ class OwnUpscaler(Diffusion):
         (maker,) = self._maker
         rng = torch.Generator().manual_seed(SEED + indices[0])
         eps = torch.randn(low.shape, generator=rng)
-        x_t = q_sample(maker.schedule, low, torch.full((len(low),), self.state), eps)
-        steps = maker.eval().sample(labels, SEED, indices, start=(self.state, x_t))
-        for step in steps:
+        x_t = maker.segment.q_sample(low, torch.full((len(low),), self.state), eps)
+        noise = Seeded(SEED, indices)
+        for step in maker.eval().alone(Condition(labels), noise, start=(self.state, x_t)):
             x = step.x
-        return x.clone()  # no inference-mode tensor: training needs it
+        return x

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from scalespace.config import AutoencoderRecipe
-from scalespace.core.noise import NoiseStreams
+from scalespace.core.noise import Noise
 from scalespace.core.scale import pad, whole
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.nets.autoencoder import Decoder, Encoder, kl_divergence, reduction
-from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.base import Models, Stage, StageModel
 
 PART = 1000  # images that are encoded or decoded at a time
 JITTER = 1e-4  # added to the variances of a fitted Gaussian, in units of the normalised latents
@@ -27,7 +27,7 @@ MOST = 4096  # numbers of a latent: a class's covariance has as many rows and co
 
 
 @dataclass(frozen=True)
-class VAEStage(Stage):
+class VAEStage(Stage["VAE"]):
     """A variational autoencoder of images padded to whole latents (28x28 to 32x32)."""
 
     recipe: ClassVar[type] = AutoencoderRecipe
@@ -46,7 +46,7 @@ class VAEStage(Stage):
         self,
         recipe: AutoencoderRecipe,
         data: DataInfo,
-        needs: Mapping[str, StageModel] | None = None,
+        needs: Models | None = None,
     ) -> VAE:
         """An untrained `VAE`.
 
@@ -166,9 +166,9 @@ class VAE(StageModel):
 
     # sampling and looking inside
 
-    def latents(self, labels: Tensor, seed: int, indices: Sequence[int]) -> Tensor:
+    def latents(self, labels: Tensor, noise: Noise) -> Tensor:
         """Normalised latents to decode, from the prior that the recipe names: [n, *shape]."""
-        eps = NoiseStreams(seed, indices, self.stage.name, labels.device).normal(self.shape)
+        eps = noise.stream(self.stage.name).normal(self.shape)
         if not self.conditional:
             return (eps - self.latent_mean) / self.latent_std
         rows = (self.class_root[labels] @ eps.flatten(1)[:, :, None])[:, :, 0]

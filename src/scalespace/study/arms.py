@@ -17,7 +17,7 @@ from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, Method, get_method
 from scalespace.presets import mapping, nested, put_over
 from scalespace.settings import make_trainings, vary
-from scalespace.stages.base import StageModel
+from scalespace.stages.base import Models
 from scalespace.training.training import Training
 
 ALL_WRONG, ALL_RIGHT = "all wrong", "all right"
@@ -55,9 +55,9 @@ class Arm:
     trainings: dict[int, tuple[Training, ...]]
 
     @cached_property
-    def models(self) -> dict[str, StageModel]:
+    def models(self) -> Models:
         """Its stages, untrained, by name."""
-        return {t.stage.name: t.build() for t in next(iter(self.trainings.values()))}
+        return Models({t.stage.name: t.build() for t in next(iter(self.trainings.values()))})
 
     @cached_property
     def conditional(self) -> bool:

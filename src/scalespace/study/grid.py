@@ -24,7 +24,7 @@ from scalespace.files import locked, read_bytes, read_json, write_json, write_ro
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
 from scalespace.presets import build
-from scalespace.stages.base import Stage
+from scalespace.stages.base import Models, Stage
 from scalespace.study.plan import Plan, Unit, make_plan
 from scalespace.study.units import KINDS, Context, Row
 from scalespace.training.loop import read_metrics
@@ -178,7 +178,7 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
     Of methods, stages and recipes those of the first variant.
     """
     config, data, trainings = context.config, context.splits.info, context.plan.shown
-    models = {name: training.build() for name, training in trainings.items()}
+    models = Models({name: training.build() for name, training in trainings.items()})
     return {
         "format": 1,
         "data": asdict(data),

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
+from scalespace.core.sampling import int_if_whole
 from scalespace.data import read_samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -127,7 +128,7 @@ class Study:
 class Trajectory:
     """One reverse process: `x[k]` float32 [images, h_k, w_k], standardised, in state `t[k]`."""
 
-    t: tuple[int, ...]
+    t: tuple[float, ...]
     x: tuple[NDArray[np.float32], ...]
     labels: NDArray[np.int64]
 
@@ -428,7 +429,7 @@ def _read_trajectory(path: Path, classes: int) -> Trajectory:
     content = read_bytes(path, "trajectory")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            t = tuple(int(state) for state in file["t"])
+            t = tuple(int_if_whole(float(state)) for state in file["t"])
             x = tuple(np.asarray(file[f"x_{k:03d}"], dtype=np.float32) for k in range(len(t)))
             labels = np.asarray(file["labels"], dtype=np.int64)
         if not x or any(part.ndim != 3 or len(part) != len(labels) for part in x):

@@ -52,8 +52,14 @@ class ToyConfig:
             )
         if self.process.temperature != 1:
             raise InputError("process.temperature is for images; here both processes start alike")
-        if self.objective.guide or self.objective.unlabelled:
-            raise InputError("objective.guide and unlabelled are for images: points have no labels")
+        if self.objective.guide or self.objective.unlabelled or self.process.guidance:
+            raise InputError(
+                "guidance and objective.unlabelled are for images: points have no labels"
+            )
+        if self.process.steps is not None or self.process.continuous:
+            raise InputError(
+                "process.steps and process.continuous are for images: here every state is looked at"
+            )
 
     @property
     def mixture(self) -> Mixture:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scalespace.core.samplers import SAMPLERS
+from scalespace.core.solvers import make_solver
 from scalespace.errors import InputError
 from scalespace.files import write_json, write_text
 from scalespace.machine import versions
@@ -22,6 +22,8 @@ from scalespace.toy.strays import TOLERANCE, astray, wilson
 from scalespace.toy.trajectories import draw_noise, reverse
 
 SAMPLES = 10_000
+SOLVERS = ("ancestral", "ddim", "dpm2m")
+"""Those whose discretisation is counted; eta is 0."""
 STATE_COUNTS = (5, 10, STATES, 50, 200, 1000)
 MOST = 1_000_000  # samples; all states of all of them are in memory at once
 ERROR_SAMPLES = 4000  # for the errors over the forward process
@@ -109,7 +111,7 @@ def experiment(
 def exact_by_states(
     base: ToyConfig, seeds: Sequence[int], samples: int, tolerance: float
 ) -> list[dict[str, Any]]:
-    """Strays of the exact process by its number of states, for each sampler.
+    """Strays of the exact process by its number of states, for each solver.
 
     The exact network makes no error, so all of them are discretisation, and vanish with more
     states.
@@ -117,11 +119,11 @@ def exact_by_states(
     rows = []
     for states in STATE_COUNTS:
         model = Toy(base.changed({"process.states": states}), 0)
-        strays: dict[str, list[Tensor]] = {name: [] for name in SAMPLERS}
+        strays: dict[str, list[Tensor]] = {name: [] for name in SOLVERS}
         for seed in seeds:
             noise = draw_noise(seed, samples, states)
-            for name, sampler in SAMPLERS.items():
-                x, _ = reverse(sampler, model.exact(), model.schedule, noise)
+            for name in SOLVERS:
+                x, _ = reverse(make_solver(name), model.exact, model.segment, noise)
                 strays[name].append(astray(x[0], model.mixture, tolerance))
         pooled = {
             name: asdict(wilson(sum(int(s.sum()) for s in own), samples * len(seeds)))

@@ -12,6 +12,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
+from scalespace.core.denoiser import Condition
 from scalespace.figures.charts import Line, axes, curves, legend_above
 from scalespace.figures.picture import Drawing, Picture, Theme, save
 from scalespace.toy.config import PAPER, braces
@@ -259,7 +260,7 @@ def _eps_chart(
     models: Sequence[Toy], seeds: Sequence[int], t: int, size: tuple[float, float], legend: bool
 ) -> Drawing:
     mixture = models[0].mixture
-    a, b = models[0].scales(t)
+    a, b = models[0].schedule.scales(t)
     low, high = mixture.domain
     x = torch.linspace(a * low - 4 * b, a * high + 4 * b, 401, dtype=torch.float64)[:, None]
     usual = _usual(mixture, a, b, x[:, 0])
@@ -270,7 +271,7 @@ def _eps_chart(
             ax.axvspan(left, right, color=theme.grid, alpha=0.7, lw=0)
         at = x[:, 0].numpy()
         for k, (seed, model) in enumerate(zip(seeds, models, strict=True)):
-            eps = (x - a * model.learnt()(x, t)) / b
+            eps = (x - a * model.learnt(x, t, Condition())) / b
             ax.plot(at, eps[:, 0].numpy(), color=theme.color(k), lw=1.2, label=f"seed {seed}")
         exact = mixture.eps(x, a, b)[:, 0].numpy()
         ax.plot(at, exact, "--", color=theme.ink, lw=1.2, label="eps*")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalespace.core.samplers import Denoiser
+from scalespace.core.denoiser import Condition
 from scalespace.toy.model import Toy
 from scalespace.toy.strays import Share, astray, distance, gaps, nearest, outside, share, split
 from scalespace.toy.strays import undecided as is_undecided
@@ -29,8 +29,8 @@ class Paths:
 
 def paths(model: Toy, noise: Tensor) -> Paths:
     """The learnt and the exact process of a model, driven by the same noise [S-1, n, 1]."""
-    learnt, learnt_x0 = reverse(model.sampler, model.learnt(), model.schedule, noise)
-    exact, exact_x0 = reverse(model.sampler, model.exact(), model.schedule, noise)
+    learnt, learnt_x0 = reverse(model.solver, model.learnt, model.segment, noise)
+    exact, exact_x0 = reverse(model.solver, model.exact, model.segment, noise)
     return Paths(learnt, learnt_x0, exact, exact_x0)
 
 
@@ -77,7 +77,7 @@ def _process(model: Toy, x: Tensor, x0_hat: Tensor, tolerance: float) -> dict[st
         "x0_hat_largest": [float(row.abs().max()) for row in x0_hat],
         "outside_at": [float(outside(x[t], mixture).double().mean()) for t in states],
         "undecided_at": [
-            float(is_undecided(x[t], mixture, *model.scales(t), tolerance).double().mean())
+            float(is_undecided(x[t], mixture, *model.schedule.scales(t), tolerance).double().mean())
             for t in states
         ],
     }
@@ -87,7 +87,7 @@ def _expected(model: Toy, tolerance: float) -> dict[str, list[float]]:
     """The same shares of the forward process, in closed form; state 0 is on the points."""
     mixture, out = model.mixture, {"outside_at": [0.0], "undecided_at": [0.0]}
     for t in range(1, model.schedule.states):
-        a, b = model.scales(t)
+        a, b = model.schedule.scales(t)
         below, above = mixture.cdf(torch.tensor(mixture.domain), a, b).tolist()
         out["outside_at"].append(below + 1 - above)
         between = 0.0
@@ -105,8 +105,8 @@ def x0_errors(model: Toy, n: int, seed: int) -> list[float]:
     """
     x = forward(model.mixture, model.schedule, n, seed)[:, :, None]
     states = range(1, model.schedule.states)
-    # a denoiser each: nothing carries over from one state to the next
-    errors = [model.learnt()(x[t], t) - model.exact()(x[t], t) for t in states]
+    alone = Condition()
+    errors = [model.learnt(x[t], t, alone) - model.exact(x[t], t, alone) for t in states]
     return [float(error.square().mean().sqrt()) for error in errors]
 
 
@@ -118,13 +118,10 @@ def blame(model: Toy, noise: Tensor, tolerance: float) -> dict[str, list[Share]]
     """
 
     def strays(learns: range) -> Share:
-        learnt, exact = model.learnt(), model.exact()
+        def mixed(x: Tensor, t: float, condition: Condition) -> Tensor:
+            return (model.learnt if t in learns else model.exact)(x, t, condition)
 
-        def denoise(x: Tensor, t: int) -> Tensor:
-            return (learnt if t in learns else exact)(x, t)
-
-        mixed: Denoiser = denoise
-        x, _ = reverse(model.sampler, mixed, model.schedule, noise)
+        x, _ = reverse(model.solver, mixed, model.segment, noise)
         return share(astray(x[0], model.mixture, tolerance))
 
     states = model.schedule.states

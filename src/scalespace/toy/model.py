@@ -11,20 +11,22 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from scalespace.core.denoiser import Condition
 from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import derive_seed
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.samplers import Denoiser, make_sampler
+from scalespace.core.process import Segment
+from scalespace.core.schedule import Schedule
 from scalespace.errors import InputError
 from scalespace.nets.mlp import MLP
-from scalespace.stages.diffusion import make_objective, make_schedule
+from scalespace.stages.from_recipe import make_objective, make_schedule, solver_of
 from scalespace.toy.config import STATES, ToyConfig
 from scalespace.training.checkpoint import load_tensors, load_weights, save_tensors
 from scalespace.training.loop import decayed
 
 
 class Toy(nn.Module):
-    """Network, process and sampler for points on a line, shaped [n, 1] throughout.
+    """Network, process and solver for points on a line, shaped [n, 1] throughout.
 
     Args:
         config: its fields.
@@ -35,63 +37,53 @@ class Toy(nn.Module):
         super().__init__()
         p, o = config.process, config.objective
         self.config, self.mixture = config, config.mixture
-        self.schedule = make_schedule(p, STATES)
+        self.segment = Segment("toy", make_schedule(p, STATES), (1,))
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.x0_rule = X0_RULES[p.x0]
-        self.sampler = make_sampler(p.sampler, p.eta)
-        self.objective = make_objective(o, self.schedule, self.parametrization)
+        self.solver = solver_of(p)
+        self.objective = make_objective(o, p, self.segment)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "toy", "weights"))
             self.net = MLP(1 + o.self_condition, config.hidden)
 
-    def predict(self, x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
-        """The network's prediction [n, 1] for x_t [n, 1] in the states u = t / (S-1) float [n].
+    @property
+    def schedule(self) -> Schedule:
+        """Of the process."""
+        return self.segment.schedule
+
+    def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
+        """The network's prediction [n, 1] for x_t [n, 1]: a `Network`.
 
         Args:
             x: x_t.
-            u: the states.
-            guess: for a self-conditioned network, its last estimate of x0 [n, 1]; None is none.
+            u: the states over the last: float [n].
+            condition: for a self-conditioned network, its last estimate of x0 [n, 1].
         """
         if self.objective.self_condition:
+            guess = condition.guess
             x = torch.cat([x, torch.zeros_like(x) if guess is None else guess], dim=1)
         return self.net(x, u)
 
     def losses(self, x0: Tensor, rng: torch.Generator) -> Tensor:
         """The objective at points x0 [n, 1]: float [n]."""
 
-        def posterior(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        def mean(x: Tensor, a: Tensor, b: Tensor, labels: Tensor | None) -> Tensor:
             return self.mixture.mean(x, a, b).to(x.dtype)
 
-        return self.objective.losses(self.predict, x0, rng, posterior=posterior)
+        return self.objective.losses(self.predict, x0, Condition(), rng, mean)
 
-    def scales(self, t: int) -> tuple[float, float]:
-        """a = sqrt(alpha_bar_t) and b = sqrt(1 - alpha_bar_t)."""
-        alpha_bar = float(self.schedule.alpha_bar[t])
-        return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+    @torch.inference_mode()
+    def learnt(self, x: Tensor, t: float, condition: Condition) -> Tensor:
+        """The trained network as a `Denoiser`."""
+        a, b = self.schedule.scales(t)
+        u = torch.full((len(x),), t / self.schedule.last, dtype=x.dtype)
+        x0_hat = self.parametrization.x0(self.predict(x, u, condition), x, a, b)
+        return self.x0_rule(x0_hat, *self.mixture.domain, b**2)
 
-    def learnt(self) -> Denoiser:
-        """The trained network as a denoiser, for one run of a sampler."""
-        guess: Tensor | None = None
-
-        @torch.inference_mode()
-        def denoise(x: Tensor, t: int) -> Tensor:
-            nonlocal guess
-            a, b = self.scales(t)
-            u = torch.full((len(x),), t / self.schedule.last, dtype=x.dtype)
-            x0_hat = self.parametrization.x0(self.predict(x, u, guess), x, a, b)
-            guess = self.x0_rule(x0_hat, *self.mixture.domain, b**2)
-            return guess
-
-        return denoise
-
-    def exact(self) -> Denoiser:
-        """The perfect network as a denoiser: E[x0 | x_t], under the same rule for x0."""
-
-        def denoise(x: Tensor, t: int) -> Tensor:
-            a, b = self.scales(t)
-            return self.x0_rule(self.mixture.mean(x, a, b), *self.mixture.domain, b**2)
-
-        return denoise
+    def exact(self, x: Tensor, t: float, condition: Condition) -> Tensor:
+        """The perfect network as a `Denoiser`: E[x0 | x_t], under the same rule for x0."""
+        a, b = self.schedule.scales(t)
+        return self.x0_rule(self.mixture.mean(x, a, b), *self.mixture.domain, b**2)
 
 
 def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> Toy:

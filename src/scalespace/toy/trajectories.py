@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from scalespace.core.denoiser import Condition, Denoiser
 from scalespace.core.noise import NoiseStreams, derive_seed
-from scalespace.core.samplers import Denoiser, Sampler
+from scalespace.core.process import Segment
+from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule
+from scalespace.core.solvers import Solver
 from scalespace.toy.mixture import Mixture
 
 
@@ -28,22 +31,34 @@ def draw_noise(seed: int, n: int, states: int) -> Tensor:
     return streams.normal((states - 1, 1)).double().transpose(0, 1)
 
 
+class _Rows:
+    """Noise that was drawn before, a row at a time: a `Stream`."""
+
+    def __init__(self, noise: Tensor) -> None:
+        self._rows = iter(noise)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """The next row."""
+        return next(self._rows)
+
+
 def reverse(
-    sampler: Sampler, denoise: Denoiser, schedule: Schedule, noise: Tensor
+    solver: Solver, denoise: Denoiser, segment: Segment, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Reverse trajectories and their estimates: x [S, n] and x0_hat [S-1, n].
 
     Row t of x is state t, and row t-1 of x0_hat the estimate made in state t.
 
     Args:
-        sampler: of `core.samplers`.
-        denoise: of one run: estimates may build on one another.
-        schedule: the process.
+        solver: of `core.solvers`.
+        denoise: the learnt one, or the exact one.
+        segment: the process.
         noise: [S-1, n, 1]; the first row is the initial state.
     """
-    rows: Iterator[Tensor] = iter(noise)
+    rows = _Rows(noise)
+    tables = segment.tables(solver, range(segment.schedule.last, -1, -1))
     x, x0_hat = [], []
-    for step in sampler(denoise, schedule, lambda: next(rows)):
+    for step in run(denoise, segment, tables, rows.normal((1,)), Condition(), rows):
         x.append(step.x[:, 0])
         if step.x0_hat is not None:
             x0_hat.append(step.x0_hat[:, 0])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scalespace.data import DataSplits
 from scalespace.files import sweep, write_json
+from scalespace.stages.base import Models
 from scalespace.training.checkpoint import save_tensors
 from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime
@@ -33,7 +34,9 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     if finished.exists():
         return load_stage(training, root)
     # what it builds on is there already, or is trained now
-    needs = {need.stage.name: fit(need, splits, root, runtime).model() for need in training.needs}
+    needs = Models(
+        {need.stage.name: fit(need, splits, root, runtime).model() for need in training.needs}
+    )
     write_json(folder / "config.json", {"identity": training.identity, **asdict(training)})
     loop = Loop(training, splits, folder, runtime, needs)
     loop.run()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from scalespace.errors import InputError
 from scalespace.evaluation.judge import HISTORY
 from scalespace.figures.grids import save_grid
 from scalespace.files import write_rows
-from scalespace.stages.base import StageModel
+from scalespace.stages.base import Models
 from scalespace.training.checkpoint import (
     load_tensors,
     load_weights,
@@ -91,7 +91,7 @@ class Loop:
         splits: DataSplits,
         folder: Path,
         runtime: Runtime,
-        needs: Mapping[str, StageModel] | None = None,
+        needs: Models | None = None,
     ) -> None:
         self.training, self.folder, self.runtime = training, folder, runtime
         self.config = training.recipe.train

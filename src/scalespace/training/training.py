@@ -14,7 +14,7 @@ from scalespace.core.noise import derive_seed
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.presets import digest
-from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.base import Models, Stage, StageModel
 from scalespace.training.checkpoint import load_tensors, load_weights, under_prefix, with_prefix
 
 FINISHED = "stage.safetensors"
@@ -32,7 +32,7 @@ class Training:
         needs: the trainings of the stages that it builds on.
     """
 
-    stage: Stage
+    stage: Stage[Any]
     recipe: Any
     seed: int
     data: DataInfo
@@ -79,7 +79,7 @@ class Training:
         """Where below `root` this training lives."""
         return root / f"{self.stage.name}-{self.identity}"
 
-    def build(self, needs: Mapping[str, StageModel] | None = None) -> StageModel:
+    def build(self, needs: Models | None = None) -> StageModel:
         """The untrained model; its first weights depend on the seed and the stage alone.
 
         Args:
@@ -87,10 +87,10 @@ class Training:
                 be trained.
         """
         if needs is None:
-            needs = {training.stage.name: training.build() for training in self.needs}
+            needs = Models({need.stage.name: need.build() for need in self.needs})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, self.stage.name, "weights"))
-            model = self.stage.build(self.recipe, self.data, needs)
+            model: StageModel = self.stage.build(self.recipe, self.data, needs)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scalespace.core.denoiser import Condition
 from scalespace.core.noise import NoiseStreams
-from scalespace.core.process import q_sample
-from scalespace.core.scale import down, up
+from scalespace.core.process import Segment
 from scalespace.core.schedule import Schedule
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.grids import BACKGROUND
 from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
-from scalespace.stages.diffusion import make_schedule
+from scalespace.methods import stages
+from scalespace.stages.diffusion import DiffusionStage
+from scalespace.stages.from_recipe import make_schedule
 from scalespace.study.figures.common import MARGIN, color, evenly, resized, zoom
 from scalespace.study.results import REAL, MethodInfo, Results, StageInfo, Trajectory
 
@@ -57,10 +59,19 @@ def forward(results: Results) -> list[Picture]:
             continue
         process = results.study.recipes[stage.name].process
         schedule = make_schedule(process, stage.states)
-        if real is not None and stage.in_pixels:
-            pictures.append(_forward_sheet(results, stage, schedule, real))
+        segment = _segment(results, stage)
+        if real is not None and segment is not None:
+            pictures.append(_forward_sheet(results, segment, real))
         pictures.append(_schedule_curve(stage, schedule, SCHEDULES.get(process.schedule, "")))
     return pictures
+
+
+def _segment(results: Results, stage: StageInfo) -> Segment | None:
+    """What a stage over images learnt to undo; None for one that this version does not know."""
+    found = stages().get(stage.name)
+    if not stage.in_pixels or not isinstance(found, DiffusionStage):
+        return None
+    return found.segment(results.study.recipes[stage.name], results.study.data)
 
 
 def _latents(results: Results, method: MethodInfo, trajectory: Trajectory) -> int:
@@ -227,23 +238,21 @@ def _range_lines(ranges: NDArray[np.float64], shade: int | str, what: str) -> li
     ]
 
 
-def _forward_sheet(
-    results: Results, stage: StageInfo, schedule: Schedule, real: NDArray[np.float32]
-) -> Picture:
-    data = results.study.data
+def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]) -> Picture:
+    data, schedule = results.study.data, segment.schedule
     labels = evenly(len(data.classes), FORWARD_ROWS)
-    unit = torch.from_numpy(real[labels, :1])
-    x0 = down(data.standardize(unit), stage.scale)
+    x0 = segment.x0_of(data.standardize(torch.from_numpy(real[labels, :1])))
     # one noise an image for all its states: what changes from left to right is the mixture alone
     noise = NoiseStreams(0, range(len(labels)), "forward").normal(x0.shape[1:])
     states = evenly(schedule.states, STATES)
     columns = [
-        q_sample(schedule, x0, torch.full((len(labels),), t, dtype=torch.int64), noise)
+        segment.q_sample(x0, torch.full((len(labels),), t, dtype=torch.int64), noise)
         for t in states
     ]
     top = [f"t={t}" for t in states]
-    if stage.conditioned:
-        columns.insert(0, up(down(x0)))
+    beside = segment.jump.told(segment.jump.shown(x0), Condition(), None).given
+    if beside is not None:
+        columns.insert(0, beside)
         top.insert(0, "given")
     height, width = x0.shape[-2:]
     film = torch.cat(columns, dim=1).reshape(-1, height, width).numpy()
@@ -254,14 +263,12 @@ def _forward_sheet(
         top=top,
         left=[data.classes[label][:3] for label in labels],
     )
-    number = IN_PAPER.get(stage.name)
+    number = IN_PAPER.get(segment.name)
     figure = f" Figure {number} of the paper." if number else ""
-    given = (
-        " The first column is what the network is given beside x_t." if stage.conditioned else ""
-    )
+    given = "" if beside is None else " The first column is what the network is given beside x_t."
     return Picture(
-        f"forward-{stage.name}",
-        f"Forward process of {stage.name}",
+        f"forward-{segment.name}",
+        f"Forward process of {segment.name}",
         f"{len(labels)} real images at {height}×{width} in {len(states)} of {schedule.states} "
         f"states; blue lies below black, red above white.{given}{figure}",
         f"Real images at {height} by {width} pixels dissolve into noise from left to right.",

@@ -13,11 +13,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ANY = -1
-"""The label of an image whose class is not told."""
+from scalespace.core.denoiser import ANY
 
 
-class TrainingPosterior:
+class TrainingMean:
     """E[x_0 | x_t, label] where x_0 is one of the training images, each equally likely.
 
     The weight of an image x_0 is that of its noise, exp(-|x_t - a x_0|^2 / 2 b^2), over the sum of
@@ -40,7 +39,7 @@ class TrainingPosterior:
         self._images = x0.flatten(1)
         self._energy = self._images.square().sum(dim=1) / 2
 
-    def mean(self, x_t: Tensor, a: Tensor, b: Tensor, labels: Tensor | None = None) -> Tensor:
+    def __call__(self, x_t: Tensor, a: Tensor, b: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean image [n, ...] for each x_t = a x_0 + b eps.
 
         Args:

@@ -9,14 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from scalespace.core.denoiser import ANY, Condition
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.posterior import ANY, TrainingPosterior
-from scalespace.core.process import draw, q_sample, signal_and_noise
+from scalespace.core.process import Segment
 from scalespace.core.schedule import cosine
+from scalespace.core.training_mean import TrainingMean
 from scalespace.toy.mixture import Mixture
 
 SCHEDULE = cosine(10)
+SEGMENT = Segment("segment", SCHEDULE, (1, 2, 3))
+PLAIN = Objective(SEGMENT, PARAMETRIZATIONS["v"])
 
 
 def training(n: int = 12, classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -40,7 +43,7 @@ def test_it_is_bayes_rule_over_the_images_of_the_class(state: int, seed: int, to
     x = torch.randn((8, 1, 2, 3), generator=torch.Generator().manual_seed(seed))
     asked = torch.tensor([0, 2, 1, 0, 2, 2, ANY, 1]) if told else None
     t = torch.full((8,), state)
-    mean = TrainingPosterior(images, labels).mean(x, *signal_and_noise(SCHEDULE, t, x), asked)
+    mean = TrainingMean(images, labels)(x, *SCHEDULE.signal_and_noise(t, x), asked)
     ab = float(SCHEDULE.alpha_bar[state])
     for i in range(8):
         label = ANY if asked is None else int(asked[i])
@@ -52,21 +55,21 @@ def test_it_is_bayes_rule_over_the_images_of_the_class(state: int, seed: int, to
 def test_states_may_differ_within_a_batch() -> None:
     images, labels = training()
     x, t = images + 0.1, torch.arange(12) % 9 + 1
-    posterior = TrainingPosterior(images, labels)
-    together = posterior.mean(x, *signal_and_noise(SCHEDULE, t, x), labels)
+    perfect = TrainingMean(images, labels)
+    together = perfect(x, *SCHEDULE.signal_and_noise(t, x), labels)
     for i in range(12):
         row = slice(i, i + 1)
-        alone = posterior.mean(x[row], *signal_and_noise(SCHEDULE, t[row], x[row]), labels[row])
+        alone = perfect(x[row], *SCHEDULE.signal_and_noise(t[row], x[row]), labels[row])
         torch.testing.assert_close(together[row], alone)
 
 
 def test_hardly_noised_it_is_the_image_itself_and_in_noise_the_mean_of_the_class() -> None:
     images, labels = training()
-    posterior, n = TrainingPosterior(images, labels), len(images)
+    perfect, n = TrainingMean(images, labels), len(images)
     one = torch.ones((n, 1, 1, 1))
-    torch.testing.assert_close(posterior.mean(images, one, 0.01 * one, labels), images)
+    torch.testing.assert_close(perfect(images, one, 0.01 * one, labels), images)
     mean = torch.stack([images[labels == label].mean(dim=0) for label in labels])
-    torch.testing.assert_close(posterior.mean(images, 0 * one, one, labels), mean)
+    torch.testing.assert_close(perfect(images, 0 * one, one, labels), mean)
 
 
 def test_two_points_are_the_closed_form_of_the_1_d_experiment() -> None:
@@ -74,8 +77,8 @@ def test_two_points_are_the_closed_form_of_the_1_d_experiment() -> None:
     points = torch.tensor([[-1.0], [1.0]])
     x = torch.linspace(-3, 3, 50)[:, None]
     for state in range(1, SCHEDULE.states):
-        a, b = signal_and_noise(SCHEDULE, torch.full((50,), state), x)
-        mean = TrainingPosterior(points).mean(x, a, b)
+        a, b = SCHEDULE.signal_and_noise(torch.full((50,), state), x)
+        mean = TrainingMean(points)(x, a, b)
         expected = mixture.mean(x.double(), a.double(), b.double())
         torch.testing.assert_close(mean.double(), expected, rtol=1e-4, atol=1e-5)
 
@@ -85,13 +88,13 @@ def test_the_gradient_is_the_same_in_expectation_and_varies_less(predict: str) -
     """Of a network that is one number, over many draws: Rao and Blackwell's theorem at work."""
     parametrization = PARAMETRIZATIONS[predict]
     images, labels = training()
-    posterior = TrainingPosterior(images, labels)
+    perfect = TrainingMean(images, labels)
     rng = torch.Generator().manual_seed(1)
     many = torch.randint(len(images), (40_000,), generator=rng)
     x0, told = images[many], labels[many]
-    t, eps = draw(SCHEDULE, x0, rng)
-    a, b = signal_and_noise(SCHEDULE, t, x0)
-    mean = posterior.mean(q_sample(SCHEDULE, x0, t, eps), a, b, told)
+    t, eps = PLAIN.draw(x0, rng)
+    a, b = SCHEDULE.signal_and_noise(t, x0)
+    mean = perfect(SCHEDULE.q_sample(x0, t, eps), a, b, told)
     x_t = a * x0 + b * eps
     sampled = parametrization.target(x0, eps, a, b)
     aimed = parametrization.target(mean, (x_t - a * mean) / b, a, b)
@@ -108,24 +111,21 @@ def test_the_objective_aims_at_the_mean_of_what_the_network_is_given(
 ) -> None:
     """Also off the paths of the process: by a second noise, or by the network's own steps."""
     images, labels = training()
-    posterior, seen = TrainingPosterior(images, labels), []
+    perfect, seen = TrainingMean(images, labels), []
 
-    def network(x: Tensor, u: Tensor, guess: Tensor | None) -> Tensor:
+    def network(x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         seen.append(x)
         return torch.sin(x)
 
-    found = Objective(SCHEDULE, PARAMETRIZATIONS["v"], target="mean", **fields).losses(
-        network,
-        images,
-        torch.Generator().manual_seed(3),
-        posterior=lambda x, a, b: posterior.mean(x, a, b, labels),
+    found = Objective(SEGMENT, PARAMETRIZATIONS["v"], target="mean", **fields).losses(
+        network, images, Condition(labels), torch.Generator().manual_seed(3), perfect
     )
-    t, eps = draw(SCHEDULE, images, torch.Generator().manual_seed(3))
-    a, b = signal_and_noise(SCHEDULE, t, images)
+    t, eps = PLAIN.draw(images, torch.Generator().manual_seed(3))
+    a, b = SCHEDULE.signal_and_noise(t, images)
     x = seen[-1]
     on_path = (x - a * images - b * eps).flatten(1).abs().amax(1) < 1e-5
     assert bool(on_path.all()) == (not fields)
-    mean = posterior.mean(x, a, b, labels)
+    mean = perfect(x, a, b, labels)
     target = a * (x - a * mean) / b - b * mean
     torch.testing.assert_close(found, (torch.sin(x) - target).square().flatten(1).mean(1))
 
@@ -133,15 +133,15 @@ def test_the_objective_aims_at_the_mean_of_what_the_network_is_given(
 def test_half_precision_around_it_changes_nothing() -> None:
     images, labels = training()
     t = torch.full((12,), 2)
-    a, b = signal_and_noise(SCHEDULE, t, images)
-    posterior = TrainingPosterior(images, labels)
-    plain = posterior.mean(images, a, b, labels)
+    a, b = SCHEDULE.signal_and_noise(t, images)
+    perfect = TrainingMean(images, labels)
+    plain = perfect(images, a, b, labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        torch.testing.assert_close(posterior.mean(images, a, b, labels), plain, rtol=0, atol=0)
+        torch.testing.assert_close(perfect(images, a, b, labels), plain, rtol=0, atol=0)
 
 
 def test_a_label_without_images_is_an_error() -> None:
     images, labels = training()
     one = torch.ones((1, 1, 1, 1))
     with pytest.raises(KeyError):
-        TrainingPosterior(images, labels).mean(images[:1], one, one, torch.tensor([7]))
+        TrainingMean(images, labels)(images[:1], one, one, torch.tensor([7]))

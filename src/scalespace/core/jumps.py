@@ -1,0 +1,339 @@
+"""Jumps: how a segment of a process begins, given what the segment before it has made.
+
+- `FromNoise` begins with noise alone (Ho et al. 2020).
+- `Conditioned` begins with noise, and shows the network the coarser image (Ho et al. 2022).
+- `Renoised` enlarges the coarser image and takes it back to a state between (Ryu & Ye 2022).
+- `Exact` adds the noise that the coarser state lacks, so that the marginals agree.
+
+A jump also says what of an image its segment's network is shown in training.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from scalespace.core.augmentation import Augmentation, GaussianNoise
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import Noise
+from scalespace.core.scale import down, enlarge, up
+from scalespace.errors import InputError
+
+if TYPE_CHECKING:
+    from scalespace.core.process import Segment
+
+
+class Handed(NamedTuple):
+    """What one segment hands to the next: itself, and the images [n, c, h, w] that it made."""
+
+    segment: Segment
+    x: Tensor
+
+
+class Begun(NamedTuple):
+    """Where a segment begins: the state, the images in it [n, c, h, w], and what goes with them."""
+
+    t: float
+    x: Tensor
+    condition: Condition
+
+
+class Jump(ABC):
+    """How a segment begins."""
+
+    @property
+    def factor(self) -> int:
+        """How many times smaller the images are that it takes over; 1 where it takes none."""
+        return 1
+
+    @property
+    def takes(self) -> float:
+        """The state in which it takes over the images of the segment before: 0 is finished."""
+        return 0
+
+    def check(self, segment: Segment, before: Segment) -> None:  # noqa: B027 - most take any
+        """Refuses a segment before its own that does not make what it takes over.
+
+        Raises:
+            InputError: what is wrong.
+        """
+
+    @abstractmethod
+    def begin(
+        self,
+        segment: Segment,
+        before: Handed | None,
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        """The first state of a segment.
+
+        Args:
+            segment: the one that begins.
+            before: the segment before, and its images in the state `takes`; None for a first one.
+            condition: of the segment before.
+            noise: the streams of these images; those of the segment bear its name.
+            temperature: deviation of the noise that it begins with.
+        """
+
+    def shown(self, x0: Tensor) -> tuple[Tensor, ...]:
+        """What of images x0 [n, c, h, w] at the segment's scale training needs: n rows each."""
+        return ()
+
+    def told(
+        self, shown: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
+    ) -> Condition:
+        """The condition of a training step.
+
+        Args:
+            shown: of its images.
+            condition: what else is known.
+            rng: draws how much the shown images are made worse; None leaves them as they are.
+        """
+        return condition
+
+    def without(
+        self, shown: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
+    ) -> Condition:
+        """The condition where the segment before did not run: as if it had made what is shown.
+
+        Args:
+            shown: of real images.
+            condition: what else is known.
+            noise: the streams of these images.
+            name: of the segment.
+        """
+        return condition
+
+
+class FromNoise(Jump):
+    """Begins with noise alone, in the last state."""
+
+    def begin(
+        self,
+        segment: Segment,
+        before: Handed | None,
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        """Noise in the segment's last state."""
+        x = temperature * noise.stream(segment.name).normal(segment.shape)
+        return Begun(segment.schedule.last, x, condition)
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioned(FromNoise):
+    """Begins with noise alone, and the network sees the coarser image beside it: a cascade.
+
+    Args:
+        coarser: how many times smaller that image is.
+        augmentation: what makes it worse on purpose; None for nothing.
+    """
+
+    coarser: int
+    augmentation: Augmentation | None = None
+
+    @property
+    def factor(self) -> int:
+        """`coarser`."""
+        return self.coarser
+
+    @property
+    def takes(self) -> float:
+        """0, unless the augmentation takes the image over unfinished (truncated)."""
+        return self.augmentation.starts_from if self.augmentation is not None else 0
+
+    def begin(
+        self,
+        segment: Segment,
+        before: Handed | None,
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        """Noise in the segment's last state, beside the coarser image."""
+        low = _needed(before, segment)
+        degree = self._degree(segment, low.segment)
+        condition = self.beside(low.x, condition, noise, segment.name, degree)
+        return super().begin(segment, None, condition, noise, temperature)
+
+    def check(self, segment: Segment, before: Segment) -> None:
+        """`InputError` if unfinished images would be noisier than all that training knew."""
+        self._degree(segment, before)
+
+    def _degree(self, segment: Segment, before: Segment) -> float | None:
+        """How noisy the images are that are taken over, in degrees of the augmentation.
+
+        None for finished ones.
+        """
+        state, found = self.takes, None
+        if not state:
+            return None
+        assert isinstance(self.augmentation, GaussianNoise)
+        if state <= before.schedule.last:
+            _, b = before.schedule.scales(state)
+            found = self.augmentation.degree(b)
+        if found is None:
+            raise InputError(
+                f"condition.truncate: state {state:g} of the process that makes the coarser images "
+                f"is noisier than all that stage '{segment.name}' was trained with: choose a "
+                "smaller condition.level or train with a larger condition.most"
+            )
+        return found
+
+    def beside(
+        self,
+        low: Tensor,
+        condition: Condition,
+        noise: Noise,
+        name: str,
+        degree: float | None = None,
+    ) -> Condition:
+        """The condition with a coarser image in it, augmented as sampling has it.
+
+        Args:
+            low: images [n, c, h, w] at the coarser scale.
+            condition: what else is known.
+            noise: the streams of these images.
+            name: of the segment.
+            degree: how much worse they are already, where they are not finished.
+        """
+        level = None
+        if self.augmentation is not None:
+            own = noise.stream(f"{name}/condition")
+            low, level = self.augmentation.chosen(low, own.normal, degree)
+        return replace(condition, given=up(low, self.coarser), level=level, guess=None)
+
+    def shown(self, x0: Tensor) -> tuple[Tensor, ...]:
+        """The image at the coarser scale."""
+        return (down(x0, self.coarser),)
+
+    def told(
+        self, shown: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
+    ) -> Condition:
+        """The coarser image, each at a random degree of the augmentation."""
+        (low,), level = shown, None
+        if self.augmentation is not None and rng is not None:
+            low, level = self.augmentation.drawn(low, rng)
+        return replace(condition, given=up(low, self.coarser), level=level)
+
+    def without(
+        self, shown: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
+    ) -> Condition:
+        """The image that is shown; as noisy as the segment before would have left it."""
+        (low,) = shown
+        if self.augmentation is not None and self.takes:
+            own = noise.stream(f"{name}/preview")
+            level = torch.full((len(low),), int(self.takes), device=low.device)
+            low = self.augmentation.apply(low, level, own.normal(low.shape[1:]))
+        return self.beside(low, condition, noise, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Renoised(Jump):
+    """Enlarges the finished image and takes it back to a state between.
+
+    Args:
+        coarser: how many times smaller the image is.
+        state: of the segment, that it goes on from.
+    """
+
+    coarser: int
+    state: float
+
+    @property
+    def factor(self) -> int:
+        """`coarser`."""
+        return self.coarser
+
+    def begin(
+        self,
+        segment: Segment,
+        before: Handed | None,
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        """x_t ~ q(x_t | the enlarged image)."""
+        low = _needed(before, segment).x
+        eps = temperature * noise.stream(segment.name).normal(segment.shape)
+        t = torch.full((len(low),), self.state, device=low.device)
+        x = segment.q_sample(up(low, self.coarser), t, eps)
+        return Begun(self.state, x, condition.after(None))
+
+
+@dataclass(frozen=True, eq=False)
+class Exact(Jump):
+    """Goes on in a finer state with exactly the same marginal: x = U z + s Q eps.
+
+    With D the mean of a block of f x f pixels, U nearest enlargement and Q = I - U D, a fine state
+    x = a (U D x_0) + s eps has block means D x = a D x_0 + (s / f) e. A coarser segment in unit
+    variance holds them over r = sqrt(a^2 + (s / f)^2), so that its log SNR is 2 ln f higher. The
+    way back multiplies by r, enlarges, and adds the noise within the blocks.
+
+    The finer segment begins in its last state, whose alpha_bar must be `alpha_bar_after` of the
+    coarser one's.
+
+    Args:
+        coarser: f.
+        takes_at: the state of the coarser segment.
+    """
+
+    coarser: int
+    takes_at: float
+
+    @property
+    def factor(self) -> int:
+        """`coarser`."""
+        return self.coarser
+
+    @property
+    def takes(self) -> float:
+        """`takes_at`."""
+        return self.takes_at
+
+    def check(self, segment: Segment, before: Segment) -> None:
+        """`InputError` unless the segment begins just where the coarser state leads to."""
+        if not self.takes < before.schedule.last:
+            return  # the process refuses it
+        a, b = before.schedule.scales(self.takes)
+        fits, found = alpha_bar_after(a**2, self.coarser), float(segment.schedule.alpha_bar[-1])
+        if not b or abs(fits - found) > 1e-6:
+            raise InputError(
+                f"segment '{segment.name}' must begin with alpha_bar {fits:.6f} to go on from "
+                f"state {self.takes:g} of '{before.name}', and begins with {found:.6f}"
+            )
+
+    def begin(
+        self,
+        segment: Segment,
+        before: Handed | None,
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        """The last state of the finer segment; temperature is that of the noise which is added."""
+        low = _needed(before, segment).x
+        a, s = segment.schedule.scales(segment.schedule.last)
+        size = (a**2 + (s / self.coarser) ** 2) ** 0.5
+        eps = temperature * noise.stream(segment.name).normal(segment.shape)
+        within = eps - enlarge(down(eps, self.coarser), self.coarser)
+        x = size * enlarge(low, self.coarser) + s * within
+        return Begun(segment.schedule.last, x, condition.after(None))
+
+
+def _needed(before: Handed | None, segment: Segment) -> Handed:
+    if before is None:
+        raise ValueError(f"segment '{segment.name}' needs the images of a coarser one")
+    return before
+
+
+def alpha_bar_after(alpha_bar: float, factor: int) -> float:
+    """alpha_bar of the finer state that an `Exact` jump leads to from a coarser one."""
+    return alpha_bar / (alpha_bar + (1 - alpha_bar) * factor**2)

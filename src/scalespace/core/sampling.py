@@ -1,0 +1,173 @@
+"""The sampler: one loop over a table of coefficients, segment after segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scalespace.core.denoiser import Condition, Denoiser, Guidance
+from scalespace.core.jumps import Begun, Handed
+from scalespace.core.noise import Noise, Stream
+from scalespace.core.process import Process, Segment
+from scalespace.core.solvers import Solver, Table
+
+
+class Step(NamedTuple):
+    """One state of a reverse process.
+
+    `t` is the state, `x` the images in it [n, ...], and `x0_hat` the estimate of the final image
+    that led there (None where no network call did: the noise that it starts from, or an image that
+    is only enlarged). `segment` names the part of the process that the state is counted in.
+    """
+
+    t: float
+    x: Tensor
+    x0_hat: Tensor | None
+    segment: str = ""
+
+
+Edit = Callable[[Segment, float, Tensor], Tensor]
+"""Changes the images [n, ...] that a segment has brought into state t, before it goes on."""
+
+
+@torch.no_grad()
+def run(
+    denoise: Denoiser,
+    segment: Segment,
+    tables: Sequence[Table],
+    x: Tensor,
+    condition: Condition,
+    noise: Stream,
+    edit: Edit | None = None,
+) -> Iterator[Step]:
+    """The loop: a step for every row of the tables, from x in their first state.
+
+    Args:
+        denoise: called once a row.
+        segment: does the steps.
+        tables: one for each of its bands, all through the same states.
+        x: images [n, ...] in the first state.
+        condition: what the denoiser is told; it also learns its last estimate.
+        noise: gives fresh noise to the rows that ask for it.
+        edit: what is done to each new state.
+    """
+    states = tables[0].states
+    yield Step(int_if_whole(states[0]), x, None, segment.name)
+    before = None
+    for (t, s), *rows in zip(pairwise(states), *(table.rows for table in tables), strict=True):
+        x0_hat = denoise(x, t, condition.after(before))
+        drawn = any(row.std > 0 for row in rows)
+        eps = noise.normal(x.shape[1:]).to(x.dtype) if drawn else None
+        x = segment.step(rows, x, x0_hat, before, eps)
+        if edit is not None:
+            x = edit(segment, s, x)
+        yield Step(int_if_whole(s), x, x0_hat, segment.name)
+        before = x0_hat
+
+
+def int_if_whole(t: float) -> float:
+    """A state as an int, a time between two as the float that it is."""
+    return int(t) if t == int(t) else t
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A segment as it is sampled.
+
+    Args:
+        segment: its states.
+        denoise: what estimates x_0 in them, guidance included.
+        solver: makes the table.
+        calls_in: the states to call the network in, falling from the last, given the state to end
+            in (`core/steps.py`).
+        temperature: deviation of the noise that it begins with.
+        guidance: tells how many calls a state takes.
+    """
+
+    segment: Segment
+    denoise: Denoiser
+    solver: Solver
+    calls_in: Callable[[float], Sequence[float]]
+    temperature: float = 1.0
+    guidance: Guidance = field(default_factory=Guidance)
+
+    def states(self, begin: float, end: float) -> tuple[float, ...]:
+        """The way from a state to another: the chosen states between, and both ends."""
+        return (begin, *(t for t in self.calls_in(end) if end < t < begin), end)
+
+    def calls(self, end: float = 0) -> int:
+        """Network calls that an image takes, from the segment's first state to `end`."""
+        return sum(2 if self.guidance.acts(t) else 1 for t in self.calls_in(end))
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Real images to begin from, instead of noise (SDEdit, Meng et al. 2022).
+
+    Args:
+        images: [n, c, h, w], standardised, at the data's size.
+        segment: the one that begins.
+        t: its state that they are taken to.
+    """
+
+    images: Tensor
+    segment: str
+    t: float
+
+    def begin(self, segment: Segment, condition: Condition, noise: Noise) -> Begun:
+        """x_t ~ q(x_t | x_0); what the segment would have been handed is made of the images."""
+        x0 = segment.x0_of(self.images)
+        eps = noise.stream(f"{segment.name}/start").normal(x0.shape[1:])
+        state = torch.full((len(x0),), self.t, device=x0.device)
+        jump = segment.jump
+        condition = jump.without(jump.shown(x0), condition, noise, segment.name)
+        return Begun(self.t, segment.q_sample(x0, state, eps), condition)
+
+
+def with_ends(legs: Sequence[Leg]) -> list[tuple[Leg, float]]:
+    """Each leg with the state that it ends in: where the next takes over, and the data at last."""
+    after = [leg.segment.jump.takes for leg in legs[1:]]
+    return list(zip(legs, [*after, 0], strict=True)) if legs else []
+
+
+@torch.no_grad()
+def reverse(
+    legs: Sequence[Leg],
+    condition: Condition,
+    noise: Noise,
+    start: Start | None = None,
+    edit: Edit | None = None,
+) -> Iterator[Step]:
+    """The reverse process through all segments, a state at a time; the last step is the sample.
+
+    Args:
+        legs: the coarsest first.
+        condition: what the denoisers are told.
+        noise: of these images.
+        start: begin from images instead; segments before its own are passed over.
+        edit: what is done to each new state.
+
+    Raises:
+        InputError: as from `Process`: the segments do not go together.
+    """
+    Process(tuple(leg.segment for leg in legs))
+    handed: Handed | None = None
+    for leg, end in with_ends(legs):
+        segment = leg.segment
+        if start is None or handed is not None:
+            begun = segment.jump.begin(segment, handed, condition, noise, leg.temperature)
+        elif segment.name == start.segment:
+            begun = start.begin(segment, condition, noise)
+        else:
+            continue
+        condition = begun.condition
+        tables = segment.tables(leg.solver, leg.states(begun.t, end))
+        stream = noise.stream(segment.name)
+        for step in run(leg.denoise, segment, tables, begun.x, condition, stream, edit):
+            yield step
+        handed = Handed(segment, step.x)

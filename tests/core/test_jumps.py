@@ -1,0 +1,160 @@
+"""Jumps between scales, by their marginals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from scalespace.core.augmentation import GaussianNoise
+from scalespace.core.denoiser import Condition
+from scalespace.core.jumps import (
+    Conditioned,
+    Exact,
+    FromNoise,
+    Handed,
+    Renoised,
+    alpha_bar_after,
+)
+from scalespace.core.noise import Seeded
+from scalespace.core.process import Process, Segment
+from scalespace.core.scale import down, enlarge, up
+from scalespace.core.schedule import Schedule, cosine
+from scalespace.errors import InputError
+
+N = 40_000
+IMAGE = torch.tensor([[0.5, -1.0, 2.0, 0.0], [1.5, 0.3, -0.7, 0.1]] * 2)[None, None]  # 4x4
+
+
+def covariance(x: Tensor) -> Tensor:
+    return torch.cov(x.flatten(1).T)
+
+
+def test_from_noise_is_the_streams_first_draw() -> None:
+    segment = Segment("alone", cosine(5), (1, 2, 3))
+    begun = FromNoise().begin(segment, None, Condition(), Seeded(3, range(4)), 1.5)
+    expected = Seeded(3, range(4)).stream("alone").normal((1, 2, 3))
+    torch.testing.assert_close(begun.x, 1.5 * expected)
+    assert begun.t == 4
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_conditioned_shows_the_coarser_image(factor: int) -> None:
+    side = 4 * factor
+    coarse = Segment("coarse", cosine(5), (1, 4, 4), factor)
+    fine = Segment("fine", cosine(3), (1, side, side), 1, Conditioned(factor))
+    low, noise = torch.randn(6, 1, 4, 4), Seeded(0, range(6))
+    begun = fine.jump.begin(fine, Handed(coarse, low), Condition(torch.arange(6)), noise)
+    torch.testing.assert_close(begun.condition.given, up(low, factor))
+    assert begun.condition.labels is not None
+    assert begun.condition.labels.tolist() == list(range(6))
+    # in training it is the image itself, taken down
+    x0 = torch.randn(6, 1, side, side)
+    told = fine.jump.told(fine.jump.shown(x0), Condition(), None)
+    torch.testing.assert_close(told.given, up(down(x0, factor), factor))
+
+
+def test_a_jump_from_a_coarser_segment_needs_one() -> None:
+    for jump in (Conditioned(2), Renoised(2, 3), Exact(2, 1)):
+        segment = Segment("fine", cosine(5), (1, 4, 4), 1, jump)
+        with pytest.raises(ValueError, match="'fine' needs the image"):
+            jump.begin(segment, None, Condition(), Seeded(0, range(1)))
+
+
+def test_renoised_is_the_forward_process_of_the_enlarged_image() -> None:
+    jump = Renoised(2, 3)
+    fine = Segment("fine", cosine(8), (1, 4, 4), 1, jump)
+    coarse = Segment("coarse", cosine(8), (1, 2, 2), 2)
+    low = down(IMAGE, 2).expand(N, -1, -1, -1)
+    begun = jump.begin(fine, Handed(coarse, low), Condition(), Seeded(0, range(N)))
+    a, b = fine.schedule.scales(3)
+    assert begun.t == 3
+    assert float((begun.x.mean(0) - a * up(down(IMAGE, 2), 2)[0]).abs().max()) < 5 * b / N**0.5
+    off = covariance(begun.x) - b**2 * torch.eye(16)
+    assert float(off.abs().max()) < 6 * b**2 / N**0.5
+
+
+def exact(factor: int, coarse: Schedule, at: float) -> tuple[Segment, Segment]:
+    """A coarse and a fine segment with an exact jump between them."""
+    a, _ = coarse.scales(at)
+    first = alpha_bar_after(a**2, factor)
+    fine = Schedule(torch.tensor([1.0, (1 + first) / 2, first], dtype=torch.float64))
+    side = 4
+    return (
+        Segment("coarse", coarse, (1, side // factor, side // factor), factor),
+        Segment("fine", fine, (1, side, side), 1, Exact(factor, at)),
+    )
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("at", [1, 4, 2.5])
+def test_the_exact_jump_keeps_the_marginal(factor: int, at: float) -> None:
+    """From q(z | x_0) of the coarse state to a P x_0 + s (white noise), by mean and covariance."""
+    coarse, fine = exact(factor, cosine(7), at)
+    Process((coarse, fine))
+    a_c, b_c = coarse.schedule.scales(at)
+    rng = torch.Generator().manual_seed(0)
+    eps = torch.randn((N, *coarse.shape), generator=rng)
+    z = a_c * down(IMAGE, factor) + b_c * eps
+    begun = fine.jump.begin(fine, Handed(coarse, z), Condition(), Seeded(1, range(N)))
+    a, s = fine.schedule.scales(begun.t)
+    expected = a * enlarge(down(IMAGE, factor), factor)[0]
+    assert float((begun.x.mean(0) - expected).abs().max()) < 5.5 * s / N**0.5
+    off = covariance(begun.x) - s**2 * torch.eye(16)
+    assert float(off.abs().max()) < 6 * s**2 / N**0.5
+    # and the block means are those that it came from, but for the unit
+    size = math.sqrt(a**2 + (s / factor) ** 2)
+    torch.testing.assert_close(down(begun.x, factor), size * z, rtol=1e-4, atol=1e-5)
+
+
+def test_log_snr_falls_by_2_log_f() -> None:
+    for factor in (2, 4):
+        for alpha_bar in (0.1, 0.5, 0.99):
+            fine = alpha_bar_after(alpha_bar, factor)
+            gained = math.log(alpha_bar / (1 - alpha_bar)) - math.log(fine / (1 - fine))
+            assert gained == pytest.approx(2 * math.log(factor))
+
+
+def test_an_exact_jump_must_fit() -> None:
+    coarse, fine = exact(2, cosine(7), 3)
+    wrong = Segment("fine", cosine(5), (1, 4, 4), 1, Exact(2, 3))
+    with pytest.raises(InputError, match=r"'fine' must begin with alpha_bar 0\.\d+ to go on"):
+        Process((coarse, wrong))
+    late = Segment("fine", fine.schedule, (1, 4, 4), 1, Exact(2, 6))
+    with pytest.raises(InputError, match="state 6, and 'coarse' begins in state 6"):
+        Process((coarse, late))
+
+
+class Silent:
+    """No noise is wanted."""
+
+    def stream(self, purpose: str) -> Silent:
+        return self
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        raise AssertionError("noise was asked for")
+
+
+def test_an_unfinished_image_is_told_as_noisy_as_it_is() -> None:
+    small, other = cosine(20), cosine(20, power=3.0)
+    augmentation = GaussianNoise(6, 2, small, finished=False)
+    fine = Segment("fine", cosine(5), (1, 4, 4), 1, Conditioned(2, augmentation))
+    low = torch.randn(3, 1, 2, 2)
+
+    def level(schedule: Schedule) -> float:
+        coarse = Segment("coarse", schedule, (1, 2, 2), 2)
+        begun = fine.jump.begin(fine, Handed(coarse, low), Condition(), Seeded(0, range(3)))
+        torch.testing.assert_close(begun.condition.given, up(low, 2))  # it is noisy already
+        assert begun.condition.level is not None
+        return 6 * float(begun.condition.level[0])
+
+    assert fine.jump.takes == 2
+    assert level(small) == pytest.approx(2)
+    assert 2 < level(other) < 6
+    with pytest.raises(InputError, match=r"condition\.truncate: state 2 .* 'fine' was trained"):
+        Process((Segment("coarse", cosine(4), (1, 2, 2), 2), fine))
+    with pytest.raises(InputError, match="is noisier than all"):
+        Process((Segment("coarse", cosine(2), (1, 2, 2), 2), fine))

@@ -1,0 +1,135 @@
+"""Where few calls are put."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scalespace.core.contraction import kept_variance
+from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
+from scalespace.core.solvers import ddim, make_solver
+from scalespace.core.steps import Spacing, Visits, by_snr, by_state, by_variance, spectrum
+from scalespace.errors import InputError
+
+SCHEDULES = [
+    cosine(20, 3.0),
+    cosine(10),
+    linear(30),
+    flow(50),
+    zero_terminal(cosine(12)),
+    cosine(2),
+]
+
+
+@pytest.mark.parametrize("spacing", [by_state, by_snr])
+@given(data=st.data())
+def test_whole_states_fall_from_the_last_to_above_the_end(
+    spacing: Spacing, data: st.DataObject
+) -> None:
+    schedule = data.draw(st.sampled_from(SCHEDULES))
+    end = data.draw(st.integers(0, schedule.last - 1))
+    calls = data.draw(st.integers(1, schedule.last - end))
+    states = spacing(schedule, calls, end, False)
+    assert len(states) == calls
+    assert states[0] == schedule.last
+    assert all(isinstance(t, int) for t in states)
+    assert all(t > s for t, s in itertools.pairwise((*states, end)))
+    if calls == schedule.last - end:
+        assert states == tuple(range(schedule.last, end, -1))
+
+
+def test_equal_distances() -> None:
+    assert by_state(cosine(20), 6) == (19, 16, 13, 10, 6, 3)
+    assert by_state(cosine(20), 1) == (19,)
+    assert by_state(cosine(20), 3, 4) == (19, 14, 9)
+    assert by_state(cosine(3), 4, 0, True) == (2, 1.5, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("schedule", [cosine(200, 3.0), linear(200)])
+def test_equal_distances_in_the_logarithm_of_the_snr(schedule: Schedule) -> None:
+    states = by_snr(schedule, 9, 0, True)
+    levels = [schedule.half_log_snr(t) for t in states]
+    gaps = [b - a for a, b in itertools.pairwise(levels)]
+    assert max(gaps) - min(gaps) < 0.1
+    assert states[-1] == pytest.approx(1, abs=0.05)
+    # whole ones are the nearest of them
+    whole = by_snr(schedule, 9)
+    assert all(abs(t - s) <= 1 for t, s in zip(whole, states, strict=True))
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_best_for_the_variance_is_the_best_of_all(calls: int, end: int) -> None:
+    """Against every choice that there is."""
+    schedule, solver, parts = cosine(9, 3.0), make_solver("dpm2m"), spectrum(196)
+    v, weight = torch.tensor(parts, dtype=torch.float64).T
+
+    def loss(states: tuple[float, ...]) -> float:
+        kept = kept_variance(solver(schedule, (*states, end)), schedule, v, 1.06)
+        return float((weight * v * (1 - kept.sqrt()) ** 2).sum())
+
+    inner = itertools.combinations(range(end + 1, 8), calls - 1)
+    every = [(8, *sorted(chosen, reverse=True)) for chosen in inner]
+    found = by_variance(schedule, calls, end, solver=solver, components=parts, temperature=1.06)
+    assert loss(found) == pytest.approx(min(map(loss, every)))
+    assert loss(found) <= loss(by_state(schedule, calls, end))
+
+
+def test_the_best_for_the_variance_depends_on_what_varies() -> None:
+    schedule = cosine(30)
+    narrow = by_variance(schedule, 4, solver=ddim, components=[(0.02, 1)])
+    wide = by_variance(schedule, 4, solver=ddim, components=[(80.0, 1)])
+    assert sum(wide) > sum(narrow)  # what varies most stands out of the noise the soonest
+
+
+def test_the_spectrum_is_half_of_the_variance_in_falling_parts() -> None:
+    for numbers in (1, 16, 64, 196, 784):
+        parts = spectrum(numbers)
+        assert sum(weight for _, weight in parts) == numbers
+        assert sum(v * weight for v, weight in parts) == pytest.approx(numbers / 2)
+        assert all(a > b for (a, _), (b, _) in itertools.pairwise(parts))
+        assert len(parts) <= 24
+
+
+def test_visits() -> None:
+    schedule = cosine(10)
+    assert Visits("s", schedule)() == (9, 8, 7, 6, 5, 4, 3, 2, 1)
+    assert Visits("s", schedule)(3) == (9, 8, 7, 6, 5, 4)
+    assert Visits("s", schedule, 3)() == (9, 6, 3)
+    assert Visits("s", schedule, (9, 5, 2))() == (9, 5, 2)
+    assert Visits("s", schedule, (9, 5, 2))(2) == (9, 5)
+    assert Visits("s", schedule, (9, 4.5), between=True)() == (9, 4.5)
+    more = Visits("s", schedule, 18, between=True)()
+    assert len(more) == 18
+    assert more[:3] == (9, 8.5, 8)
+    # a network that knows all times takes whole states while there are enough
+    assert Visits("s", schedule, 9, between=True)() == (9, 8, 7, 6, 5, 4, 3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (10, r"'s' has 9 states to call its network in, and 10 calls .*process\.continuous=true"),
+        ((8, 3), r"steps of 's' must fall from its last state, 9, on: got 8, 3"),
+        ((9, 3, 3), "must fall"),
+        ((9, 3, 5), "must fall"),
+        ((), "must fall .* got none"),
+        ((9, 3, 0), "must lie above 0"),
+        ((9, 3, -1), "must lie above 0"),
+        ((9, 3.5), r"knows its states 1 to 9 and no time between them, got 9, 3\.5"),
+    ],
+)
+def test_steps_that_cannot_be(steps: int | tuple[float, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Visits("s", cosine(10), steps)
+
+
+def test_too_many_calls_for_a_way_that_ends_early() -> None:
+    visits = Visits("s", cosine(10), 8)
+    assert len(visits(1)) == 8
+    with pytest.raises(InputError, match="'s' has 7 states to call"):
+        visits(2)
