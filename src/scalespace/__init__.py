@@ -5,7 +5,8 @@
     model = sc.Model.from_pretrained("cascaded")
     sc.save_grid("out.png", model.sample([2, 0, 2, 6], seed=1).images, columns=4)
 
-`Model` samples, saves and shares; `load_data`, `load_config` and `train` make one; `evaluate` and
+`Model` samples, saves and shares; `redraw`, `fill`, `interpolate` and `same_noise` begin otherwise
+or keep what is there; `load_data`, `load_config` and `train` make one; `evaluate` and
 `benchmark` measure. What a caller gives wrongly raises `InputError`, a `ValueError` of one line.
 """
 
@@ -26,9 +27,13 @@ _PLACES = {
     "Samples": "scalespace.data",
     "benchmark": "scalespace.model",
     "evaluate": "scalespace.evaluation.evaluate",
+    "fill": "scalespace.model.edits",
+    "interpolate": "scalespace.model.edits",
     "load_config": "scalespace.settings",
     "load_data": "scalespace.data",
     "read_samples": "scalespace.data",
+    "redraw": "scalespace.model.edits",
+    "same_noise": "scalespace.model.edits",
     "save_gif": "scalespace.figures.grids",
     "save_grid": "scalespace.figures.grids",
     "train": "scalespace.model",
@@ -46,9 +51,13 @@ __all__ = [
     "Samples",
     "benchmark",
     "evaluate",
+    "fill",
+    "interpolate",
     "load_config",
     "load_data",
     "read_samples",
+    "redraw",
+    "same_noise",
     "save_gif",
     "save_grid",
     "train",
@@ -64,6 +73,7 @@ if TYPE_CHECKING:
     from scalespace.figures.grids import save_gif, save_grid
     from scalespace.methods import METHODS
     from scalespace.model import Model, benchmark, train
+    from scalespace.model.edits import fill, interpolate, redraw, same_noise
     from scalespace.settings import load_config
     from scalespace.training.runtime import Runtime
 

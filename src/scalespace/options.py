@@ -112,6 +112,42 @@ def reals(text: str, option: str) -> list[float]:
         raise InputError(f"{option} takes numbers, as in -1,0.5: got '{text}'") from error
 
 
+def steps(text: str, option: str) -> Any:
+    """'6' as 6, '[19,10]' as [19, 10], 'small=6,upscaler=all' as {"small": 6, "upscaler": "all"}.
+
+    Raises:
+        InputError: anything else.
+    """
+    written = re.sub(r"([A-Za-z][\w-]*)\s*=\s*", r"\1: ", text)
+    if ":" in written and not written.lstrip().startswith("{"):
+        written = f"{{{written}}}"
+    value = read_yaml(written, option)
+    parts = list(value.values()) if isinstance(value, Mapping) else [value]
+    if not parts or not all(_is_steps(part) for part in parts):
+        raise InputError(
+            f"{option} takes a number of calls (6), states ([19,13,6]), all, or one of these by "
+            f"stage (small=6,upscaler=1): got '{text}'"
+        )
+    return value
+
+
+def by_stage(text: str, option: str) -> float | dict[str, float]:
+    """'1.5' as 1.5, 'small=1.5' as {"small": 1.5}; `InputError` for anything else."""
+    if "=" not in text:
+        (number,) = reals(text.replace(",", " "), option)
+        return number
+    pairs = [word.partition("=") for word in text.split(",")]
+    return {name.strip(): reals(value, option)[0] for name, _, value in pairs}
+
+
+def _is_steps(value: Any) -> bool:
+    if value == "all":
+        return True
+    numbers = value if isinstance(value, list) else [value]
+    kinds = (int, float) if isinstance(value, list) else (int,)
+    return bool(numbers) and all(type(number) in kinds for number in numbers)
+
+
 def _joined(arguments: Sequence[str]) -> list[str]:
     """`--points -1,1` as one word: a list that begins with a dash would pass for an option."""
     out: list[str] = []
@@ -129,28 +165,29 @@ def _typed(value: Any, option: str) -> Any:
     return read_yaml(value, option) if isinstance(value, str) else value
 
 
-def _tuple_options() -> set[str]:
-    options = set()
+def _tuple_options() -> dict[str, bool]:
+    """Options that take a list, and whether nothing else will do."""
+    options = {}
     for name, part in get_type_hints(Config).items():
         if dataclasses.is_dataclass(part):
-            hints = get_type_hints(part)
-            options |= {
-                f"--{name}.{field}" for field, kind in hints.items() if "tuple" in str(kind)
-            }
+            for field, kind in get_type_hints(part).items():
+                if "tuple" in str(kind):
+                    options[f"--{name}.{field}"] = str(kind).startswith("tuple")
     return options
 
 
 def _bracketed(arguments: Sequence[str]) -> list[str]:
     """`--study.seeds=0,1` and `--study.seeds 0,1` with the brackets that a list needs."""
-    lists, out, expects = _tuple_options(), [], False
+    lists, out, before = _tuple_options(), [], ""
+
+    def bracket(option: str, value: str) -> str:
+        bare = option in lists and not value.startswith("[")
+        return f"[{value}]" if bare and (lists[option] or "," in value) else value
+
     for word in arguments:
         name, equals, value = word.partition("=")
-        if expects and not word.startswith("["):
-            word = f"[{word}]"
-        elif name in lists and equals and not value.startswith("["):
-            word = f"{name}=[{value}]"
-        expects = word in lists
-        out.append(word)
+        out.append(f"{name}={bracket(name, value)}" if equals else bracket(before, word))
+        before = word
     return out
 
 

@@ -12,11 +12,13 @@ from scalespace.config import BenchConfig
 from scalespace.model import benchmark
 from scalespace.presets import build
 from scalespace.verbs.common import MODEL, find_model, make_runtime, runtime_options
+from scalespace.verbs.sample import changed, steps_options
 
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", help=f"measured in turns; each {MODEL}")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    steps_options(parser)
     runtime_options(parser, training=False)
     opt.add_config(parser, only=["bench"])
 
@@ -26,7 +28,9 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     runtime = make_runtime(options)
     config: BenchConfig = build(BenchConfig, given.get("bench", {}))
-    models = [find_model(name, runtime.torch_device) for name in options.models]
+    models = [
+        changed(find_model(name, runtime.torch_device), options, {}) for name in options.models
+    ]
     found = benchmark(models, config, progress=runtime.progress and not options.json)
     if options.json:
         about = {"machine": machine(runtime.torch_device), "versions": versions()}

@@ -15,6 +15,9 @@ from scalespace.errors import InputError
 from scalespace.presets import build
 from scalespace.verbs.common import data_dir_option, make_runtime, runtime_options
 
+MADE = ("method", "model", "seed", "calls", "steps", "guidance")
+"""What a samples file says of how its images were made, where it does."""
+
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("samples", help="a samples file (.npz)")
@@ -82,10 +85,13 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         fitting = [metric for metric in metrics if name in METRICS[metric].controls]
         if fitting and name != FLOOR:  # which stands beside the samples' own figures already
             found[name] = evaluate(control(name, real.splits, len(samples)), real, fitting)
+    made = {name: samples.meta[name] for name in MADE if name in samples.meta}
     if options.json:
-        out = {"file": options.samples, "data": data, **found.pop("samples"), **found}
-        print(json.dumps(out, indent=2))
+        about = {"file": options.samples, "data": data, **({"made": made} if made else {})}
+        print(json.dumps({**about, **found.pop("samples"), **found}, indent=2))
         return
+    if line := _made(made):
+        print(line)
     for name, measures in found.items():
         for metric, result in measures.items():
             print(f"{name}: {_told(metric, result)}")
@@ -93,6 +99,21 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     per_class = found["samples"].get("cas", {}).get("per_class", [])
     for label, share in zip(splits.train.classes, per_class, strict=False):
         print(f"  class {label}: {'no test images' if share is None else f'{share:.4f}'}")
+
+
+def _made(made: dict[str, Any]) -> str:
+    """How the images were made, in a line; empty where the file does not say so."""
+    steps, calls = made.get("steps"), made.get("calls")
+    if not isinstance(steps, dict) or not isinstance(calls, int):
+        return ""
+    listed = "; ".join(
+        f"{name} {', '.join(f'{t:g}' for t in states)}"
+        for name, states in steps.items()
+        if isinstance(states, list) and all(isinstance(t, int | float) for t in states)
+    )
+    plural = "" if calls == 1 else "s"
+    states = f" ({listed})" if listed else ""
+    return f"made by {made.get('method')} in {calls} network call{plural}{states}"
 
 
 def _told(metric: str, result: dict[str, Any]) -> str:

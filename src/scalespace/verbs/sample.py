@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
-from scalespace.data import write_samples
+from scalespace.data import Samples, check, read_samples, write_samples
 from scalespace.errors import InputError
+from scalespace.model import Model
 from scalespace.verbs.common import MODEL, check_target, find_model, make_runtime, runtime_options
 
 GRID, GIF = 400, 100
 """The most images that a picture, and an animation, has."""
+OTHERWISE = ("redraw", "fill", "interpolate", "same_noise")
+"""What can be asked for instead of images from noise alone; one at a time."""
+
+
+def steps_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--steps",
+        type=str,
+        help="network calls of each stage (6), states ([19,13,6]), all, or by stage "
+        "(small=6,upscaler=1)",
+    )
+    parser.add_argument(
+        "--guidance",
+        type=str,
+        help="how much further the label pulls (1.5), or by stage (small=1.5); for models trained "
+        "with objective.unlabelled",
+    )
+    parser.add_argument(
+        "--guidance-states", type=str, help="lowest and highest state that it acts in, as in 5,15"
+    )
+
+
+def changed(model: Model, options: Namespace, given: dict[str, Any]) -> Model:
+    """A model as the options would have it sampled."""
+    if changes := opt.config_fields(given):
+        model = model.resampled(changes)
+    if options.guidance is not None:
+        states = None
+        if options.guidance_states is not None:
+            found = opt.reals(options.guidance_states, "--guidance-states")
+            if len(found) != 2:
+                raise InputError("--guidance-states takes two numbers, as in 5,15")
+            states = (found[0], found[1])
+        model = model.guided(opt.by_stage(options.guidance, "--guidance"), states)
+    elif options.guidance_states is not None:
+        raise InputError("--guidance-states needs --guidance")
+    if options.steps is not None:
+        model = model.stepped(opt.steps(options.steps, "--steps"))
+    return model
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -21,10 +63,32 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--labels", type=str, help="classes, as in 3,1,4")
     parser.add_argument("--seed", type=int, default=0, help="with an image's index, fixes it")
     parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
+    steps_options(parser)
     parser.add_argument("--out", help="the samples file to write (.npz)")
     parser.add_argument("--grid", help=f"a picture of the images to write (at most {GRID} of them)")
     parser.add_argument(
         "--gif", help=f"an animation of the reverse process to write (at most {GIF} images)"
+    )
+    parser.add_argument(
+        "--redraw", help="a samples file whose images to begin from, in the state --from-state"
+    )
+    parser.add_argument(
+        "--from-state", type=str, help="of the first stage (12), or of another (upscaler=5)"
+    )
+    parser.add_argument(
+        "--fill", help="a samples file of whose images --keep stays, and the rest is made"
+    )
+    parser.add_argument(
+        "--keep",
+        type=str,
+        help="top, bottom, left, right, or rows and columns, as in 0:14,7:21",
+    )
+    parser.add_argument(
+        "--interpolate", type=int, help="so many images a label, from --seed to --to-seed"
+    )
+    parser.add_argument("--to-seed", type=int, help="where --interpolate goes (default: seed + 1)")
+    parser.add_argument(
+        "--same-noise", action="store_true", help="all images from the noise of the first"
     )
     runtime_options(parser, training=False)
     opt.add_config(parser, only=["process", "condition"], unset="the model")
@@ -36,10 +100,7 @@ def add_options(parser: ArgumentParser) -> None:
 def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.figures.grids import PICTURES, save_gif, save_grid
 
-    if (options.per_class is None) == (options.labels is None):
-        raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
-    if options.seed < 0:
-        raise InputError(f"--seed must be at least 0, got {options.seed}")
+    source = _check(options)
     check_target("--out", options.out, ".npz")
     check_target("--grid", options.grid, *PICTURES)
     check_target("--gif", options.gif, ".gif")
@@ -49,27 +110,129 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             "say what to write: --out FILE.npz, --grid FILE.png, --gif FILE.gif, or several"
         )
     runtime = make_runtime(options)
-    model = find_model(options.model, runtime.torch_device)
-    if changes := opt.config_fields(given):
-        model = model.resampled(changes)
+    model = changed(find_model(options.model, runtime.torch_device), options, given)
+    labels = _labels(options, model, source)
+    samples = _maker(options, model, source, runtime.progress)(labels)
+    if options.out:
+        write_samples(options.out, samples)
+    columns = _columns(options, model, len(samples))
+    if options.grid:
+        save_grid(options.grid, samples.images[:GRID], columns)
+    if options.gif:
+        shown = labels[:GIF]
+        indices = [0] * len(shown) if options.same_noise else None
+        steps = model.trajectory(shown, options.seed, indices)
+        frames = [model.data.to_unit(step.x)[:, 0].cpu().numpy() for step in steps]
+        save_gif(options.gif, frames, columns)
+    print(f"{len(samples)} images: {', '.join(written)}")
+    for path, most in ((options.grid, GRID), (options.gif, GIF)):
+        if path and len(samples) > most:
+            print(f"{path} has the first {most} of them")
+
+
+def _check(options: Namespace) -> Samples | None:
+    """Refuses options that do not go together; the images to begin with, where there are some."""
+    asked = [name for name in OTHERWISE if options[name]]
+    if len(asked) > 1:
+        named = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+        raise InputError(f"{named} are different things: ask for one of them")
+    for option, needed in (("from_state", "redraw"), ("keep", "fill"), ("to_seed", "interpolate")):
+        if options[option] is not None and not options[needed]:
+            raise InputError(f"--{option.replace('_', '-')} is for --{needed}")
+    if options.redraw and options.from_state is None:
+        raise InputError("--redraw needs --from-state: the state that the images are taken to")
+    if options.fill and options.keep is None:
+        raise InputError("--fill needs --keep: which pixels stay")
+    if options.gif and asked and asked != ["same_noise"]:
+        raise InputError(f"--gif shows images from noise, and not --{asked[0]}")
+    if options.seed < 0:
+        raise InputError(f"--seed must be at least 0, got {options.seed}")
+    path = options.redraw or options.fill
+    if options.per_class is not None and options.labels is not None:
+        raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
+    if path is None and options.per_class is None and options.labels is None:
+        raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
+    return None if path is None else read_samples(path)
+
+
+def _labels(options: Namespace, model: Model, source: Samples | None) -> list[int]:
     classes = len(model.data.classes)
     if options.labels is not None:
         labels = opt.numbers(options.labels, "--labels")
+        if source is not None and len(labels) == 1:
+            labels *= len(source)
+    elif options.per_class is None:
+        assert source is not None
+        labels = source.labels.tolist()
     elif options.per_class < 1:
         raise InputError(f"--per-class must be at least 1, got {options.per_class}")
     else:
         labels = [label for _ in range(options.per_class) for label in range(classes)]
-    samples = model.sample(labels, options.seed, options.batch_size, progress=runtime.progress)
-    if options.out:
-        write_samples(options.out, samples)
-    columns = classes if options.labels is None else min(len(labels), 10)
-    if options.grid:
-        save_grid(options.grid, samples.images[:GRID], columns)
-    if options.gif:
-        steps = model.trajectory(labels[:GIF], options.seed)
-        frames = [model.data.to_unit(step.x)[:, 0].cpu().numpy() for step in steps]
-        save_gif(options.gif, frames, columns)
-    print(f"{len(labels)} images: {', '.join(written)}")
-    for path, most in ((options.grid, GRID), (options.gif, GIF)):
-        if path and len(labels) > most:
-            print(f"{path} has the first {most} of them")
+    if source is not None and len(labels) != len(source):
+        raise InputError(
+            f"{options.redraw or options.fill} has {len(source)} images, and {len(labels)} labels "
+            "are given: one for each, or one for all"
+        )
+    return labels
+
+
+def _columns(options: Namespace, model: Model, n: int) -> int:
+    if options.interpolate:
+        return int(options.interpolate)
+    return len(model.data.classes) if options.per_class is not None else min(n, 10)
+
+
+def _maker(
+    options: Namespace, model: Model, source: Samples | None, progress: bool
+) -> Callable[[list[int]], Samples]:
+    """Makes the images that the options ask for, of given labels."""
+    from scalespace.model.edits import fill, interpolate, redraw, same_noise
+
+    seed, size = options.seed, options.batch_size
+    if size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {size}")
+    if source is not None:
+        shape = (model.data.height, model.data.width)
+        path = options.redraw or options.fill
+        check(source.images, source.labels, shape=shape, where=path)
+        images = source.images
+    if options.redraw:
+        at = opt.by_stage(options.from_state, "--from-state")
+        return lambda labels: redraw(model, images, labels, at, seed, size, progress)
+    if options.fill:
+        keep = _mask(options.keep, model)
+        return lambda labels: fill(model, images, keep, labels, seed, size, progress)
+    if options.interpolate:
+        to_seed = seed + 1 if options.to_seed is None else options.to_seed
+        count = options.interpolate
+        return lambda labels: interpolate(model, labels, count, seed, to_seed, size, progress)
+    if options.same_noise:
+        return lambda labels: same_noise(model, labels, seed)
+    return lambda labels: model.sample(labels, seed, size, progress=progress)
+
+
+def _mask(text: str, model: Model) -> np.ndarray:
+    """Which pixels --keep names: bool [h, w]."""
+    height, width = model.data.height, model.data.width
+    rows, columns = slice(None), slice(None)
+    halves = {
+        "top": (slice(0, height // 2), columns),
+        "bottom": (slice(height // 2, None), columns),
+        "left": (rows, slice(0, width // 2)),
+        "right": (rows, slice(width // 2, None)),
+    }
+    keep = np.zeros((height, width), dtype=bool)
+    if text in halves:
+        keep[halves[text]] = True
+        return keep
+    try:
+        spans = [tuple(int(end) for end in part.split(":")) for part in text.split(",")]
+        (top, bottom), (left, right) = spans
+    except ValueError as error:
+        raise InputError(
+            f"--keep takes {', '.join(halves)}, or rows and columns as in 0:14,7:21: got '{text}'"
+        ) from error
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise InputError(f"--keep {text}: the images have rows 0:{height} and columns 0:{width}")
+    keep[top:bottom, left:right] = True
+    return keep

@@ -1,0 +1,198 @@
+"""What else a trained process can do: begin from an image, keep some pixels, walk between noises.
+
+Nothing here is trained. Each function hands `Model.trajectory` another beginning, another noise, or
+something to do to every state on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scalespace.core.noise import Between, Seeded
+from scalespace.core.process import Segment
+from scalespace.core.sampling import Start, Step
+from scalespace.core.scale import down
+from scalespace.data import Samples, check
+from scalespace.errors import InputError, unknown
+from scalespace.model.model import Model
+
+
+def redraw(
+    model: Model,
+    images: NDArray[np.floating[Any]],
+    labels: Sequence[int],
+    at: float | Mapping[str, float],
+    seed: int = 0,
+    batch_size: int = 250,
+    progress: bool = False,
+) -> Samples:
+    """Images taken to a state of the process and back again (SDEdit, Meng et al. 2022).
+
+    The further the state, the less of the image survives; what does is its layout. With another
+    label the image becomes one of that class.
+
+    Args:
+        model: any that is a process.
+        images: float [n, h, w] in [0, 1], of the size of the model's data.
+        labels: what to redraw them as, int [n].
+        at: the state, of the first segment; or {"upscaler": 5} for another one, where the segments
+            before it are passed over.
+        seed: with an index, fixes the noise of an image.
+        batch_size: images made at a time.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: images of another size, a segment or state that the model does not have, or a
+            model that is no process.
+    """
+    segment, t = _place(model, at)
+    x = _standardised(model, images, labels)
+
+    def part(rows: slice) -> Iterator[Step]:
+        start = Start(x[rows], segment, t)
+        indices = range(len(x))[rows]
+        return model.trajectory(labels[rows], seed, indices, start=start)
+
+    about = {"redrawn_from": {segment: t}, "seed": seed}
+    return model.collect(labels, part, batch_size, progress, **about)
+
+
+def fill(
+    model: Model,
+    images: NDArray[np.floating[Any]],
+    keep: NDArray[np.bool_],
+    labels: Sequence[int],
+    seed: int = 0,
+    batch_size: int = 250,
+    progress: bool = False,
+) -> Samples:
+    """Images of which some pixels are given and the rest is made (inpainting).
+
+    In every state the known pixels are replaced by the given image, as noisy as the state (Song et
+    al. 2021, "Score-based generative modeling", appendix I.2), and at last by the image itself. At
+    a coarser scale a pixel is known where all pixels below it are.
+
+    Args:
+        model: any process over pixels.
+        images: float [n, h, w] in [0, 1], of the size of the model's data.
+        keep: bool [h, w], or [n, h, w]: which pixels are known.
+        labels: int [n].
+        seed: with an index, fixes the noise of an image.
+        batch_size: images made at a time.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: sizes that do not agree, or a model that is no process over pixels.
+    """
+    x = _standardised(model, images, labels)
+    try:
+        known = torch.from_numpy(np.broadcast_to(np.asarray(keep, dtype=bool), images.shape).copy())
+    except ValueError as error:
+        raise InputError(
+            f"keep must be of the images' size, {list(images.shape[1:])}, got {list(keep.shape)}"
+        ) from error
+    mask = known[:, None].to(x)
+
+    def part(rows: slice) -> Iterator[Step]:
+        own, held, indices = x[rows], mask[rows], range(len(x))[rows]
+        noise = Seeded(seed, indices, model.device)
+
+        def edit(segment: Segment, t: float, state: Tensor) -> Tensor:
+            x0 = segment.x0_of(own)
+            eps = noise.stream(f"{segment.name}/keep").normal(x0.shape[1:])
+            times = torch.full((len(x0),), t, device=x0.device)
+            given = down(held, segment.factor) == 1
+            return torch.where(given, segment.q_sample(x0, times, eps), state)
+
+        for step in model.trajectory(labels[rows], noise=noise, edit=edit):
+            yield step
+        if step.x.shape == own.shape:
+            yield step._replace(x=torch.where(held == 1, own, step.x))
+
+    about = {"kept": float(known.float().mean()), "seed": seed}
+    return model.collect(labels, part, batch_size, progress, **about)
+
+
+def interpolate(
+    model: Model,
+    labels: Sequence[int],
+    count: int,
+    seed: int = 0,
+    to_seed: int = 1,
+    batch_size: int = 250,
+    progress: bool = False,
+) -> Samples:
+    """Images on the way from one noise to another, `count` for each label, both ends included.
+
+    With a sampler that draws no new noise (ddim or dpm2m with eta 0) nearby noises make similar
+    images; the noises are mixed so that each is as variable as either (see `Between`).
+
+    Args:
+        model: any.
+        labels: classes, int [n]; row k is of label k.
+        count: images a label, at least 2.
+        seed, to_seed: of the two ends; the index is the label's place.
+        batch_size: images made at a time.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: fewer than two images a label, or a seed that cannot be.
+    """
+    if count < 2:
+        raise InputError(f"a way between two noises has at least 2 images, got {count}")
+    if min(seed, to_seed) < 0:
+        raise InputError(f"a seed must be at least 0, got {min(seed, to_seed)}")
+    every = [label for label in labels for _ in range(count)]
+    places = [k for k in range(len(labels)) for _ in range(count)]
+    share = torch.linspace(0, 1, count).repeat(len(labels))
+
+    def part(rows: slice) -> Iterator[Step]:
+        one, other = (Seeded(end, places[rows], model.device) for end in (seed, to_seed))
+        noise = Between(one, other, share[rows].to(model.device))
+        return model.trajectory(every[rows], noise=noise)
+
+    return model.collect(every, part, batch_size, progress, seed=seed, to_seed=to_seed)
+
+
+def same_noise(model: Model, labels: Sequence[int], seed: int = 0, index: int = 0) -> Samples:
+    """One image for each label, all from the noise of one index: what the label alone changes.
+
+    Args:
+        model: any.
+        labels: classes, int [n].
+        seed: with the index, fixes the noise.
+        index: of the noise.
+    """
+    return model.sample(labels, seed, indices=[index] * len(labels))
+
+
+def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
+    """The segment and state to begin in."""
+    segments = {leg.segment.name: leg.segment for leg in model.legs}
+    if not segments:
+        raise InputError(f"method '{model.method.name}' is no process: it begins from noise alone")
+    if not isinstance(at, Mapping):
+        at = {next(iter(segments)): at}
+    if len(at) != 1:
+        raise InputError(f"one state to begin from is needed, got {len(at)}")
+    ((name, t),) = at.items()
+    if name not in segments:
+        raise unknown("segment", name, segments)
+    last = segments[name].schedule.last
+    if not 0 < t <= last:
+        raise InputError(f"segment '{name}' has states 1 to {last} to begin from, got {t:g}")
+    return name, t
+
+
+def _standardised(model: Model, images: NDArray[np.floating[Any]], labels: Sequence[int]) -> Tensor:
+    """Images [n, 1, h, w] in the model's unit, once they are seen to be fit for it."""
+    size = (model.data.height, model.data.width)
+    found = check(images, np.asarray(labels, dtype=np.int64), shape=size, where="the images")
+    unit = torch.from_numpy(found.images)[:, None].to(model.device)
+    return model.data.standardize(unit)

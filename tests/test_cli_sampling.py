@@ -1,0 +1,224 @@
+"""`scalespace sample` and `bench`: steps, guidance, and what else a process can do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tiny
+from scalespace import options
+from scalespace.cli import main
+from scalespace.config import Config, ProcessConfig
+from scalespace.data import DataSplits, read_samples
+from scalespace.errors import InputError
+from scalespace.model import Model, train
+from scalespace.presets import build
+
+
+@pytest.fixture(scope="module")
+def folder(splits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cascade of six calls a stage, whose small stage can be guided."""
+    root = tmp_path_factory.mktemp("sampling")
+    config = replace(
+        tiny.CONFIG,
+        process=replace(tiny.PROCESS, states=7),
+        stages={**tiny.STAGES, "small": {"objective": {"unlabelled": 0.3}}},
+    )
+    model = train("cascaded", splits, config, root / "trainings", 0, tiny.CPU)
+    return model.save(root / "model")
+
+
+def sample(folder: Path, out: Path, *more: str) -> Any:
+    main(["sample", str(folder), "--out", str(out), "--quiet", *more])
+    return read_samples(out)
+
+
+@pytest.mark.parametrize(
+    ("text", "small", "upscaler"),
+    [
+        ("2", [6, 3], [6, 3]),
+        ("[6,2]", [6, 2], [6, 2]),
+        ("small=3,upscaler=1", [6, 4, 2], [6]),
+        ("small=[6,5,1], upscaler=[6]", [6, 5, 1], [6]),
+        ("{small: 1, upscaler: [6, 5]}", [6], [6, 5]),
+        ("upscaler=1", [6, 5, 4, 3, 2, 1], [6]),
+        ("all", [6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1]),
+        ("small=all,upscaler=2", [6, 5, 4, 3, 2, 1], [6, 3]),
+    ],
+)
+def test_steps(folder: Path, tmp_path: Path, text: str, small: list, upscaler: list) -> None:
+    found = sample(folder, tmp_path / "a.npz", "--labels", "0,1,2", "--steps", text)
+    assert found.meta["steps"] == {"small": small, "upscaler": upscaler}
+    assert found.meta["calls"] == len(small) + len(upscaler)
+    expected = Model.load(folder).sample([0, 1, 2], steps={"small": small, "upscaler": upscaler})
+    np.testing.assert_array_equal(found.images, expected.images)
+
+
+def test_steps_as_a_field(folder: Path, tmp_path: Path) -> None:
+    """Like any other that matters in sampling alone: a number, or states."""
+    for text, states in (("3", [6, 4, 2]), ("[6,1]", [6, 1]), ("6,1", [6, 1])):
+        out = tmp_path / "a.npz"
+        found = sample(folder, out, "--labels", "0", f"--process.steps={text}")
+        assert found.meta["steps"] == {"small": states, "upscaler": states}
+    found = sample(folder, tmp_path / "b.npz", "--labels", "0", "--stages.small.process.steps=2")
+    assert found.meta["steps"]["small"] == [6, 3]
+    assert len(found.meta["steps"]["upscaler"]) == 6
+
+
+def test_steps_of_a_preset() -> None:
+    assert build(ProcessConfig, {"steps": 6}).steps == 6
+    assert build(ProcessConfig, {"steps": [19, 10, 2.5]}).steps == (19, 10, 2.5)
+    assert build(ProcessConfig, {"steps": None}).steps is None
+    assert all(isinstance(t, int) for t in build(ProcessConfig, {"steps": [19.0, 10]}).steps)
+    stages = {"small": {"process": {"steps": [19, 5]}}}
+    assert build(Config, {"stages": stages}).stages == stages
+
+
+def test_guidance(folder: Path, tmp_path: Path) -> None:
+    plain = sample(folder, tmp_path / "a.npz", "--labels", "0,1")
+    for more in (["--guidance", "1.5"], ["--guidance", "small=1.5"]):
+        found = sample(folder, tmp_path / "b.npz", "--labels", "0,1", *more)
+        assert found.meta["guidance"] == {"small": 1.5}
+        assert found.meta["calls"] == plain.meta["calls"] + 6
+        assert np.abs(found.images - plain.images).max() > 1e-3
+    interval = ["--guidance", "1.5", "--guidance-states", "2,4", "--steps", "small=3"]
+    found = sample(folder, tmp_path / "c.npz", "--labels", "0", *interval)
+    assert found.meta["calls"] == 3 + 2 + 6  # states 6, 4 and 2: guided in two of them
+    field = sample(folder, tmp_path / "d.npz", "--labels", "0", "--stages.small.process.guidance=2")
+    assert field.meta["guidance"] == {"small": 2.0}
+
+
+def test_redraw_and_fill(folder: Path, tmp_path: Path) -> None:
+    first = sample(folder, tmp_path / "a.npz", "--labels", "0,1,2", "--seed", "3")
+    source = str(tmp_path / "a.npz")
+    near = sample(folder, tmp_path / "b.npz", "--redraw", source, "--from-state", "1")
+    assert near.labels.tolist() == [0, 1, 2]
+    assert near.meta["redrawn_from"] == {"small": 1}
+    other = sample(
+        folder, tmp_path / "c.npz", *["--redraw", source, "--from-state", "upscaler=2"],
+        *["--labels", "1"],
+    )  # fmt: skip
+    assert other.labels.tolist() == [1, 1, 1]
+    kept = sample(folder, tmp_path / "d.npz", "--fill", source, "--keep", "left")
+    np.testing.assert_allclose(kept.images[:, :, :6], first.images[:, :, :6], atol=1e-6)
+    box = sample(folder, tmp_path / "e.npz", "--fill", source, "--keep", "2:9,0:5")
+    np.testing.assert_allclose(box.images[:, 2:9, :5], first.images[:, 2:9, :5], atol=1e-6)
+
+
+def test_noises(folder: Path, tmp_path: Path) -> None:
+    way = sample(folder, tmp_path / "a.npz", "--labels", "0,2", "--interpolate", "4", "--seed", "5")
+    assert way.labels.tolist() == [0] * 4 + [2] * 4
+    ends = [sample(folder, tmp_path / "b.npz", "--labels", "0,2", "--seed", s) for s in "56"]
+    np.testing.assert_allclose(way.images[[0, 4]], ends[0].images, atol=1e-4)
+    np.testing.assert_allclose(way.images[[3, 7]], ends[1].images, atol=1e-4)
+    picture = tmp_path / "same.gif"
+    same = sample(
+        folder, tmp_path / "c.npz", "--labels", "0,1,2", "--same-noise", "--gif", str(picture)
+    )
+    alone = sample(folder, tmp_path / "d.npz", "--labels", "0")
+    np.testing.assert_allclose(same.images[0], alone.images[0], atol=1e-4)
+    assert picture.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--labels", "0", "--steps", "7"], "'small' has 6 states to call its network in"),
+        (["--labels", "0", "--steps", "six"], "--steps takes a number of calls (6)"),
+        (["--labels", "0", "--steps", "2.5"], "--steps takes a number of calls"),
+        (["--labels", "0", "--steps", "smal=2"], "did you mean 'small'"),
+        (["--labels", "0", "--steps", "[5,2]"], "must fall from its last state, 6"),
+        (["--labels", "0", "--guidance", "upscaler=1"], "stage 'upscaler' never learnt"),
+        (["--labels", "0", "--guidance", "strong"], "--guidance takes numbers"),
+        (["--labels", "0", "--guidance", "1", "--guidance-states", "3"], "takes two numbers"),
+        (["--labels", "0", "--guidance-states", "1,3"], "--guidance-states needs --guidance"),
+        (["--redraw", "{}", "--from-state", "9"], "has states 1 to 6 to begin from"),
+        (["--redraw", "{}"], "--redraw needs --from-state"),
+        (["--labels", "0", "--from-state", "3"], "--from-state is for --redraw"),
+        (["--fill", "{}"], "--fill needs --keep"),
+        (["--fill", "{}", "--keep", "middle"], "--keep takes top, bottom, left, right, or rows"),
+        (["--fill", "{}", "--keep", "0:99,0:3"], "the images have rows 0:12 and columns 0:12"),
+        (["--fill", "{}", "--keep", "left", "--labels", "0,1"], "3 images, and 2 labels"),
+        (["--fill", "{}", "--keep", "left", "--redraw", "{}", "--from-state", "2"],
+         "--redraw and --fill are different things"),
+        (["--labels", "0", "--interpolate", "1"], "at least 2 images"),
+        (["--labels", "0", "--to-seed", "1"], "--to-seed is for --interpolate"),
+        (["--fill", "nothing.npz", "--keep", "left"], "nothing.npz"),
+        (["--interpolate", "3"], "say what to sample"),
+    ],
+)  # fmt: skip
+def test_refusals(
+    folder: Path,
+    tmp_path: Path,
+    more: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line, exit code 2, and nothing written."""
+    source, out = tmp_path / "source.npz", tmp_path / "out.npz"
+    sample(folder, source, "--labels", "0,1,2")
+    capsys.readouterr()
+    words = [word.format(source) if word == "{}" else word for word in more]
+    with pytest.raises(SystemExit) as stopped:
+        main(["sample", str(folder), "--out", str(out), "--quiet", *words])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_bench_in_few_calls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = [
+        "--bench.productions=2",
+        "--bench.warmup=0",
+        "--bench.batch_sizes=2",
+        "--bench.batches=1",
+    ]
+    costs = []
+    for more in ([], ["--steps", "small=2,upscaler=1"], ["--steps", "2", "--guidance", "1"]):
+        main(["bench", str(folder), "--json", *few, *more])
+        costs.append(json.loads(capsys.readouterr().out)["models"]["cascaded"])
+    assert [cost["calls"] for cost in costs] == [12, 3, 2 * 2 + 2]
+    assert costs[1]["steps"] == {"small": [6, 3], "upscaler": [6]}
+    small, upscaler = 0.0, costs[0]["macs"]
+    # multiply-adds follow the calls: a small call costs s, an upscaler's u, a guided one two s
+    matrix = np.array([[6, 6], [2, 1], [4, 2]])
+    (small, upscaler), *_ = np.linalg.lstsq(matrix, [c["macs"] for c in costs], rcond=None)
+    np.testing.assert_allclose(matrix @ [small, upscaler], [c["macs"] for c in costs], rtol=1e-6)
+
+
+def test_evaluate_tells_how_the_images_were_made(
+    folder: Path, tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample(folder, tmp_path / "a.npz", "--per-class", "4", "--steps", "2", "--guidance", "1")
+    capsys.readouterr()
+    few = ["--cas.classifiers=1", "--cas.epochs=1", "--data-dir", str(data_dir)]
+    main(["evaluate", str(tmp_path / "a.npz"), "--json", *few])
+    made = json.loads(capsys.readouterr().out)["made"]
+    assert made["steps"] == {"small": [6, 3], "upscaler": [6, 3]}
+    assert made["calls"] == 2 * 2 + 2
+    assert made["guidance"] == {"small": 1.0}
+    main(["evaluate", str(tmp_path / "a.npz"), *few])
+    assert "made by cascaded in 6 network calls (small 6, 3; upscaler 6, 3)" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("6", 6), ("[19, 3]", [19, 3]), ("small=6", {"small": 6}), ("a-b=[2]", {"a-b": [2]})],
+)
+def test_reading_steps(text: str, value: object) -> None:
+    assert options.steps(text, "--steps") == value
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "[]", "small=", "small=x", "true", "[a]", "{}"])
+def test_steps_that_are_none(text: str) -> None:
+    with pytest.raises(InputError, match="--steps"):
+        options.steps(text, "--steps")
