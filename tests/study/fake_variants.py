@@ -12,6 +12,7 @@ from fake import counted, make_study
 
 from scalespace.config import StudyConfig
 from scalespace.study.arms import make_variants
+from scalespace.study.figures import FIGURES
 
 Scores = Mapping[str, Sequence[float]]
 Row = dict[str, Any]
@@ -76,6 +77,8 @@ def make_variant_study(
 
 OF_VARIANTS = ("variants", "variant-samples", "leaks")
 """The figures that other studies have nothing to show in."""
+OF_STUDIES = [name for name in FIGURES if name not in (*OF_VARIANTS, "frontier")]
+"""The others, less the one of studies that time every variant (`test_frontier.py`)."""
 LATENCY = {
     *("latency_mean", "latency_median", "latency_q1", "latency_q3"),
     *("calls", "macs", "parameters", "images_per_s"),

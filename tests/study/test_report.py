@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake import make_series, make_study
-from fake_variants import OF_VARIANTS
+from fake_variants import OF_STUDIES
 from PIL import Image
 
 from scalespace.errors import InputError
@@ -301,7 +301,7 @@ def test_many_classes_and_one_classifier(tmp_path: Path) -> None:
     assert "mean ± sample" not in markdown(results)
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OF_VARIANTS])
+@pytest.mark.parametrize("name", OF_STUDIES)
 def test_every_figure_can_be_written(series: Path, tmp_path: Path, name: str) -> None:
     path = render(series, name, tmp_path / f"{name}.png")
     with Image.open(path) as image:

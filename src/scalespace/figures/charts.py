@@ -306,6 +306,109 @@ def scatter(
     return Drawing(size, draw)
 
 
+@dataclass(frozen=True)
+class Trail:
+    """A curve of labelled points in rising order of x, each with a vertical spread."""
+
+    label: str
+    color: Color
+    x: Sequence[float]
+    y: Sequence[float]
+    spread: Sequence[float]
+    words: Sequence[str]
+
+
+def frontier(
+    trails: Sequence[Trail],
+    levels: Sequence[tuple[str, Color, float]],
+    marks: Sequence[Point],
+    xlabel: str,
+    ylabel: str,
+    size: Size,
+    *,
+    share: bool = False,
+) -> Drawing:
+    """What quality costs, a curve for each method: cost to the right, quality up, both logarithmic.
+
+    Args:
+        trails: the curves; y is a distance (less is better) or, with `share`, a share of 1.
+        levels: horizontal lines (label, colour, y) to compare them with.
+        marks: single points of others.
+        xlabel, ylabel: what the axes show.
+        size: in inches.
+        share: the vertical axis is logarithmic in what is missing to 1.
+    """
+
+    def height(y: float) -> float:
+        return max(1 - y, 1e-4) if share else y  # nothing missing has no place on the axis
+
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        for label, color, y in levels:
+            ax.axhline(height(y), color=theme.color(color), lw=1.2, ls="--")
+            ax.annotate(
+                label,
+                (0, height(y)),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, 2),
+                textcoords="offset points",
+                fontsize=8,
+                color=theme.muted,
+            )
+        for trail in trails:
+            at = [height(y) for y in trail.y]
+            color = theme.color(trail.color)
+            ax.errorbar(
+                trail.x,
+                at,
+                yerr=[min(s, 0.9 * y) for s, y in zip(trail.spread, at, strict=True)],
+                fmt="-o",
+                ms=4,
+                lw=1.6,
+                elinewidth=1.0,
+                color=color,
+                label=trail.label,
+            )
+            for x, y, words in zip(trail.x, at, trail.words, strict=True):
+                ax.annotate(
+                    words,
+                    (x, y),
+                    xytext=(0, 5),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=6.5,
+                    color=color,
+                )
+        for mark in marks:
+            color = theme.color(mark.color)
+            ax.plot(mark.x, height(mark.y), "x", ms=8, mew=2, color=color)
+            ax.annotate(
+                mark.label,
+                (mark.x, height(mark.y)),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=color,
+            )
+        ax.margins(0.06, 0.08)
+        ax.invert_yaxis()
+        _plain_log_ticks(ax)
+        if share:
+            ax.yaxis.set_major_formatter(lambda y, _: f"{1 - y:.4g}")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+        ax.grid(lw=0.6)
+        legend_above(ax)
+
+    return Drawing(size, draw)
+
+
 def axes(
     figure: FigureBase,
     size: Size,
@@ -364,7 +467,7 @@ def _label(ax: Any, points: Sequence[Point], widest: float, theme: Theme) -> Non
 
 def _plain_log_ticks(ax: Any) -> None:
     """Ticks like 0.05 and 0.1 on a logarithmic axis, few enough whatever it spans."""
-    low, high = ax.get_ylim()
+    low, high = sorted(ax.get_ylim())
     subs: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3)
     # where it skips decades, a locator with other ticks than theirs has none
     ax.yaxis.set_major_locator(LogLocator(subs=subs if high < 1e5 * low else (1,)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scalespace.config import BenchConfig
@@ -12,28 +12,32 @@ from scalespace.model.model import Model
 
 
 def benchmark(
-    models: Sequence[Model], config: BenchConfig | None = None, progress: bool = False
+    models: Sequence[Model] | Mapping[str, Model],
+    config: BenchConfig | None = None,
+    progress: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """What a sample of each model costs, measured side by side on their device.
 
     Args:
-        models: of different methods.
+        models: of different methods; or any, by names of your own.
         config: how many productions, and which batch sizes; None for the defaults.
         progress: show progress bars.
 
     Returns:
-        by method: the fields of `Latency` (seconds, images a second, multiply-adds), `calls`
-        (network calls a sample) and `parameters`.
+        by method, or by name: the fields of `Latency` (seconds, images a second, multiply-adds),
+        `calls` (network calls a sample), `steps` (the states they are in) and `parameters`.
 
     Raises:
-        InputError: two models of one method.
+        InputError: two models of one method, without names.
     """
-    names = [model.method.name for model in models]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(
-            f"two of the models are of method '{twice[0]}', and costs are told by method: time "
-            "them one after the other"
-        )
+    if not isinstance(models, Mapping):
+        names = [model.method.name for model in models]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(
+                f"two of the models are of method '{twice[0]}', and costs are told by method: "
+                "time them one after the other"
+            )
+        models = dict(zip(names, models, strict=True))
 
     def producer(model: Model) -> Producer:
         def produce(indices: range) -> None:
@@ -44,16 +48,17 @@ def benchmark(
         return produce
 
     latencies = measure(
-        {model.method.name: producer(model) for model in models},
-        models[0].device,
+        {name: producer(model) for name, model in models.items()},
+        next(iter(models.values())).device,
         config or BenchConfig(),
         progress,
     )
     return {
-        model.method.name: {
-            **latencies[model.method.name].as_dict(),
+        name: {
+            **latencies[name].as_dict(),
             "calls": model.calls,
+            "steps": model.steps,
             "parameters": model.parameters,
         }
-        for model in models
+        for name, model in models.items()
     }

@@ -82,6 +82,10 @@ class Plan:
         """The arms of the first variant, which others are compared with: one for each method."""
         return tuple(arm for arm in self.arms if arm.variant == self.arms[0].variant)
 
+    def timed(self, config: Config) -> tuple[Arm, ...]:
+        """The arms whose cost is measured, side by side."""
+        return self.arms if config.bench.variants else self.first
+
     @property
     def shown(self) -> dict[str, Training]:
         """The stages that a report tells of: the first variant's, of the first seed."""
@@ -248,12 +252,14 @@ class _Draft:
             self.add(Unit("inspect", JUDGE.name, inputs, self.judge_units))
 
     def add_bench(self) -> None:
-        first = self.plan().first
-        used = [training for arm in first for training in arm.trainings[self.first]]
+        timed = self.plan().timed(self.config)
+        used = [training for arm in timed for training in arm.trainings[self.first]]
+        bench = asdict(self.config.bench)
         inputs = {
-            "methods": [arm.method.name for arm in first],
+            "methods": [arm.method.name for arm in timed],
             "seed": self.first,
-            "bench": asdict(self.config.bench),
+            # a field that came later: without it a study's figures keep their names
+            "bench": bench if bench.pop("variants") is False else {**bench, "variants": True},
             "sampling": [training.sampling for training in used],
         }
         needs = {unit.id: unit for unit in map(self.train, used)}

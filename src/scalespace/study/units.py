@@ -286,15 +286,24 @@ def leak(unit: Unit, context: Context) -> list[Row]:
 
 
 def bench(unit: Unit, context: Context) -> list[Row]:
-    """What an image costs by each method, measured in turns."""
-    models = [context.model(name, unit) for name in unit.inputs["methods"]]
+    """What an image costs by each method, or by each variant of it, measured in turns."""
+    seed, every = unit.inputs["seed"], context.config.bench.variants
+    models: dict[str, Model] = {}
+    rows_of: dict[str, Row] = {}
+    for arm in context.plan.timed(context.config):
+        name = f"{arm.method.name}, {arm.variant.name}" if every else arm.method.name
+        stages = {t.stage.name: load_stage(t, context.trainings) for t in arm.trainings[seed]}
+        models[name] = Model(arm.method, stages, context.runtime.torch_device)
+        rows_of[name] = {"method": arm.method.name}
+        if every and arm.variant.name:
+            rows_of[name]["variant"] = arm.variant.name
     found = benchmark(models, context.config.bench, progress=context.runtime.progress)
     where, rows = machine(context.runtime.torch_device), []
-    for model in models:
-        cost = found[model.method.name]
-        own = {"method": model.method.name, "seed": None, "config": model.hash}
+    for name, model in models.items():
+        cost = found[name]
+        own = {**rows_of[name], "seed": None, "config": model.hash}
         own |= {"n": cost["productions"], "machine": where["gpu"] or where["cpu"]}
-        rows += [{**own, "metric": metric, "value": cost[name]} for name, metric in COSTS.items()]
+        rows += [{**own, "metric": metric, "value": cost[key]} for key, metric in COSTS.items()]
         batch = {"batch_size": cost["best_batch_size"], "throughput": cost["throughput"]}
         rows.append({**own, "metric": "images_per_s", "value": cost["images_per_s"], **batch})
     return rows

@@ -12,6 +12,7 @@ from scalespace.files import read_json
 from scalespace.model import Model
 from scalespace.study.figures.autoencoder import AUTOENCODER_FIGURES
 from scalespace.study.figures.common import Figure
+from scalespace.study.figures.frontier import frontiers
 from scalespace.study.figures.images import samples
 from scalespace.study.figures.judge import JUDGE_FIGURES
 from scalespace.study.figures.processes import forward, reverse
@@ -53,6 +54,7 @@ def _training(results: Results) -> list[Picture]:
 
 
 FIGURES: dict[str, Figure] = {
+    "frontier": frontiers,
     "cas": cas_per_class,
     "reverse": reverse,
     "forward": forward,
