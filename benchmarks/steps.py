@@ -1,0 +1,120 @@
+"""Where to put few network calls: evenly by state, by log SNR, or for the data's variance.
+
+    python benchmarks/steps.py --data-dir DATA --methods baseline,cascaded --calls 1,2,3,4,6,8,10
+
+Samples the shipped models (or model folders) with each choice and measures the Frechet distance of
+the images from the training part. Nothing of the test part is read, so that what is chosen by these
+figures is not chosen by it. In a cascade one stage's calls change at a time: `small` before an
+upscaler in two calls, the upscaler after all states of `small`.
+
+The four choices: `state` and `snr` are even; `variance` keeps most of the variance of normally
+distributed data whose components fall off by a power law (`scalespace.core.steps.by_variance`);
+`components` does so for the principal components of this data's classes, at the stage's scale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import torch
+
+import scalespace as sc
+from scalespace.config import CASConfig
+from scalespace.core.process import Segment
+from scalespace.core.sampling import Leg
+from scalespace.core.steps import by_snr, by_state, by_variance, spectrum
+from scalespace.data import DataSplits
+from scalespace.evaluation.evaluate import METRICS, Real
+
+SPACINGS = ("state", "snr", "variance", "components")
+
+
+def components(splits: DataSplits, segment: Segment) -> list[float]:
+    """Variances of the principal components of the classes, the mean over them, above 0.001."""
+    x0 = segment.x0_of(splits.info.standardize(splits.train.unit())).flatten(1).double()
+    labels = splits.train.labels
+    spectra = [torch.linalg.eigvalsh(torch.cov(x0[labels == c].T)) for c in labels.unique()]
+    mean = torch.stack(spectra).mean(dim=0)
+    return [float(v) for v in mean if v > 1e-3]
+
+
+def places(leg: Leg, spacing: str, calls: int, variances: list[float]) -> list[float]:
+    """The states of so many calls."""
+    schedule = leg.segment.schedule
+    if spacing in ("state", "snr"):
+        return list((by_state if spacing == "state" else by_snr)(schedule, calls))
+    parts = spectrum(math.prod(leg.segment.shape))
+    if spacing == "components":
+        parts = tuple((v, 1.0) for v in variances)
+    return list(
+        by_variance(
+            schedule, calls, solver=leg.solver, components=parts, temperature=leg.temperature
+        )
+    )
+
+
+def main() -> None:
+    """Samples, measures, and prints a row a choice."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--models", default="cascaded,baseline", help="shipped ones, or folders")
+    parser.add_argument("--calls", default="1,2,3,4,5,6,7,8,9,10")
+    parser.add_argument("--spacings", default=",".join(SPACINGS))
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--fields", default="{}", help="JSON of fields that matter in sampling")
+    parser.add_argument("--out", type=Path, help="JSON lines, added to; rows that are there stay")
+    options = parser.parse_args()
+    splits = sc.load_data(options.data, options.data_dir)
+    real = Real(splits, CASConfig(), part="validation", progress=False)
+    done: set[str] = set()
+    if options.out and options.out.exists():
+        done = {json.loads(line)["key"] for line in options.out.read_text().splitlines()}
+    labels = [i % len(splits.train.classes) for i in range(options.images)]
+    measured: dict[str, float] = {}
+    for name in options.models.split(","):
+        model = sc.Model.from_pretrained(name)
+        if fields := json.loads(options.fields):
+            model = model.resampled(fields)
+        for leg in model.legs:
+            segment = leg.segment
+            variances = components(splits, segment)
+            others: dict[str, object] = {}
+            if len(model.legs) > 1:
+                others = {"upscaler": 2} if segment.name == "small" else {"small": 8}
+            for calls in map(int, options.calls.split(",")):
+                for spacing in options.spacings.split(","):
+                    if calls > segment.schedule.last:
+                        continue
+                    states = places(leg, spacing, calls, variances)
+                    steps = {**others, segment.name: states}
+                    key = f"{name} {json.dumps(steps, sort_keys=True)} {options.fields}"
+                    row_key = f"{key} {spacing}"
+                    if row_key in done:
+                        continue
+                    if key not in measured:
+                        samples = model.sample(labels, options.seed, steps=steps)  # type: ignore[arg-type]
+                        measured[key] = METRICS["fd"].measure(samples, real)["fd"]
+                    row = {
+                        "key": row_key,
+                        "model": name,
+                        "segment": segment.name,
+                        "calls": calls,
+                        "spacing": spacing,
+                        "states": states,
+                        "fd": round(measured[key], 4),
+                        "n": options.images,
+                        "fields": fields,
+                    }
+                    print(json.dumps(row), flush=True)
+                    if options.out:
+                        with options.out.open("a") as file:
+                            file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

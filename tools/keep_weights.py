@@ -1,0 +1,86 @@
+"""Keeps the trained weights of a study's seeds, and puts them back into a study.
+
+    python tools/keep_weights.py keep runs/default-mnist/trainings benchmarks/weights
+    python tools/keep_weights.py put benchmarks/weights runs/frontier/trainings
+
+A finished training is kept as one file of its averaged weights with its record; what only training
+itself needs, the last weights, is left out. Put back, a study takes it for trained. The shipped
+models' stages (seed 0) are put back too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scalespace import pretrained
+from scalespace.errors import InputError
+from scalespace.model.folder import read
+from scalespace.training.checkpoint import (
+    load_tensors,
+    save_tensors,
+    under_prefix,
+    with_prefix,
+)
+from scalespace.training.training import FINISHED
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=["keep", "put"])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    options = parser.parse_args(argv)
+    try:
+        {"keep": keep, "put": put}[options.what](options.source, options.target)
+    except InputError as error:
+        print(f"keep_weights: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def keep(trainings: Path, weights: Path) -> None:
+    """Writes STAGE-seedN-IDENTITY.safetensors for each finished training that is not there yet.
+
+    Raises:
+        InputError: there is no finished training, or one is damaged.
+    """
+    found = sorted(trainings.glob(f"*/{FINISHED}"))
+    if not found:
+        raise InputError(f"no finished training in {trainings}")
+    for path in found:
+        tensors, record = load_tensors(path, "trained stage")
+        target = weights / f"{path.parent.name}.safetensors"
+        if not target.exists():
+            averaged = with_prefix("ema", under_prefix("ema", tensors))
+            save_tensors(target, averaged, record)
+            print(f"{target}: {target.stat().st_size:,} bytes")
+
+
+def put(weights: Path, trainings: Path) -> None:
+    """Makes a folder of trainings of the kept ones, and of the shipped models' stages.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    for path in sorted(weights.glob("*.safetensors")):
+        tensors, record = load_tensors(path, "kept weights")
+        _finished(trainings / path.stem, tensors, record)
+    for name in pretrained.names():
+        for stage in read(pretrained.FOLDER / name).stages.values():
+            training = stage.training
+            record = {**stage.record, "identity": training.identity}
+            _finished(training.folder(trainings), stage.tensors, record)
+
+
+def _finished(folder: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    if not (folder / FINISHED).exists():
+        save_tensors(folder / FINISHED, tensors, record)
+        print(f"{folder}: seed {record.get('seed', 0)}, {record['images']:,} images seen")
+
+
+if __name__ == "__main__":
+    main()
