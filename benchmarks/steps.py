@@ -23,8 +23,8 @@ import torch
 
 import scalespace as sc
 from scalespace.config import CASConfig
-from scalespace.core.process import Segment
 from scalespace.core.sampling import Leg
+from scalespace.core.segment import Segment
 from scalespace.core.steps import by_snr, by_state, by_variance, spectrum
 from scalespace.data import DataSplits
 from scalespace.evaluation.evaluate import METRICS, Real

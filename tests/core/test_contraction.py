@@ -7,9 +7,9 @@ import torch
 
 from scalespace.core.contraction import kept_variance
 from scalespace.core.denoiser import Condition
-from scalespace.core.process import Segment
 from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule, cosine
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import SOLVERS, Solver, Table, ancestral, ddim, dpm2m, make_solver
 from scalespace.core.steps import by_state
 

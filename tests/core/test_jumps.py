@@ -11,18 +11,12 @@ from torch import Tensor
 
 from scalespace.core.augmentation import GaussianNoise
 from scalespace.core.denoiser import Condition
-from scalespace.core.jumps import (
-    Conditioned,
-    Exact,
-    FromNoise,
-    Handed,
-    Renoised,
-    alpha_bar_after,
-)
+from scalespace.core.jumps import Conditioned, Exact, Renoised, alpha_bar_after
 from scalespace.core.noise import Seeded
-from scalespace.core.process import Process, Segment
+from scalespace.core.process import Process
 from scalespace.core.scale import down, enlarge, up
 from scalespace.core.schedule import Schedule, cosine
+from scalespace.core.segment import FromNoise, Handed, Segment
 from scalespace.errors import InputError
 
 N = 40_000

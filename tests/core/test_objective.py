@@ -9,8 +9,8 @@ from torch import Tensor
 from scalespace.core.denoiser import ANY, Condition
 from scalespace.core.objective import MIN_SNR, Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.process import Segment
 from scalespace.core.schedule import cosine
+from scalespace.core.segment import Segment
 
 SCHEDULE = cosine(10)
 SEGMENT = Segment("segment", SCHEDULE, (1, 3, 4))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scalespace.core.jumps import Conditioned, FromNoise, Renoised
-from scalespace.core.process import Process, Segment
+from scalespace.core.jumps import Conditioned, Renoised
+from scalespace.core.process import Process
 from scalespace.core.scale import down
 from scalespace.core.schedule import cosine
+from scalespace.core.segment import FromNoise, Segment
 from scalespace.errors import InputError
 
 

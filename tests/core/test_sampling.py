@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from scalespace.core.denoiser import Condition, Guidance
-from scalespace.core.jumps import Conditioned, Exact, Jump, Renoised, alpha_bar_after
+from scalespace.core.jumps import Conditioned, Exact, Renoised, alpha_bar_after
 from scalespace.core.noise import Between, Seeded
-from scalespace.core.process import Segment
 from scalespace.core.sampling import Leg, Start, reverse, with_ends
 from scalespace.core.scale import down, up
 from scalespace.core.schedule import Schedule, cosine
+from scalespace.core.segment import Jump, Segment
 from scalespace.core.solvers import ancestral, ddim
 from scalespace.core.steps import Visits
 from scalespace.errors import InputError

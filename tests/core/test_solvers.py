@@ -21,9 +21,9 @@ from torch import Tensor
 from scalespace.config import ProcessConfig
 from scalespace.core.denoiser import Condition
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.process import Segment
 from scalespace.core.sampling import Step, run
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import (
     SOLVERS,
     WITH_ETA,

@@ -12,8 +12,8 @@ from torch import Tensor
 from scalespace.core.denoiser import ANY, Condition
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.process import Segment
 from scalespace.core.schedule import cosine
+from scalespace.core.segment import Segment
 from scalespace.core.training_mean import TrainingMean
 from scalespace.toy.mixture import Mixture
 

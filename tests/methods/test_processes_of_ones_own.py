@@ -21,10 +21,10 @@ from scalespace.config import Recipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.jumps import Exact, alpha_bar_after
 from scalespace.core.noise import Seeded
-from scalespace.core.process import Segment
 from scalespace.core.sampling import run
 from scalespace.core.scale import down, enlarge
 from scalespace.core.schedule import Schedule, cosine
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import Row, Solver, Table, make_solver
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo

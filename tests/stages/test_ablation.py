@@ -17,9 +17,9 @@ import tiny
 from scalespace.config import AblationConfig, ProcessConfig, Recipe, UNetConfig
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import NoiseStreams, Seeded
-from scalespace.core.process import Segment
 from scalespace.core.sampling import Step, run
 from scalespace.core.schedule import cosine
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import renoise
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError

@@ -9,9 +9,9 @@ from scipy import stats
 from torch import Tensor
 
 from scalespace.core.denoiser import Condition
-from scalespace.core.process import Segment
 from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule, cosine
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import Solver, ancestral, ddim
 from scalespace.toy.mixture import Mixture
 from scalespace.toy.strays import astray

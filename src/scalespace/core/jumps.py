@@ -1,6 +1,6 @@
 """Jumps: how a segment of a process begins, given what the segment before it has made.
 
-- `FromNoise` begins with noise alone (Ho et al. 2020).
+- `FromNoise` (`core/segment.py`) begins with noise alone (Ho et al. 2020).
 - `Conditioned` begins with noise, and shows the network the coarser image (Ho et al. 2022).
 - `Renoised` enlarges the coarser image and takes it back to a state between (Ryu & Ye 2022).
 - `Exact` adds the noise that the coarser state lacks, so that the marginals agree.
@@ -10,9 +10,7 @@ A jump also says what of an image its segment's network is shown in training.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,110 +19,8 @@ from scalespace.core.augmentation import Augmentation, GaussianNoise
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Noise
 from scalespace.core.scale import down, enlarge, up
+from scalespace.core.segment import Begun, FromNoise, Handed, Jump, Segment
 from scalespace.errors import InputError
-
-if TYPE_CHECKING:
-    from scalespace.core.process import Segment
-
-
-class Handed(NamedTuple):
-    """What one segment hands to the next: itself, and the images [n, c, h, w] that it made."""
-
-    segment: Segment
-    x: Tensor
-
-
-class Begun(NamedTuple):
-    """Where a segment begins: the state, the images in it [n, c, h, w], and what goes with them."""
-
-    t: float
-    x: Tensor
-    condition: Condition
-
-
-class Jump(ABC):
-    """How a segment begins."""
-
-    @property
-    def factor(self) -> int:
-        """How many times smaller the images are that it takes over; 1 where it takes none."""
-        return 1
-
-    @property
-    def takes(self) -> float:
-        """The state in which it takes over the images of the segment before: 0 is finished."""
-        return 0
-
-    def check(self, segment: Segment, before: Segment) -> None:  # noqa: B027 - most take any
-        """Refuses a segment before its own that does not make what it takes over.
-
-        Raises:
-            InputError: what is wrong.
-        """
-
-    @abstractmethod
-    def begin(
-        self,
-        segment: Segment,
-        before: Handed | None,
-        condition: Condition,
-        noise: Noise,
-        temperature: float = 1.0,
-    ) -> Begun:
-        """The first state of a segment.
-
-        Args:
-            segment: the one that begins.
-            before: the segment before, and its images in the state `takes`; None for a first one.
-            condition: of the segment before.
-            noise: the streams of these images; those of the segment bear its name.
-            temperature: deviation of the noise that it begins with.
-        """
-
-    def shown(self, x0: Tensor) -> tuple[Tensor, ...]:
-        """What of images x0 [n, c, h, w] at the segment's scale training needs: n rows each."""
-        return ()
-
-    def told(
-        self, shown: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
-    ) -> Condition:
-        """The condition of a training step.
-
-        Args:
-            shown: of its images.
-            condition: what else is known.
-            rng: draws how much the shown images are made worse; None leaves them as they are.
-        """
-        return condition
-
-    def without(
-        self, shown: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
-    ) -> Condition:
-        """The condition where the segment before did not run: as if it had made what is shown.
-
-        Args:
-            shown: of real images.
-            condition: what else is known.
-            noise: the streams of these images.
-            name: of the segment.
-        """
-        return condition
-
-
-class FromNoise(Jump):
-    """Begins with noise alone, in the last state."""
-
-    def begin(
-        self,
-        segment: Segment,
-        before: Handed | None,
-        condition: Condition,
-        noise: Noise,
-        temperature: float = 1.0,
-    ) -> Begun:
-        """Noise in the segment's last state."""
-        x = temperature * noise.stream(segment.name).normal(segment.shape)
-        return Begun(segment.schedule.last, x, condition)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from scalespace.core.denoiser import Condition
 from scalespace.core.parametrization import Parametrization
-from scalespace.core.process import Segment
 from scalespace.core.schedule import Schedule, broadcast
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import ancestral
 
 

@@ -1,88 +1,18 @@
-"""Segments and processes: states at one scale, and scales in a row.
+"""A process: segments in a row, from noise to an image.
 
-A *segment* is a run of states at one scale, with a schedule and a *jump* that begins it. A
-*process* is a list of segments, the coarsest first. The paper's `baseline` is one segment, its
-`small` one at half the size, `cascaded` the two in a row.
-
-A process with other mathematics subclasses `Segment`: what it is made of (`q_sample`), how a step
-goes (`tables`, `step`), and a jump of its own are all that samplers, training and figures ask for.
+`baseline` is one segment, `small` one at half the size, `cascaded` the two in a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from scalespace.core.jumps import FromNoise, Jump
-from scalespace.core.scale import down
-from scalespace.core.schedule import Schedule
-from scalespace.core.solvers import Row, Solver, Table
+from scalespace.core.segment import Segment
 from scalespace.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """A run of states at one scale: x_t = a x_0 + b eps in each of them.
-
-    Args:
-        name: names its noise.
-        schedule: its states; 0 is the image at this scale, the last one is (nearly) noise.
-        shape: of one image in it, (c, h, w) unless the data are no images.
-        factor: how many times smaller its images are than the data's.
-        jump: how it begins.
-    """
-
-    name: str
-    schedule: Schedule
-    shape: tuple[int, ...]
-    factor: int = 1
-    jump: Jump = field(default_factory=FromNoise)
-
-    def x0_of(self, images: Tensor) -> Tensor:
-        """What images at the data's size, [n, c, h, w], are in state 0: [n, *shape]."""
-        return down(images, self.factor)
-
-    def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """x_t ~ q(x_t | x_0) from its noise: `Schedule.q_sample`.
-
-        Args:
-            x0: images [n, ...] at the segment's scale.
-            t: states, int64 [n], or times between them, float [n].
-            eps: standard normal noise, shaped as `x0`.
-        """
-        return self.schedule.q_sample(x0, t, eps)
-
-    def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
-        """A solver's numbers for a way through its states, falling: a table for each band.
-
-        Here the image is one band. A process that treats parts of it apart, such as block means
-        and what differs from them, has a table for each, and a `step` that puts them together.
-        """
-        return (solver(self.schedule, states),)
-
-    def step(
-        self,
-        rows: Sequence[Row],
-        x: Tensor,
-        x0_hat: Tensor,
-        before: Tensor | None,
-        eps: Tensor | None,
-    ) -> Tensor:
-        """The next state: one row of each table put to work.
-
-        Args:
-            rows: of `tables`.
-            x: x_t [n, ...].
-            x0_hat: the estimate of x_0 there.
-            before: the estimate a step earlier; None in the first step.
-            eps: fresh noise, where a row asks for some.
-        """
-        (row,) = rows
-        return row.apply(x, x0_hat, before, eps)
 
 
 @dataclass(frozen=True, eq=False)

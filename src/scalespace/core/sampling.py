@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from scalespace.core.denoiser import Condition, Denoiser, Guidance
-from scalespace.core.jumps import Begun, Handed
 from scalespace.core.noise import Noise, Stream
-from scalespace.core.process import Process, Segment
+from scalespace.core.process import Process
+from scalespace.core.segment import Begun, Handed, Segment
 from scalespace.core.solvers import Solver, Table
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalespace.core.noise import Between, Seeded
-from scalespace.core.process import Segment
 from scalespace.core.sampling import Start, Step
 from scalespace.core.scale import down
+from scalespace.core.segment import Segment
 from scalespace.data import Samples, check
 from scalespace.errors import InputError, unknown
 from scalespace.model.model import Model

@@ -17,7 +17,7 @@ from torch import Tensor
 from scalespace.config import Recipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import derive_seed
-from scalespace.core.process import Segment
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import make_solver
 from scalespace.data.info import DataInfo
 from scalespace.nets.norms import batch_norms, batch_statistics

@@ -14,12 +14,12 @@ from torch import Tensor
 from scalespace.config import Recipe, UNetConfig
 from scalespace.core.denoiser import ANY, Condition, Guided, InDomain
 from scalespace.core.domain import X0_RULES
-from scalespace.core.jumps import Conditioned, FromNoise, Jump
+from scalespace.core.jumps import Conditioned
 from scalespace.core.noise import Noise, Seeded
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.process import Segment
 from scalespace.core.sampling import Leg, Step, run
+from scalespace.core.segment import FromNoise, Jump, Segment
 from scalespace.core.training_mean import TrainingMean
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError

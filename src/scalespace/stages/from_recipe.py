@@ -11,8 +11,8 @@ from scalespace.core.augmentation import Augmentation, Blur, GaussianNoise
 from scalespace.core.denoiser import Guidance
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.process import Segment
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import Solver, make_solver
 from scalespace.core.steps import Spacing, Visits, by_snr, by_state, by_variance, spectrum
 from scalespace.errors import InputError

@@ -12,7 +12,7 @@ from torch import Tensor
 from scalespace.config import Recipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Seeded
-from scalespace.core.process import Segment
+from scalespace.core.segment import Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.stages.base import Models, Stage

@@ -280,7 +280,7 @@ class Results:
         with made_anew(path):
             return _read_metrics(path)
 
-    def trajectory(self, method: str, seed: int) -> Trajectory | None:
+    def recorded(self, method: str, seed: int) -> Trajectory | None:
         """A recorded reverse process of a method, if there is one."""
         path = self._artefact("trajectory", method=method, seed=seed)
         if path is None:

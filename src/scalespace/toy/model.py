@@ -15,8 +15,8 @@ from scalespace.core.denoiser import Condition
 from scalespace.core.domain import X0_RULES
 from scalespace.core.noise import derive_seed
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.process import Segment
 from scalespace.core.schedule import Schedule
+from scalespace.core.segment import Segment
 from scalespace.errors import InputError
 from scalespace.nets.mlp import MLP
 from scalespace.stages.from_recipe import make_objective, make_schedule, solver_of

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from scalespace.core.denoiser import Condition, Denoiser
 from scalespace.core.noise import NoiseStreams, derive_seed
-from scalespace.core.process import Segment
 from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule
+from scalespace.core.segment import Segment
 from scalespace.core.solvers import Solver
 from scalespace.toy.mixture import Mixture
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import NoiseStreams
-from scalespace.core.process import Segment
 from scalespace.core.schedule import Schedule
+from scalespace.core.segment import Segment
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.grids import BACKGROUND
 from scalespace.figures.picture import Picture
@@ -37,7 +37,7 @@ def reverse(results: Results) -> list[Picture]:
     pictures = []
     for method in results.study.methods:
         for seed in results.study.seeds:
-            if trajectory := results.trajectory(method.name, seed):
+            if trajectory := results.recorded(method.name, seed):
                 if latents := _latents(results, method, trajectory):
                     pictures += _through_latents(results, method, seed, trajectory, latents)
                 else:
