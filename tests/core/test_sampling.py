@@ -53,6 +53,7 @@ def three(middle: Jump, fine: Jump, steps: int | None = None) -> tuple[tuple[Leg
 
 def test_three_scales_in_a_row() -> None:
     legs, spies = three(Conditioned(2), Renoised(2, 3))
+    assert [one.segment.first for one in legs] == [7, 5, 3]
     steps = list(reverse(legs, Condition(LABELS), Seeded(0, range(3))))
     assert [(step.segment, step.t) for step in steps] == [
         *(("coarse", t) for t in range(7, -1, -1)),

@@ -141,12 +141,16 @@ class Renoised(Jump):
     """
 
     coarser: int
-    state: float
+    state: int
 
     @property
     def factor(self) -> int:
         """`coarser`."""
         return self.coarser
+
+    def first(self, last: int) -> int:
+        """`state`."""
+        return self.state
 
     def begin(
         self,

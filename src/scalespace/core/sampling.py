@@ -15,6 +15,7 @@ from scalespace.core.noise import Noise, Stream
 from scalespace.core.process import Process
 from scalespace.core.segment import Begun, Handed, Segment
 from scalespace.core.solvers import Solver, Table
+from scalespace.core.steps import Visits
 
 
 class Step(NamedTuple):
@@ -83,8 +84,7 @@ class Leg:
         segment: its states.
         denoise: what estimates x_0 in them, guidance included.
         solver: makes the table.
-        calls_in: the states to call the network in, falling from the last, given the state to end
-            in (`core/steps.py`).
+        visits: the states to call the network in.
         temperature: deviation of the noise that it begins with.
         guidance: tells how many calls a state takes.
     """
@@ -92,17 +92,17 @@ class Leg:
     segment: Segment
     denoise: Denoiser
     solver: Solver
-    calls_in: Callable[[float], Sequence[float]]
+    visits: Visits
     temperature: float = 1.0
     guidance: Guidance = field(default_factory=Guidance)
 
     def states(self, begin: float, end: float) -> tuple[float, ...]:
         """The way from a state to another: the chosen states between, and both ends."""
-        return (begin, *(t for t in self.calls_in(end) if end < t < begin), end)
+        return (begin, *(t for t in self.visits(end) if end < t < begin), end)
 
     def calls(self, end: float = 0) -> int:
         """Network calls that an image takes, from the segment's first state to `end`."""
-        return sum(2 if self.guidance.acts(t) else 1 for t in self.calls_in(end))
+        return sum(2 if self.guidance.acts(t) else 1 for t in self.visits(end))
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,6 +50,10 @@ class Jump(ABC):
         """The state in which it takes over the images of the segment before: 0 is finished."""
         return 0
 
+    def first(self, last: int) -> int:
+        """The state that the segment begins in, where `last` is its schedule's last one."""
+        return last
+
     def check(self, segment: Segment, before: Segment) -> None:  # noqa: B027 - most take any
         """Refuses a segment before its own that does not make what it takes over.
 
@@ -139,6 +143,11 @@ class Segment:
     shape: tuple[int, ...]
     factor: int = 1
     jump: Jump = field(default_factory=FromNoise)
+
+    @property
+    def first(self) -> int:
+        """The state that sampling begins in: the last, unless the jump leads to one between."""
+        return self.jump.first(self.schedule.last)
 
     def x0_of(self, images: Tensor) -> Tensor:
         """What images at the data's size, [n, c, h, w], are in state 0: [n, *shape]."""

@@ -174,18 +174,18 @@ def same_noise(model: Model, labels: Sequence[int], seed: int = 0, index: int = 
 
 def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
     """The segment and state to begin in."""
-    segments = {leg.segment.name: leg.segment for leg in model.legs}
-    if not segments:
+    legs = {leg.segment.name: leg for leg in model.legs}
+    if not legs:
         raise InputError(f"method '{model.method.name}' is no process: it begins from noise alone")
     if not isinstance(at, Mapping):
-        at = {next(iter(segments)): at}
+        at = {next(iter(legs)): at}
     if len(at) != 1:
         raise InputError(f"one state to begin from is needed, got {len(at)}")
     ((name, t),) = at.items()
-    if name not in segments:
-        raise unknown("segment", name, segments)
-    last = segments[name].schedule.last
-    if not 0 < t <= last:
+    if name not in legs:
+        raise unknown("segment", name, legs)
+    last, between = legs[name].segment.schedule.last, legs[name].visits.between
+    if not 0 < t <= last or (t != int(t) and not between):
         raise InputError(f"segment '{name}' has states 1 to {last} to begin from, got {t:g}")
     return name, t
 

@@ -237,7 +237,7 @@ class Model:
     @property
     def steps(self) -> dict[str, list[float]]:
         """The states that the network is called in, by segment."""
-        return {leg.segment.name: list(leg.calls_in(end)) for leg, end in with_ends(self.legs)}
+        return {leg.segment.name: list(leg.visits(end)) for leg, end in with_ends(self.legs)}
 
     @property
     def guidance(self) -> dict[str, float]:

@@ -74,9 +74,11 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
             temperature=process.temperature,
         ),
     }
-    return Visits(
-        segment.name, segment.schedule, process.steps, spacing[process.spacing], process.continuous
-    )
+    schedule = segment.schedule
+    if segment.first < schedule.last:  # what lies beyond is never visited
+        schedule = Schedule(schedule.alpha_bar[: segment.first + 1])
+    between = process.continuous
+    return Visits(segment.name, schedule, process.steps, spacing[process.spacing], between)
 
 
 def solver_of(process: ProcessConfig) -> Solver:

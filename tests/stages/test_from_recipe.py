@@ -1,0 +1,32 @@
+"""From a recipe's fields to the parts of a process."""
+
+from __future__ import annotations
+
+import pytest
+
+from scalespace.config import ProcessConfig
+from scalespace.core.jumps import Renoised
+from scalespace.core.schedule import cosine
+from scalespace.core.segment import FromNoise, Segment
+from scalespace.stages.from_recipe import make_guidance, make_visits
+
+
+@pytest.mark.parametrize("spacing", ["state", "snr", "variance"])
+def test_a_segment_that_begins_between_is_called_from_there_on(spacing: str) -> None:
+    whole = Segment("s", cosine(20), (1, 4, 4), 1, FromNoise())
+    between = Segment("s", cosine(20), (1, 4, 4), 1, Renoised(2, 8))
+    config = ProcessConfig(steps=3, spacing=spacing)  # type: ignore[arg-type]
+    assert make_visits(config, whole)()[0] == 19
+    states = make_visits(config, between)()
+    assert len(states) == 3
+    assert states[0] == 8
+    assert make_visits(ProcessConfig(), between)() == tuple(range(8, 0, -1))
+
+
+def test_guidance_acts_everywhere_unless_told() -> None:
+    always = make_guidance(ProcessConfig(guidance=2.0))
+    assert always.acts(1)
+    assert always.acts(1000)
+    some = make_guidance(ProcessConfig(guidance=2.0, guidance_states=(3, 5)))
+    assert [some.acts(t) for t in (2, 3, 5, 6)] == [False, True, True, False]
+    assert not make_guidance(ProcessConfig()).acts(3)
