@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
+from typing import get_args, get_type_hints
 
+import pytest
+import torch
+
+import tiny
 from scalespace.config import ProcessConfig
 from scalespace.core.jumps import Renoised
 from scalespace.core.schedule import cosine
 from scalespace.core.segment import FromNoise, Segment
+from scalespace.data import DataSplits
+from scalespace.methods.small import SMALL
 from scalespace.stages.from_recipe import make_guidance, make_visits
 
+HINTS = get_type_hints(ProcessConfig)
 
-@pytest.mark.parametrize("spacing", ["state", "snr", "variance"])
+
+@pytest.mark.parametrize("name", ["schedule", "predict", "x0", "sampler", "spacing"])
+def test_whatever_a_config_may_ask_for_can_be_made(name: str, splits: DataSplits) -> None:
+    for value in get_args(HINTS[name]):
+        process = ProcessConfig(**{"predict": "v", "steps": 2, name: value})
+        model = SMALL.build(replace(tiny.RECIPE, process=process), splits.info).eval()
+        *_, last = tiny.alone(model, torch.tensor([0, 1]))
+        assert bool(last.x.isfinite().all())
+
+
+@pytest.mark.parametrize("spacing", get_args(HINTS["spacing"]))
 def test_a_segment_that_begins_between_is_called_from_there_on(spacing: str) -> None:
     whole = Segment("s", cosine(20), (1, 4, 4), 1, FromNoise())
     between = Segment("s", cosine(20), (1, 4, 4), 1, Renoised(2, 8))

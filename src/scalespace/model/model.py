@@ -384,6 +384,7 @@ class Model:
             "method": self.method.name,
             "hash": self.hash,
             "calls": self.calls,
+            "steps": self.steps,
             "data": asdict(self.data),
             "stages": {
                 name: {

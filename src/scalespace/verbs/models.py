@@ -45,6 +45,9 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         return
     print(f"{config['method']} ({config['hash']}), trained on {model.data.name}")
     print(f"{config['calls']} network calls a sample, {config['parameters']} parameters")
+    for name, states in model.steps.items():
+        listed = ", ".join(f"{t:g}" for t in states)
+        print(f"  {name}: called in state{'' if len(states) == 1 else 's'} {listed}")
     for name, stage in config["stages"].items():
         record = stage["record"]
         print(
