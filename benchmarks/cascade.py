@@ -45,7 +45,7 @@ def sampled(stage: Diffusion, labels: Tensor, seed: int, low: Tensor | None = No
         jump, name = stage.segment.jump, stage.segment.name
         if low is not None:
             assert isinstance(jump, Conditioned)
-            condition = jump.beside(low[rows], condition, noise, name)
+            condition = jump.with_coarser(low[rows], condition, noise, name)
         for step in stage.alone(condition, noise):
             last = step.x
         images.append(last)

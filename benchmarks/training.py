@@ -66,7 +66,7 @@ def plain(training: Training, splits: DataSplits) -> Callable[[int], None]:
         a, b = schedule.signal_and_noise(t, x0)
         x_t = a * x0 + b * eps
         if conditioned:
-            x_t = torch.cat([x_t, up(data[1][batch], 2)], dim=1)
+            x_t = torch.cat([x_t, up(data[1][batch], model.segment.jump.factor)], dim=1)
         context = torch.cat([t[:, None] / schedule.last, labels_of[batch]], dim=1)
         target = model.parametrization.target(x0, eps, a, b)
         losses = (model.net(x_t, context) - target).square()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,12 @@ def test_steps_as_a_field(folder: Path, tmp_path: Path) -> None:
     found = sample(folder, tmp_path / "b.npz", "--labels", "0", "--stages.small.process.steps=2")
     assert found.meta["steps"]["small"] == [6, 3]
     assert len(found.meta["steps"]["upscaler"]) == 6
+
+
+def test_a_stages_own_steps_win_over_those_of_all(folder: Path, tmp_path: Path) -> None:
+    own = ["--steps", "[6,2]", "--stages.upscaler.process.steps=1"]
+    found = sample(folder, tmp_path / "a.npz", "--labels", "0", *own)
+    assert found.meta["steps"] == {"small": [6, 2], "upscaler": [6]}
 
 
 def test_steps_of_a_preset() -> None:
@@ -150,6 +157,10 @@ def test_noises(folder: Path, tmp_path: Path) -> None:
         (["--labels", "0", "--to-seed", "1"], "--to-seed is for --interpolate"),
         (["--fill", "nothing.npz", "--keep", "left"], "nothing.npz"),
         (["--interpolate", "3"], "say what to sample"),
+        (["--labels", "0", "--interpolate", "0"], "at least 2 images"),
+        (["--labels", "0", "--steps", "[.inf,3]"], "process.steps must be finite states"),
+        (["--labels", "0", "--steps", "2", "--process.steps=3"], "--steps is short for"),
+        (["--labels", "0", "--same-noise", "--batch-size", "0"], "at least 1"),
     ],
 )  # fmt: skip
 def test_refusals(
@@ -191,6 +202,25 @@ def test_bench_in_few_calls(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     matrix = np.array([[6, 6], [2, 1], [4, 2]])
     (small, upscaler), *_ = np.linalg.lstsq(matrix, [c["macs"] for c in costs], rcond=None)
     np.testing.assert_allclose(matrix @ [small, upscaler], [c["macs"] for c in costs], rtol=1e-6)
+
+
+def test_bench_gives_each_model_the_steps_of_its_stages(
+    folder: Path, trained: Callable[[str], Model], tmp_path: Path, capsys: Any
+) -> None:
+    other = trained("baseline").save(tmp_path / "baseline")
+    few = ["--bench.productions=1", "--bench.batch_sizes=2", "--bench.batches=1", "--json"]
+    main(["bench", str(folder), str(other), *few, "--steps", "small=2,baseline=1"])
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert models["cascaded"]["steps"]["small"] == [6, 3]
+    assert models["baseline"]["steps"] == {"baseline": [2]}
+    with pytest.raises(SystemExit):
+        main(["bench", str(folder), str(other), *few, "--steps", "smal=2"])
+    assert "did you mean 'small'" in capsys.readouterr().err
+
+
+def test_guidance_states_can_be_none(folder: Path, tmp_path: Path) -> None:
+    more = ["--stages.small.process.guidance=1", "--process.guidance_states=null"]
+    assert sample(folder, tmp_path / "a.npz", "--labels", "0", *more).meta["calls"] == 18
 
 
 def test_evaluate_tells_how_the_images_were_made(

@@ -15,6 +15,7 @@ import scalespace as sc
 import tiny
 from scalespace.config import ObjectiveConfig
 from scalespace.core.noise import Seeded
+from scalespace.core.sampling import Start
 from scalespace.core.scale import down
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
@@ -255,8 +256,6 @@ def test_redrawing_from_a_later_segment_passes_over_those_before(
     # by hand: the state, and the coarser image as it is
     a, b = model.legs[1].segment.schedule.scales(2)
     eps = Seeded(5, range(3)).stream("upscaler/start").normal((1, 12, 12))
-    from scalespace.core.sampling import Start
-
     steps = list(model.trajectory(labels, 5, start=Start(x, "upscaler", 2)))
     torch.testing.assert_close(steps[0].x, a * x + b * eps)
     np.testing.assert_allclose(found.images, model.data.to_unit(steps[-1].x)[:, 0], atol=1e-6)
@@ -328,7 +327,7 @@ def test_every_state_holds_the_known_part_as_noisy_as_it_is(
     hook.remove()
     x0 = down(splits.info.standardize(torch.from_numpy(images)[:, None]), 2)
     stream = Seeded(3, range(2)).stream("small/keep")
-    for t, x in zip((5, 4, 3, 2, 1), seen[1:], strict=True):
+    for t, x in zip((6, 5, 4, 3, 2, 1), seen, strict=True):
         a, b = model.legs[0].segment.schedule.scales(t)
         torch.testing.assert_close(x, a * x0 + b * stream.normal((1, 6, 6)), rtol=1e-4, atol=1e-5)
 
@@ -367,7 +366,7 @@ def test_the_ends_of_a_way_between_noises_are_the_two_images(name: str, longer: 
 def test_ways_that_are_none(longer: Trained) -> None:
     with pytest.raises(InputError, match="at least 2 images"):
         sc.interpolate(longer("small"), [0], 1)
-    with pytest.raises(InputError, match="a seed must be at least 0"):
+    with pytest.raises(InputError, match="seed must be a whole number and at least 0"):
         sc.interpolate(longer("small"), [0], 3, 0, -1)
 
 
@@ -387,3 +386,141 @@ def test_the_same_noise_under_every_label(name: str, longer: Trained) -> None:
 def test_indices_are_one_each(longer: Trained) -> None:
     with pytest.raises(InputError, match="2 labels and 1 indices"):
         longer("small").sample([0, 1], indices=[3])
+
+
+# What is told, and what is refused
+
+
+def test_a_redrawing_tells_the_calls_that_it_took(longer: Trained) -> None:
+    model, images = longer("cascaded"), np.zeros((2, 12, 12))
+    made: list[Any] = []
+    run = lambda: made.append(sc.redraw(model, images, [0, 1], {"upscaler": 3}))  # noqa: E731
+    calls = network_calls(model, run)
+    assert made[0].meta["calls"] == calls == 3
+    assert made[0].meta["steps"] == {"upscaler": [3, 2, 1]}
+    few = model.stepped({"small": 3, "upscaler": 1})
+    calls = network_calls(few, lambda: made.append(sc.redraw(few, images, [0, 1], 5)))
+    assert made[1].meta["calls"] == calls == 4
+    assert made[1].meta["steps"] == {"small": [5, 4, 2], "upscaler": [6]}
+
+
+def test_same_noise_tells_its_indices(longer: Trained) -> None:
+    meta = sc.same_noise(longer("small"), [0, 1, 2], seed=1, index=7).meta
+    assert meta["indices"] == [7, 7, 7]
+    assert "first" not in meta
+
+
+def test_guidance_tells_its_interval(guided: Model) -> None:
+    meta = guided.guided(1.0, (2, 4)).sample(LABELS).meta
+    assert meta["guidance_states"] == {"small": [2, 4]}
+    assert "guidance_states" not in guided.guided(1.0).sample(LABELS).meta
+    assert guided.guided(0.0).guidance == {}
+
+
+def test_no_guidance_asks_nothing_of_a_model(longer: Trained) -> None:
+    model = longer("cascaded")
+    assert model.guided(0.0) is model
+
+
+def test_guidance_in_states_that_are_not_visited(guided: Model) -> None:
+    with pytest.raises(InputError, match=r"guidance_states hold none of the states .* 6, 3"):
+        guided.stepped(2).guided(1.0, (4, 5))
+
+
+def test_one_image_of_a_batch_can_be_made_again_alone(longer: Trained, splits: DataSplits) -> None:
+    model = longer("cascaded")
+    images, labels = splits.train.unit()[:3, 0].numpy(), [0, 1, 2]
+    keep = np.zeros((12, 12), dtype=bool)
+    keep[:4] = True
+    for make in (
+        lambda rows, **first: sc.redraw(model, images[rows], labels[rows], 4, **first),
+        lambda rows, **first: sc.fill(model, images[rows], keep, labels[rows], **first),
+    ):
+        whole, alone = make(slice(None)), make(slice(2, 3), first=2)
+        np.testing.assert_allclose(alone.images[0], whole.images[2], atol=1e-4)
+
+
+def test_a_truncated_cascade_is_not_redrawn_below_its_hand_over(longer: Trained) -> None:
+    config = replace(
+        LONG,
+        process=replace(LONG.process, states=None),
+        condition=replace(LONG.condition, augment="gaussian", most=6, level=2, truncate=True),
+    )
+    model = longer("cascaded")
+    info = model.data
+    from scalespace.settings import make_trainings
+
+    trainings = make_trainings(config, model.method, 0, info)
+    stages = {
+        t.stage.name: replace(model.stages[t.stage.name], training=t, ema=t.build().state_dict())
+        for t in trainings
+    }
+    truncated = Model(model.method, stages)
+    assert truncated.steps["small"][-1] == 3
+    images = np.zeros((1, 12, 12))
+    with pytest.raises(InputError, match="'small' has states 3 to 19 to begin from, got 2"):
+        sc.redraw(truncated, images, [0], 2)
+    assert sc.redraw(truncated, images, [0], 3).meta["steps"]["small"] == [3]
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_batches_of_nothing(size: int, longer: Trained) -> None:
+    images = np.zeros((1, 12, 12))
+    for make in (
+        lambda: sc.redraw(longer("small"), images, [0], 1, batch_size=size),
+        lambda: sc.fill(longer("small"), images, images[0] > 0, [0], batch_size=size),
+        lambda: sc.interpolate(longer("small"), [0], 3, batch_size=size),
+        lambda: sc.same_noise(longer("small"), [0], batch_size=size),
+    ):
+        with pytest.raises(InputError, match="batch_size must be at least 1"):
+            make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model, x: model.sample([0], indices=[-1]),
+        lambda model, x: model.sample([0], indices=[1.5]),
+        lambda model, x: sc.same_noise(model, [0], index=-1),
+        lambda model, x: sc.redraw(model, x, ["a"], 1),
+        lambda model, x: sc.redraw(model, x, [0], "a"),
+        lambda model, x: sc.redraw(model, x, [0], {"small": "3"}),
+        lambda model, x: sc.redraw(model, x, [0], 2.5),
+        lambda model, x: sc.redraw(model, x, [0], 1, first=-1),
+        lambda model, x: sc.fill(model, x, [[True]] * 5, [0]),
+        lambda model, x: sc.fill(model, x, np.ones((12, 12), bool), [0], seed=-1),
+        lambda model, x: sc.fill(model, x, np.ones((12, 12), bool), [0], seed=1.5),
+        lambda model, x: sc.interpolate(model, [0], 2.5),
+        lambda model, x: sc.interpolate(model, [0], 3, "a"),
+        lambda model, x: model.stepped([float("inf"), 3]),
+        lambda model, x: model.stepped([float("nan")]),
+        lambda model, x: model.stepped("some"),
+        lambda model, x: list(
+            model.trajectory([0], start=Start(torch.zeros(2, 1, 12, 12), "s", 1))
+        ),
+        lambda model, x: list(
+            model.trajectory([0], start=Start(torch.zeros(1, 1, 12, 12), "s", 1))
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(make: Callable[..., Any], longer: Trained) -> None:
+    with pytest.raises(InputError) as refused:
+        make(longer("small"), np.zeros((1, 12, 12)))
+    assert "\n" not in str(refused.value)
+
+
+def test_numbers_of_other_kinds(longer: Trained) -> None:
+    model = longer("small")
+    assert model.stepped(np.int64(2)).steps == model.stepped(2).steps
+    assert model.stepped(np.array([6, 2])).steps == {"small": [6, 2]}
+    assert model.stepped((6, 2)).steps == {"small": [6, 2]}
+    four = np.zeros((1, 1, 12, 12))
+    assert sc.fill(model, four, np.zeros((12, 12), bool), [0]).images.shape == (1, 12, 12)
+    assert sc.interpolate(model, iter([0, 1]), 2).labels.tolist() == [0, 0, 1, 1]  # type: ignore[arg-type]
+
+
+def test_a_model_keeps_few_others(longer: Trained) -> None:
+    model = longer("baseline")
+    for calls in range(1, 7):
+        model.stepped(calls)
+    assert len(model._stepped) <= 4

@@ -109,7 +109,7 @@ def alone(
     if low is not None:
         jump = model.segment.jump
         assert isinstance(jump, Conditioned)
-        condition = jump.beside(low, condition, noise, model.segment.name)
+        condition = jump.with_coarser(low, condition, noise, model.segment.name)
     return list(model.alone(condition, noise, start))
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from scalespace import pretrained
 from scalespace.errors import InputError
+from scalespace.files import read_json
 from scalespace.model.folder import read
 from scalespace.training.checkpoint import (
     load_tensors,
@@ -53,7 +54,9 @@ def keep(trainings: Path, weights: Path) -> None:
         raise InputError(f"no finished training in {trainings}")
     for path in found:
         tensors, record = load_tensors(path, "trained stage")
-        target = weights / f"{path.parent.name}.safetensors"
+        stage = path.parent.name.rpartition("-")[0]
+        seed = read_json(path.parent / "config.json", "training")["seed"]
+        target = weights / f"{stage}-seed{seed}-{record['identity']}.safetensors"
         if not target.exists():
             averaged = with_prefix("ema", under_prefix("ema", tensors))
             save_tensors(target, averaged, record)
@@ -68,7 +71,8 @@ def put(weights: Path, trainings: Path) -> None:
     """
     for path in sorted(weights.glob("*.safetensors")):
         tensors, record = load_tensors(path, "kept weights")
-        _finished(trainings / path.stem, tensors, record)
+        name = path.stem.partition("-seed")[0]
+        _finished(trainings / f"{name}-{record['identity']}", tensors, record)
     for name in pretrained.names():
         for stage in read(pretrained.FOLDER / name).stages.values():
             training = stage.training
@@ -79,7 +83,7 @@ def put(weights: Path, trainings: Path) -> None:
 def _finished(folder: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
     if not (folder / FINISHED).exists():
         save_tensors(folder / FINISHED, tensors, record)
-        print(f"{folder}: seed {record.get('seed', 0)}, {record['images']:,} images seen")
+        print(f"{folder}: {record['images']:,} images seen")
 
 
 if __name__ == "__main__":

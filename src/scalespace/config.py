@@ -5,6 +5,7 @@ A preset is a YAML file of these fields; `--a.b=value` on the command line overr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -136,6 +137,8 @@ class ProcessConfig:
         if isinstance(self.steps, int):
             _between(1, 10_000, **{"process.steps": self.steps})
         elif self.steps is not None:
+            if not all(map(math.isfinite, self.steps)):
+                raise ValueError(f"process.steps must be finite states, got {list(self.steps)}")
             whole = tuple(int(t) if t == int(t) else float(t) for t in self.steps)
             object.__setattr__(self, "steps", whole)
         _between(0, 100, **{"process.guidance": self.guidance})

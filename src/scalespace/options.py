@@ -172,7 +172,7 @@ def _tuple_options() -> dict[str, bool]:
         if dataclasses.is_dataclass(part):
             for field, kind in get_type_hints(part).items():
                 if "tuple" in str(kind):
-                    options[f"--{name}.{field}"] = str(kind).startswith("tuple")
+                    options[f"--{name}.{field}"] = " | " not in str(kind)
     return options
 
 

@@ -99,7 +99,7 @@ def test_guidance_keeps_what_else_is_known() -> None:
 def test_the_rule_comes_after_guidance(rule: str) -> None:
     condition, t = Condition(torch.arange(9) % 2), 5
     guided = Guided(exact, Guidance(4.0))
-    kept = InDomain(guided, X0_RULES[rule], lambda: (-1.0, 1.5), SCHEDULE)(X, t, condition)
+    kept = InDomain(guided, X0_RULES[rule], (-1.0, 1.5), SCHEDULE)(X, t, condition)
     _, b = SCHEDULE.scales(t)
     expected = X0_RULES[rule](guided(X, t, condition), -1.0, 1.5, b**2)
     torch.testing.assert_close(kept, expected)

@@ -47,7 +47,7 @@ def test_conditioned_shows_the_coarser_image(factor: int) -> None:
     assert begun.condition.labels.tolist() == list(range(6))
     # in training it is the image itself, taken down
     x0 = torch.randn(6, 1, side, side)
-    told = fine.jump.told(fine.jump.shown(x0), Condition(), None)
+    told = fine.jump.training_condition(fine.jump.inputs(x0), Condition(), None)
     torch.testing.assert_close(told.given, up(down(x0, factor), factor))
 
 
@@ -71,6 +71,14 @@ def test_renoised_is_the_forward_process_of_the_enlarged_image() -> None:
     assert float(off.abs().max()) < 6 * b**2 / N**0.5
 
 
+class Blocks(Segment):
+    """A process of block means alone, whose x_0 has no detail."""
+
+    def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        factor = self.jump.factor
+        return super().q_sample(enlarge(down(x0, factor), factor), t, eps)
+
+
 def exact(factor: int, coarse: Schedule, at: float) -> tuple[Segment, Segment]:
     """A coarse and a fine segment with an exact jump between them."""
     a, _ = coarse.scales(at)
@@ -79,7 +87,7 @@ def exact(factor: int, coarse: Schedule, at: float) -> tuple[Segment, Segment]:
     side = 4
     return (
         Segment("coarse", coarse, (1, side // factor, side // factor), factor),
-        Segment("fine", fine, (1, side, side), 1, Exact(factor, at)),
+        Blocks("fine", fine, (1, side, side), 1, Exact(factor, at)),
     )
 
 
@@ -117,6 +125,9 @@ def test_an_exact_jump_must_fit() -> None:
     wrong = Segment("fine", cosine(5), (1, 4, 4), 1, Exact(2, 3))
     with pytest.raises(InputError, match=r"'fine' must begin with alpha_bar 0\.\d+ to go on"):
         Process((coarse, wrong))
+    detailed = Segment("fine", fine.schedule, (1, 4, 4), 1, Exact(2, 3))
+    with pytest.raises(InputError, match="'fine' begins with detail in its last state"):
+        Process((coarse, detailed))
     late = Segment("fine", fine.schedule, (1, 4, 4), 1, Exact(2, 6))
     with pytest.raises(InputError, match="state 6, and 'coarse' begins in state 6"):
         Process((coarse, late))
@@ -145,10 +156,18 @@ def test_an_unfinished_image_is_told_as_noisy_as_it_is() -> None:
         assert begun.condition.level is not None
         return 6 * float(begun.condition.level[0])
 
-    assert fine.jump.takes == 2
+    assert fine.jump.takes_over == 2
     assert level(small) == pytest.approx(2)
     assert 2 < level(other) < 6
     with pytest.raises(InputError, match=r"condition\.truncate: state 2 .* 'fine' was trained"):
         Process((Segment("coarse", cosine(4), (1, 2, 2), 2), fine))
     with pytest.raises(InputError, match="is noisier than all"):
         Process((Segment("coarse", cosine(2), (1, 2, 2), 2), fine))
+
+
+def test_a_jump_into_a_state_that_there_is_not() -> None:
+    coarse = Segment("coarse", cosine(5), (1, 2, 2), 2)
+    for state in (0, 8):
+        fine = Segment("fine", cosine(8), (1, 4, 4), 1, Renoised(2, state))
+        with pytest.raises(InputError, match=f"states 1 to 7 .* its jump leads to {state}"):
+            Process((coarse, fine))

@@ -12,7 +12,7 @@ from scalespace.core.denoiser import Condition, Guidance
 from scalespace.core.jumps import Conditioned, Exact, Renoised, alpha_bar_after
 from scalespace.core.noise import Between, Seeded
 from scalespace.core.sampling import Leg, Start, reverse, with_ends
-from scalespace.core.scale import down, up
+from scalespace.core.scale import down, enlarge, up
 from scalespace.core.schedule import Schedule, cosine
 from scalespace.core.segment import Jump, Segment
 from scalespace.core.solvers import ancestral, ddim
@@ -107,6 +107,13 @@ def test_guidance_counts_twice_where_it_acts() -> None:
     assert guided.calls() == 5 + 3
 
 
+class Blocks(Segment):
+    """A process of block means alone, whose x_0 has no detail."""
+
+    def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        return super().q_sample(enlarge(down(x0, 2), 2), t, eps)
+
+
 def test_a_way_from_pure_noise_to_gaussian_data_through_exact_jumps() -> None:
     """Exact answers at both scales: the fine images have the data's block variance.
 
@@ -137,7 +144,7 @@ def test_a_way_from_pure_noise_to_gaussian_data_through_exact_jumps() -> None:
 
     legs = (
         leg(Segment("coarse", coarse, (1, 2, 2), 2), Spy(gaussian(coarse, v)), solver=ancestral),
-        leg(Segment("fine", fixed, (1, 4, 4), 1, Exact(2, at)), Spy(by_block), solver=ancestral),
+        leg(Blocks("fine", fixed, (1, 4, 4), 1, Exact(2, at)), Spy(by_block), solver=ancestral),
     )
     *_, last = reverse(legs, Condition(), Seeded(0, range(n)))
     blocks = down(last.x, 2)
@@ -183,8 +190,9 @@ def test_an_edit_is_what_goes_on() -> None:
 
     segment = Segment("s", cosine(5), (1, 2, 2))
     steps = list(reverse((leg(segment, spy),), Condition(), Seeded(0, range(2)), edit=edit))
-    assert seen == [("s", 3), ("s", 2), ("s", 1), ("s", 0)]
-    assert [float(x.mean()) for _, x, _ in spy.calls[1:]] == [3, 2, 1]
+    assert seen == [("s", 4), ("s", 3), ("s", 2), ("s", 1), ("s", 0)]
+    assert [float(x.mean()) for _, x, _ in spy.calls] == [4, 3, 2, 1]
+    assert float(steps[0].x.mean()) == 4
     assert float(steps[-1].x.abs().max()) == 0
 
 

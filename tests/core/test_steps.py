@@ -102,12 +102,12 @@ def test_visits() -> None:
     assert Visits("s", schedule, 3)() == (9, 6, 3)
     assert Visits("s", schedule, (9, 5, 2))() == (9, 5, 2)
     assert Visits("s", schedule, (9, 5, 2))(2) == (9, 5)
-    assert Visits("s", schedule, (9, 4.5), between=True)() == (9, 4.5)
-    more = Visits("s", schedule, 18, between=True)()
+    assert Visits("s", schedule, (9, 4.5), continuous=True)() == (9, 4.5)
+    more = Visits("s", schedule, 18, continuous=True)()
     assert len(more) == 18
     assert more[:3] == (9, 8.5, 8)
     # a network that knows all times takes whole states while there are enough
-    assert Visits("s", schedule, 9, between=True)() == (9, 8, 7, 6, 5, 4, 3, 2, 1)
+    assert Visits("s", schedule, 9, continuous=True)() == (9, 8, 7, 6, 5, 4, 3, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,39 @@ def test_visits() -> None:
 def test_steps_that_cannot_be(steps: int | tuple[float, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Visits("s", cosine(10), steps)
+
+
+@pytest.mark.parametrize("spacing", [by_state, by_snr])
+@pytest.mark.parametrize("schedule", [cosine(10), zero_terminal(cosine(12)), linear(30)])
+@pytest.mark.parametrize("calls", [25, 60, 300])
+def test_more_calls_than_states_all_differ(
+    spacing: Spacing, schedule: Schedule, calls: int
+) -> None:
+    for end in (0, 3):
+        states = Visits("s", schedule, calls, spacing, continuous=True)(end)
+        assert len(states) == calls
+        assert states[0] == schedule.last
+        assert all(t > s for t, s in itertools.pairwise((*states, end)))
+
+
+def test_the_best_for_the_variance_leaves_times_between_to_equal_distances() -> None:
+    parts = spectrum(16)
+    found = by_variance(cosine(5), 8, 0, True, solver=ddim, components=parts)
+    assert found == by_state(cosine(5), 8, 0, True)
+
+
+def test_a_choice_is_made_once() -> None:
+    made: list[int] = []
+
+    def spacing(schedule: Schedule, calls: int, end: float, between: bool) -> tuple[float, ...]:
+        made.append(calls)
+        return by_state(schedule, calls, end, between)
+
+    visits = Visits("s", cosine(10), 4, spacing)
+    assert made == []  # not before it is asked for
+    assert visits() == visits() == visits(0)
+    visits(2)
+    assert made == [4, 4]
 
 
 def test_too_many_calls_for_a_way_that_ends_early() -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from scalespace.core.segment import Segment
 from scalespace.core.solvers import Row, Solver, Table, make_solver
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
 from scalespace.methods import METHODS, get_method
 from scalespace.methods.base import ProcessMethod, register
 from scalespace.model import Model, train
@@ -124,6 +125,7 @@ class Haar(Segment):
     its own, between x and x / sqrt((a d)^2 + s^2).
     """
 
+    plain: ClassVar[bool] = False
     detail: tuple[float, ...] = ()
 
     def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -176,13 +178,13 @@ def haar_schedule(first: float, states: int) -> tuple[Schedule, tuple[float, ...
 class HaarStage(DiffusionStage):
     """The finer scale of a process with an exact jump."""
 
-    takes: int = 2
+    takes_over: int = 2
 
     def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
         plain = super().segment(recipe, data)
-        a, _ = cosine(recipe.process.states or 6, recipe.process.power).scales(self.takes)
+        a, _ = cosine(recipe.process.states or 6, recipe.process.power).scales(self.takes_over)
         schedule, detail = haar_schedule(alpha_bar_after(a**2, 2), 4)
-        jump = Exact(2, self.takes)
+        jump = Exact(2, self.takes_over)
         return Haar(self.name, schedule, plain.shape, self.scale, jump, detail=detail)
 
 
@@ -200,6 +202,9 @@ def test_a_process_of_its_own_in_one_file(
         title = "Haar"
         stages = (coarse, fine)
 
+    for fields in ({"predict": "v"}, {"predict": "noise"}):
+        with pytest.raises(InputError, match=r"'haar-fine': its states are not a x_0 \+ b eps"):
+            fine.build(replace(tiny.RECIPE, process=replace(tiny.PROCESS, **fields)), splits.info)
     config = replace(tiny.CONFIG, process=replace(tiny.PROCESS, states=6, predict="x0"))
     model = train("haar", splits, config, tmp_path, 0, tiny.CPU)
     steps = list(model.trajectory([0, 1, 2]))

@@ -99,7 +99,7 @@ class Guided:
 
     The paper mixes predicted noises. At a given x_t the estimate of x_0 is an affine function of
     the predicted noise, or of any other parametrisation, and so the mixture is the same.
-    Both answers come from one call of twice as many images.
+    Both answers come from one pass over twice as many images, which counts as two calls.
     """
 
     denoise: Denoiser
@@ -121,16 +121,16 @@ class InDomain:
     Args:
         denoise: whose estimates.
         rule: of `X0_RULES`.
-        domain: the ends of what an x_0 may be, asked for at each call: training may move them.
+        domain: the ends of what an x_0 may be.
         schedule: tells the rule the variance of the noise that the estimate was made through.
     """
 
     denoise: Denoiser
     rule: Callable[..., Tensor]
-    domain: Callable[[], tuple[float, float]]
+    domain: tuple[float, float]
     schedule: Schedule
 
     def __call__(self, x: Tensor, t: float, condition: Condition) -> Tensor:
         """As any `Denoiser`."""
         _, b = self.schedule.scales(t)
-        return self.rule(self.denoise(x, t, condition), *self.domain(), b**2)
+        return self.rule(self.denoise(x, t, condition), *self.domain, b**2)

@@ -41,7 +41,7 @@ class Conditioned(FromNoise):
         return self.coarser
 
     @property
-    def takes(self) -> float:
+    def takes_over(self) -> float:
         """0, unless the augmentation takes the image over unfinished (truncated)."""
         return self.augmentation.starts_from if self.augmentation is not None else 0
 
@@ -56,7 +56,7 @@ class Conditioned(FromNoise):
         """Noise in the segment's last state, beside the coarser image."""
         low = _needed(before, segment)
         degree = self._degree(segment, low.segment)
-        condition = self.beside(low.x, condition, noise, segment.name, degree)
+        condition = self.with_coarser(low.x, condition, noise, segment.name, degree)
         return super().begin(segment, None, condition, noise, temperature)
 
     def check(self, segment: Segment, before: Segment) -> None:
@@ -68,7 +68,7 @@ class Conditioned(FromNoise):
 
         None for finished ones.
         """
-        state, found = self.takes, None
+        state, found = self.takes_over, None
         if not state:
             return None
         assert isinstance(self.augmentation, GaussianNoise)
@@ -83,7 +83,7 @@ class Conditioned(FromNoise):
             )
         return found
 
-    def beside(
+    def with_coarser(
         self,
         low: Tensor,
         condition: Condition,
@@ -106,29 +106,29 @@ class Conditioned(FromNoise):
             low, level = self.augmentation.chosen(low, own.normal, degree)
         return replace(condition, given=up(low, self.coarser), level=level, guess=None)
 
-    def shown(self, x0: Tensor) -> tuple[Tensor, ...]:
+    def inputs(self, x0: Tensor) -> tuple[Tensor, ...]:
         """The image at the coarser scale."""
         return (down(x0, self.coarser),)
 
-    def told(
-        self, shown: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
+    def training_condition(
+        self, inputs: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
     ) -> Condition:
         """The coarser image, each at a random degree of the augmentation."""
-        (low,), level = shown, None
+        (low,), level = inputs, None
         if self.augmentation is not None and rng is not None:
             low, level = self.augmentation.drawn(low, rng)
         return replace(condition, given=up(low, self.coarser), level=level)
 
-    def without(
-        self, shown: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
+    def real_condition(
+        self, inputs: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
     ) -> Condition:
-        """The image that is shown; as noisy as the segment before would have left it."""
-        (low,) = shown
-        if self.augmentation is not None and self.takes:
+        """The real image; as noisy as the segment before would have left it."""
+        (low,) = inputs
+        if self.augmentation is not None and self.takes_over:
             own = noise.stream(f"{name}/preview")
-            level = torch.full((len(low),), int(self.takes), device=low.device)
+            level = torch.full((len(low),), int(self.takes_over), device=low.device)
             low = self.augmentation.apply(low, level, own.normal(low.shape[1:]))
-        return self.beside(low, condition, noise, name)
+        return self.with_coarser(low, condition, noise, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ class Exact(Jump):
     way back multiplies by r, enlarges, and adds the noise within the blocks.
 
     The finer segment begins in its last state, whose alpha_bar must be `alpha_bar_after` of the
-    coarser one's.
+    coarser one's, and which must hold nothing of the detail Q x_0: a plain `Segment` will not do.
 
     Args:
         coarser: f.
@@ -194,20 +194,30 @@ class Exact(Jump):
         return self.coarser
 
     @property
-    def takes(self) -> float:
+    def takes_over(self) -> float:
         """`takes_at`."""
         return self.takes_at
 
     def check(self, segment: Segment, before: Segment) -> None:
         """`InputError` unless the segment begins just where the coarser state leads to."""
-        if not self.takes < before.schedule.last:
+        if not self.takes_over < before.schedule.last:
             return  # the process refuses it
-        a, b = before.schedule.scales(self.takes)
+        a, b = before.schedule.scales(self.takes_over)
         fits, found = alpha_bar_after(a**2, self.coarser), float(segment.schedule.alpha_bar[-1])
         if not b or abs(fits - found) > 1e-6:
             raise InputError(
                 f"segment '{segment.name}' must begin with alpha_bar {fits:.6f} to go on from "
-                f"state {self.takes:g} of '{before.name}', and begins with {found:.6f}"
+                f"state {self.takes_over:g} of '{before.name}', and begins with {found:.6f}"
+            )
+        probe = torch.zeros(1, *segment.shape)
+        probe[..., ::2] = 1
+        probe -= enlarge(down(probe, self.coarser), self.coarser)  # detail alone
+        state = torch.tensor([segment.schedule.last])
+        left = segment.q_sample(probe, state, torch.zeros_like(probe)).abs().max()
+        if float(left) > 0.01 * a:
+            raise InputError(
+                f"segment '{segment.name}' begins with detail in its last state, which the images "
+                f"of '{before.name}' do not have: let the detail fade there"
             )
 
     def begin(

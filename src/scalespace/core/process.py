@@ -35,6 +35,12 @@ class Process:
         names = [segment.name for segment in self.segments]
         if len(set(names)) < len(names):
             raise InputError(f"two segments of a process bear one name: {', '.join(names)}")
+        for segment in self.segments:
+            if not 1 <= segment.first <= segment.schedule.last:
+                raise InputError(
+                    f"segment '{segment.name}' has states 1 to {segment.schedule.last} to begin "
+                    f"in, and its jump leads to {segment.first}"
+                )
         for before, after in pairwise(self.segments):
             if before.factor != after.factor * after.jump.factor:
                 raise InputError(
@@ -43,10 +49,11 @@ class Process:
                     f"{before.factor / after.factor:g} times smaller"
                 )
             after.jump.check(after, before)
-            if not after.jump.takes < before.schedule.last:
+            if not after.jump.takes_over < before.schedule.last:
                 raise InputError(
-                    f"segment '{after.name}' takes over images in state {after.jump.takes:g}, and "
-                    f"'{before.name}' begins in state {before.schedule.last}"
+                    f"segment '{after.name}' takes over images in state "
+                    f"{after.jump.takes_over:g}, and '{before.name}' begins in state "
+                    f"{before.schedule.last}"
                 )
 
     @property

@@ -55,9 +55,11 @@ def run(
         x: images [n, ...] in the first state.
         condition: what the denoiser is told; it also learns its last estimate.
         noise: gives fresh noise to the rows that ask for it.
-        edit: what is done to each new state.
+        edit: what is done to the images in each state.
     """
     states = tables[0].states
+    if edit is not None:
+        x = edit(segment, states[0], x)
     yield Step(int_if_whole(states[0]), x, None, segment.name)
     before = None
     for (t, s), *rows in zip(pairwise(states), *(table.rows for table in tables), strict=True):
@@ -100,9 +102,10 @@ class Leg:
         """The way from a state to another: the chosen states between, and both ends."""
         return (begin, *(t for t in self.visits(end) if end < t < begin), end)
 
-    def calls(self, end: float = 0) -> int:
-        """Network calls that an image takes, from the segment's first state to `end`."""
-        return sum(2 if self.guidance.acts(t) else 1 for t in self.visits(end))
+    def calls(self, end: float = 0, begin: float | None = None) -> int:
+        """Network calls that an image takes, from the segment's first state on unless told."""
+        begin = self.segment.first if begin is None else begin
+        return sum(2 if self.guidance.acts(t) else 1 for t in self.states(begin, end)[:-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +128,24 @@ class Start:
         eps = noise.stream(f"{segment.name}/start").normal(x0.shape[1:])
         state = torch.full((len(x0),), self.t, device=x0.device)
         jump = segment.jump
-        condition = jump.without(jump.shown(x0), condition, noise, segment.name)
+        condition = jump.real_condition(jump.inputs(x0), condition, noise, segment.name)
         return Begun(self.t, segment.q_sample(x0, state, eps), condition)
+
+
+def ways(legs: Sequence[Leg], start: Start | None = None) -> list[tuple[Leg, tuple[float, ...]]]:
+    """The states that each leg goes through, its end included; those before a start's are none."""
+    found: list[tuple[Leg, tuple[float, ...]]] = []
+    for leg, end in with_ends(legs):
+        if start is None or found:
+            found.append((leg, leg.states(leg.segment.first, end)))
+        elif leg.segment.name == start.segment:
+            found.append((leg, leg.states(start.t, end)))
+    return found
 
 
 def with_ends(legs: Sequence[Leg]) -> list[tuple[Leg, float]]:
     """Each leg with the state that it ends in: where the next takes over, and the data at last."""
-    after = [leg.segment.jump.takes for leg in legs[1:]]
+    after = [leg.segment.jump.takes_over for leg in legs[1:]]
     return list(zip(legs, [*after, 0], strict=True)) if legs else []
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ class Jump(ABC):
         return 1
 
     @property
-    def takes(self) -> float:
+    def takes_over(self) -> float:
         """The state in which it takes over the images of the segment before: 0 is finished."""
         return 0
 
@@ -74,35 +74,36 @@ class Jump(ABC):
 
         Args:
             segment: the one that begins.
-            before: the segment before, and its images in the state `takes`; None for a first one.
+            before: the segment before, with its images in the state `takes_over`; None for a
+                first one.
             condition: of the segment before.
             noise: the streams of these images; those of the segment bear its name.
             temperature: deviation of the noise that it begins with.
         """
 
-    def shown(self, x0: Tensor) -> tuple[Tensor, ...]:
+    def inputs(self, x0: Tensor) -> tuple[Tensor, ...]:
         """What of images x0 [n, c, h, w] at the segment's scale training needs: n rows each."""
         return ()
 
-    def told(
-        self, shown: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
+    def training_condition(
+        self, inputs: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
     ) -> Condition:
         """The condition of a training step.
 
         Args:
-            shown: of its images.
+            inputs: of its images.
             condition: what else is known.
-            rng: draws how much the shown images are made worse; None leaves them as they are.
+            rng: draws how much the inputs are made worse; None leaves them as they are.
         """
         return condition
 
-    def without(
-        self, shown: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
+    def real_condition(
+        self, inputs: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
     ) -> Condition:
-        """The condition where the segment before did not run: as if it had made what is shown.
+        """The condition where the segment before did not run: as if it had made the inputs.
 
         Args:
-            shown: of real images.
+            inputs: of real images.
             condition: what else is known.
             noise: the streams of these images.
             name: of the segment.
@@ -136,7 +137,13 @@ class Segment:
         shape: of one image in it, (c, h, w) unless the data are no images.
         factor: how many times smaller its images are than the data's.
         jump: how it begins.
+
+    A subclass whose x_t is made otherwise sets `plain` to False. Its network must predict x0, for
+    other predictions are read back by x_t = a x_0 + b eps, and so is the mean as a target.
     """
+
+    plain: ClassVar[bool] = True
+    """Whether x_t = a x_0 + b eps."""
 
     name: str
     schedule: Schedule

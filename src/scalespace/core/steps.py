@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -52,25 +52,20 @@ def by_snr(
     From the last state to the first one above the end: in the data itself it is infinite.
     Arguments as for `by_state`.
     """
-    # on a grid fine enough to invert it by
-    grid = torch.linspace(math.floor(end) + 1, schedule.last, 100 * schedule.last + 1).tolist()
-    levels = [max(schedule.half_log_snr(t), -20.0) for t in grid]
-    high, low = levels[0], levels[-1]
-    wanted, k = [], len(grid) - 1
-    for i in range(calls):
-        level = low + (high - low) * i / max(calls - 1, 1)
-        while k and levels[k] < level - 1e-9:
-            k -= 1
-        wanted.append(grid[k])
-    return tuple(wanted) if between else _whole(wanted, end)
+    # on a grid fine enough to invert it by; noise without any image is taken to be at -20
+    times = np.linspace(math.floor(end) + 1, schedule.last, 20 * schedule.last + 1)
+    levels = np.array([max(schedule.half_log_snr(float(t)), -20.0) for t in times])
+    wanted = np.linspace(levels[-1], levels[0], calls)
+    found = [float(t) for t in np.interp(wanted, levels[::-1], times[::-1])]
+    return tuple(found) if between else _whole(found, end)
 
 
 def spectrum(numbers: int, components: int = 24) -> tuple[tuple[float, float], ...]:
     """Variances of the principal components of a class of images, and how many there are of each.
 
     The k-th of images of so many standardised numbers is taken to be proportional to k^-1.1, half
-    of the variance being within the classes: at 14x14 of MNIST that gives 15 for the first one
-    (15 in truth) and 0.27 for the 50th (0.17), at 28x28 67 (70) and 1.3 (1.1).
+    of the variance being within the classes. At 14x14 that gives 21 for the first one (15 on MNIST)
+    and 0.28 for the 50th (0.17), at 28x28 72 (70) and 0.97 (1.13).
 
     Args:
         numbers: of an image, or a latent.
@@ -102,11 +97,14 @@ def by_variance(
     solvers there are many local minima, so the best of all is not promised.
 
     Args:
-        schedule, calls, end, between: as for `by_state`; times between states are never chosen.
+        schedule, calls, end, between: as for `by_state`. Times between states are never chosen:
+            more calls than states are put at equal distances.
         solver: the one that will visit them.
         components: variances, and how many components have each; see `spectrum`.
         temperature: deviation of the noise that sampling starts from.
     """
+    if calls > schedule.last - math.floor(end):
+        return by_state(schedule, calls, end, between)
     v, weight = torch.tensor(components, dtype=torch.float64).T
     first, known = schedule.last, dict[tuple[float, ...], float]()
 
@@ -144,7 +142,7 @@ class Visits:
         schedule: its states.
         steps: None for all of them, a number of calls, or the states themselves, falling.
         spacing: puts a number of calls into their places.
-        between: the network knows the times between the states.
+        continuous: the network knows the times between the states.
 
     Raises:
         InputError: more calls than states, or states that are none or do not fall from the last.
@@ -154,7 +152,8 @@ class Visits:
     schedule: Schedule
     steps: int | tuple[float, ...] | None = None
     spacing: Spacing = by_state
-    between: bool = False
+    continuous: bool = False
+    _chosen: dict[float, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         last, steps = self.schedule.last, self.steps
@@ -169,27 +168,38 @@ class Visits:
                     f"the steps of '{self.name}' must lie above 0, which is the finished image: "
                     f"got {_listed(steps)}"
                 )
-            if not self.between and any(t != int(t) for t in steps):
+            if not self.continuous and any(t != int(t) for t in steps):
                 raise InputError(
                     f"'{self.name}' knows its states 1 to {last} and no time between them, got "
                     f"{_listed(steps)}: train it with process.continuous=true"
                 )
-        self(0)
+        self.check(0)
+
+    def check(self, end: float) -> None:
+        """`InputError` if there are not so many states above `end`."""
+        states = self.schedule.last - math.floor(end)
+        if isinstance(self.steps, int) and self.steps > states and not self.continuous:
+            raise InputError(
+                f"'{self.name}' has {states} states to call its network in, and {self.steps} calls "
+                "are asked for: more need a network that was trained with process.continuous=true"
+            )
 
     def __call__(self, end: float = 0) -> tuple[float, ...]:
-        """The states, falling from the last, of a way that ends in state `end`."""
+        """The states, falling from the last, of a way that ends in state `end`.
+
+        Raises:
+            InputError: as from `check`.
+        """
         last = self.schedule.last
         if self.steps is None:
             return tuple(range(last, math.floor(end), -1))
         if isinstance(self.steps, tuple):
             return tuple(t for t in self.steps if t > end)
-        if self.steps > last - end and not self.between:
-            raise InputError(
-                f"'{self.name}' has {last - end:g} states to call its network in, and "
-                f"{self.steps} calls are asked for: more need a network that was trained with "
-                "process.continuous=true"
-            )
-        return self.spacing(self.schedule, self.steps, end, self.between and self.steps > last)
+        if end not in self._chosen:
+            self.check(end)
+            between = self.steps > last - math.floor(end)
+            self._chosen[end] = self.spacing(self.schedule, self.steps, end, between)
+        return self._chosen[end]
 
 
 def _listed(states: Sequence[float]) -> str:

@@ -75,7 +75,9 @@ class Method(ABC):
 
     def calls(self, models: Models) -> int:
         """Network calls a sample."""
-        return sum(leg.calls(end) for leg, end in with_ends(self.legs(models)))
+        if legs := self.legs(models):
+            return sum(leg.calls(end) for leg, end in with_ends(legs))
+        return sum(models.of(stage).calls for stage in self.stages)
 
     def conditional(self, models: Models) -> bool:
         """Whether its images are of the classes asked for: if any of its stages heeds them."""
@@ -132,4 +134,6 @@ def get_method(name: str) -> Method:
 def refuse_images(method: Method, start: Start | None, edit: Edit | None) -> None:
     """`InputError` where a method that is no process over pixels is to begin from images."""
     if start is not None or edit is not None:
-        raise InputError(f"method '{method.name}' is no process over pixels: it cannot do that")
+        raise InputError(
+            f"method '{method.name}' is no process over pixels: it samples from noise alone"
+        )

@@ -38,7 +38,3 @@ class VariationalAutoencoder(Method):
         yield Step(1, sheet(z), None)
         x = autoencoder.decode(z)
         yield Step(0, x, x)
-
-    def calls(self, models: Models) -> int:
-        """The decoder's."""
-        return models.of(AUTOENCODER).calls

@@ -6,6 +6,7 @@ something to do to every state on the way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalespace.core.noise import Between, Seeded
-from scalespace.core.sampling import Start, Step
+from scalespace.core.sampling import Start, Step, ways
 from scalespace.core.scale import down
 from scalespace.core.segment import Segment
 from scalespace.data import Samples, check
@@ -31,6 +32,7 @@ def redraw(
     seed: int = 0,
     batch_size: int = 250,
     progress: bool = False,
+    first: int = 0,
 ) -> Samples:
     """Images taken to a state of the process and back again (SDEdit, Meng et al. 2022).
 
@@ -46,21 +48,23 @@ def redraw(
         seed: with an index, fixes the noise of an image.
         batch_size: images made at a time.
         progress: show a progress bar.
+        first: index of the first image; the others follow.
 
     Raises:
         InputError: images of another size, a segment or state that the model does not have, or a
             model that is no process.
     """
     segment, t = _place(model, at)
-    x = _standardised(model, images, labels)
+    known = _checked(model, images, labels)
+    x, labels = _standardised(model, known), known.labels.tolist()
+    indices = _indices(first, len(x))
 
     def part(rows: slice) -> Iterator[Step]:
         start = Start(x[rows], segment, t)
-        indices = range(len(x))[rows]
-        return model.trajectory(labels[rows], seed, indices, start=start)
+        return model.trajectory(labels[rows], seed, indices[rows], start=start)
 
-    about = {"redrawn_from": {segment: t}, "seed": seed}
-    return model.collect(labels, part, batch_size, progress, **about)
+    about = {"redrawn_from": {segment: t}, "seed": seed, "first": first}
+    return model.collect(labels, part, batch_size, progress, Start(x, segment, t), **about)
 
 
 def fill(
@@ -71,6 +75,7 @@ def fill(
     seed: int = 0,
     batch_size: int = 250,
     progress: bool = False,
+    first: int = 0,
 ) -> Samples:
     """Images of which some pixels are given and the rest is made (inpainting).
 
@@ -86,37 +91,42 @@ def fill(
         seed: with an index, fixes the noise of an image.
         batch_size: images made at a time.
         progress: show a progress bar.
+        first: index of the first image; the others follow.
 
     Raises:
         InputError: sizes that do not agree, or a model that is no process over pixels.
     """
-    x = _standardised(model, images, labels)
+    given = _checked(model, images, labels)
+    x, labels = _standardised(model, given), given.labels.tolist()
+    chosen = np.asarray(keep, dtype=bool)
     try:
-        known = torch.from_numpy(np.broadcast_to(np.asarray(keep, dtype=bool), images.shape).copy())
+        known = torch.from_numpy(np.broadcast_to(chosen, given.images.shape).copy())
     except ValueError as error:
+        size = list(given.images.shape[1:])
         raise InputError(
-            f"keep must be of the images' size, {list(images.shape[1:])}, got {list(keep.shape)}"
+            f"keep must be of the images' size, {size}, got {list(chosen.shape)}"
         ) from error
+    indices = _indices(first, len(x), seed)
     mask = known[:, None].to(x)
 
     def part(rows: slice) -> Iterator[Step]:
-        own, held, indices = x[rows], mask[rows], range(len(x))[rows]
-        noise = Seeded(seed, indices, model.device)
+        own, held = x[rows], mask[rows]
+        noise = Seeded(seed, indices[rows], model.device)
 
         def edit(segment: Segment, t: float, state: Tensor) -> Tensor:
             x0 = segment.x0_of(own)
             eps = noise.stream(f"{segment.name}/keep").normal(x0.shape[1:])
             times = torch.full((len(x0),), t, device=x0.device)
-            given = down(held, segment.factor) == 1
-            return torch.where(given, segment.q_sample(x0, times, eps), state)
+            whole = down(held, segment.factor) == 1
+            return torch.where(whole, segment.q_sample(x0, times, eps), state)
 
         for step in model.trajectory(labels[rows], noise=noise, edit=edit):
             yield step
         if step.x.shape == own.shape:
             yield step._replace(x=torch.where(held == 1, own, step.x))
 
-    about = {"kept": float(known.float().mean()), "seed": seed}
-    return model.collect(labels, part, batch_size, progress, **about)
+    share = float(known.float().mean())
+    return model.collect(labels, part, batch_size, progress, kept=share, seed=seed, first=first)
 
 
 def interpolate(
@@ -144,10 +154,11 @@ def interpolate(
     Raises:
         InputError: fewer than two images a label, or a seed that cannot be.
     """
-    if count < 2:
+    labels = list(labels)
+    if not isinstance(count, int) or count < 2:
         raise InputError(f"a way between two noises has at least 2 images, got {count}")
-    if min(seed, to_seed) < 0:
-        raise InputError(f"a seed must be at least 0, got {min(seed, to_seed)}")
+    for end in (seed, to_seed):
+        _indices(0, len(labels), end)
     every = [label for label in labels for _ in range(count)]
     places = [k for k in range(len(labels)) for _ in range(count)]
     share = torch.linspace(0, 1, count).repeat(len(labels))
@@ -160,7 +171,14 @@ def interpolate(
     return model.collect(every, part, batch_size, progress, seed=seed, to_seed=to_seed)
 
 
-def same_noise(model: Model, labels: Sequence[int], seed: int = 0, index: int = 0) -> Samples:
+def same_noise(
+    model: Model,
+    labels: Sequence[int],
+    seed: int = 0,
+    index: int = 0,
+    batch_size: int = 250,
+    progress: bool = False,
+) -> Samples:
     """One image for each label, all from the noise of one index: what the label alone changes.
 
     Args:
@@ -168,8 +186,11 @@ def same_noise(model: Model, labels: Sequence[int], seed: int = 0, index: int = 
         labels: classes, int [n].
         seed: with the index, fixes the noise.
         index: of the noise.
+        batch_size: images made at a time.
+        progress: show a progress bar.
     """
-    return model.sample(labels, seed, indices=[index] * len(labels))
+    labels = list(labels)
+    return model.sample(labels, seed, batch_size, 0, progress, indices=[index] * len(labels))
 
 
 def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
@@ -184,15 +205,35 @@ def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
     ((name, t),) = at.items()
     if name not in legs:
         raise unknown("segment", name, legs)
-    last, between = legs[name].segment.schedule.last, legs[name].visits.between
-    if not 0 < t <= last or (t != int(t) and not between):
-        raise InputError(f"segment '{name}' has states 1 to {last} to begin from, got {t:g}")
+    (least,) = (way[-1] for leg, way in ways(model.legs) if leg.segment.name == name)
+    last = legs[name].segment.schedule.last
+    number = isinstance(t, int | float) and least < t <= last
+    if not number or (t != int(t) and not legs[name].visits.continuous):
+        raise InputError(
+            f"segment '{name}' has states {math.floor(least) + 1} to {last} to begin from, got {t}"
+        )
     return name, t
 
 
-def _standardised(model: Model, images: NDArray[np.floating[Any]], labels: Sequence[int]) -> Tensor:
-    """Images [n, 1, h, w] in the model's unit, once they are seen to be fit for it."""
+def _indices(first: int, n: int, seed: int = 0) -> range:
+    """So many indices from the first on; `InputError` unless it and the seed are whole, from 0."""
+    for name, number in {"first": first, "seed": seed}.items():
+        if not isinstance(number, int) or number < 0:
+            raise InputError(f"{name} must be a whole number and at least 0, got {number!r}")
+    return range(first, first + n)
+
+
+def _checked(model: Model, images: NDArray[np.floating[Any]], labels: Sequence[int]) -> Samples:
+    """Images and labels, seen to be fit for a model."""
     size = (model.data.height, model.data.width)
-    found = check(images, np.asarray(labels, dtype=np.int64), shape=size, where="the images")
-    unit = torch.from_numpy(found.images)[:, None].to(model.device)
+    try:
+        given = np.asarray(labels, dtype=np.int64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"labels must be whole numbers: {error}") from error
+    return check(images, given, shape=size, where="the images")
+
+
+def _standardised(model: Model, samples: Samples) -> Tensor:
+    """Images [n, 1, h, w] in the model's unit, on its device."""
+    unit = torch.from_numpy(samples.images)[:, None].to(model.device)
     return model.data.standardize(unit)

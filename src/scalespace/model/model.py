@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from scalespace import pretrained
 from scalespace.config import Recipe
 from scalespace.core.noise import Noise, Seeded
-from scalespace.core.sampling import Edit, Leg, Start, Step, with_ends
+from scalespace.core.sampling import Edit, Leg, Start, Step, ways
 from scalespace.data import Samples, check
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
@@ -39,6 +40,10 @@ StageSteps = int | Sequence[float] | Literal["all"]
 """In how many of a stage's states its network is called, in which, or in all."""
 Steps = StageSteps | Mapping[str, StageSteps]
 """The same for every stage of a model, or by stage."""
+
+
+KEPT = 4
+"""How many models that differ in their steps a model keeps."""
 
 
 class Model:
@@ -185,13 +190,14 @@ class Model:
             raise InputError(
                 f"method '{self.method.name}' is no process: there are no steps to choose"
             )
-        key = digest(steps if isinstance(steps, int) else _plain(steps))
+        plain = _plain(steps)
+        key = digest(plain)
         if key not in self._stepped:
-            changes: dict[str, Any] = {"process.steps": _plain(steps)}
-            if isinstance(steps, Mapping):
-                changes = {
-                    f"stages.{name}.process.steps": own for name, own in _plain(steps).items()
-                }
+            changes: dict[str, Any] = {"process.steps": plain}
+            if isinstance(plain, dict):
+                changes = {f"stages.{name}.process.steps": own for name, own in plain.items()}
+            if len(self._stepped) == KEPT:
+                del self._stepped[next(iter(self._stepped))]  # the oldest
             self._stepped[key] = self.resampled(changes)
         return self._stepped[key]
 
@@ -216,6 +222,8 @@ class Model:
                 for name, recipe in recipes.items()
                 if isinstance(recipe, Recipe) and recipe.objective.unlabelled
             ]
+            if not able and not strength:
+                return self
             if not able:
                 raise InputError(
                     f"this model of '{self.method.name}' cannot be guided: no stage of it was "
@@ -237,7 +245,7 @@ class Model:
     @property
     def steps(self) -> dict[str, list[float]]:
         """The states that the network is called in, by segment."""
-        return {leg.segment.name: list(leg.visits(end)) for leg, end in with_ends(self.legs)}
+        return {leg.segment.name: list(way[:-1]) for leg, way in ways(self.legs)}
 
     @property
     def guidance(self) -> dict[str, float]:
@@ -436,10 +444,15 @@ class Model:
         """
         labels = _whole_numbers(labels, seed=(seed, 0))
         self.check_labels(labels)
-        chosen = range(len(labels)) if indices is None else indices
-        if len(chosen) != len(labels):
-            raise InputError(f"{len(labels)} labels and {len(chosen)} indices: one each is needed")
+        chosen = range(len(labels)) if indices is None else _indices(indices, len(labels))
         model = self.stepped(steps)
+        if start is not None and len(start.images) != len(labels):
+            raise InputError(
+                f"{len(labels)} labels and {len(start.images)} images to begin from: one each is "
+                "needed"
+            )
+        if start is not None and start.segment not in self.steps:
+            raise unknown("segment", start.segment, self.steps)
         y = torch.tensor(labels, dtype=torch.int64, device=self.device)
         noise = noise or Seeded(seed, chosen, self.device)
         yield from model.method.sample(model.models, y, noise, start, edit)
@@ -477,16 +490,17 @@ class Model:
         labels = _whole_numbers(
             labels, seed=(seed, 0), batch_size=(batch_size, 1), first=(first, 0)
         )
-        if indices is None:
-            indices = range(first, first + len(labels))
-        if len(indices) != len(labels):
-            raise InputError(f"{len(labels)} labels and {len(indices)} indices: one each is needed")
+        about: dict[str, Any] = {"seed": seed, "first": first}
+        every: Sequence[int] = range(first, first + len(labels))
+        if indices is not None:
+            every = _indices(indices, len(labels))
+            about = {"seed": seed, "indices": list(every)}
         model = self.stepped(steps)
 
         def part(rows: slice) -> Iterator[Step]:
-            return model.trajectory(labels[rows], seed, indices[rows])
+            return model.trajectory(labels[rows], seed, every[rows])
 
-        return model.collect(labels, part, batch_size, progress, seed=seed, first=first)
+        return model.collect(labels, part, batch_size, progress, **about)
 
     def collect(
         self,
@@ -494,6 +508,7 @@ class Model:
         part: Callable[[slice], Iterator[Step]],
         batch_size: int = 250,
         progress: bool = False,
+        start: Start | None = None,
         **about: Any,
     ) -> Samples:
         """The images that trajectories end in, a batch at a time.
@@ -503,11 +518,13 @@ class Model:
             part: gives the trajectory of some rows of them.
             batch_size: rows at a time.
             progress: show a progress bar.
+            start: what they begin from, if it is not noise: `meta` counts the calls from there.
             about: what `meta` says besides.
 
         Raises:
-            InputError: no labels, or one that the model does not know.
+            InputError: no labels, or one that the model does not know; or no whole batch.
         """
+        labels = _whole_numbers(labels, batch_size=(batch_size, 1))
         if not labels:
             raise InputError("nothing to sample: no labels given")
         self.check_labels(labels)
@@ -525,15 +542,24 @@ class Model:
                 beyond = self.data.outside(x).flatten(1)
                 outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
                 bar.update(len(x))
-        guided = {"guidance": self.guidance} if self.guidance else {}
+        visited = ways(self.legs, start)
+        passed = sum(leg.calls(way[-1]) for leg, way in ways(self.legs))
+        passed -= sum(leg.calls(way[-1], way[0]) for leg, way in visited)
+        guided: dict[str, Any] = {"guidance": self.guidance} if self.guidance else {}
+        limits = {
+            leg.segment.name: [leg.guidance.low, leg.guidance.high]
+            for leg in self.legs
+            if leg.guidance.strength and leg.guidance.high < math.inf
+        }
+        guided |= {"guidance_states": limits} if limits else {}
         meta = {
             "method": self.method.name,
             "model": self.hash,
             "data": self.data.name,
             "classes": list(self.data.classes),
             **about,
-            "calls": self.calls,
-            "steps": self.steps,
+            "calls": self.calls - passed,
+            "steps": {leg.segment.name: list(way[:-1]) for leg, way in visited},
             **guided,
             "conditional": self.conditional,
             "outside": {"pixels": outside[0] / images.size, "images": outside[1] / len(images)},
@@ -570,12 +596,24 @@ class Model:
 
 
 def _plain(steps: Any) -> Any:
-    """Steps as a config has them: None for all of them."""
+    """Steps as a config has them, of plain numbers: None for all of them."""
     if isinstance(steps, Mapping):
         return {str(name): _plain(own) for name, own in steps.items()}
-    if steps == "all":
-        return None
-    return list(steps) if isinstance(steps, Sequence) and not isinstance(steps, str) else steps
+    if isinstance(steps, str):
+        return None if steps == "all" else steps  # which the config refuses
+    if isinstance(steps, np.ndarray | Sequence):
+        return [getattr(t, "item", lambda t=t: t)() for t in steps]
+    return getattr(steps, "item", lambda: steps)()
+
+
+def _indices(indices: Iterable[int], n: int) -> list[int]:
+    """As plain numbers; `InputError` unless they are n whole ones from 0 on."""
+    found = _whole_numbers(indices)
+    if len(found) != n:
+        raise InputError(f"{n} labels and {len(found)} indices: one each is needed")
+    if found and min(found) < 0:
+        raise InputError(f"an index must be at least 0, got {min(found)}")
+    return found
 
 
 def _whole_numbers(labels: Iterable[int], **others: tuple[int, int]) -> list[int]:

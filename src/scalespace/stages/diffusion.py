@@ -128,6 +128,11 @@ class Diffusion(StageModel):
     ) -> None:
         super().__init__()
         p, o = recipe.process, recipe.objective
+        if not segment.plain and (p.predict != "x0" or o.unroll > 1 or o.target == "mean"):
+            raise InputError(
+                f"stage '{stage.name}': its states are not a x_0 + b eps, so that it needs "
+                "process.predict=x0, objective.target=sample and objective.unroll=1"
+            )
         self.stage, self.data, self.segment = stage, data, segment
         self.classes = len(data.classes)
         self.conditional = p.labels
@@ -139,6 +144,11 @@ class Diffusion(StageModel):
         self.x0_rule = X0_RULES[p.x0]
         self.solver, self.temperature = solver_of(p), p.temperature
         self.visits, self.guidance = make_visits(p, segment), make_guidance(p)
+        if self.guidance.strength and not any(map(self.guidance.acts, self.visits())):
+            raise InputError(
+                f"stage '{stage.name}': process.guidance_states hold none of the states that it is "
+                f"called in, {', '.join(f'{t:g}' for t in self.visits())}"
+            )
         channels, height, width = segment.shape
         self.sees_given = isinstance(segment.jump, Conditioned)
         self.told_level = recipe.condition.augment != "none" and self.sees_given
@@ -159,7 +169,7 @@ class Diffusion(StageModel):
     def legs(self) -> tuple[Leg, ...]:
         """Its part of the way from noise to an image: the segment, as it is sampled."""
         guided = Guided(self.denoise, self.guidance)
-        denoise = InDomain(guided, self.x0_rule, lambda: self.domain, self.segment.schedule)
+        denoise = InDomain(guided, self.x0_rule, self.domain, self.segment.schedule)
         leg = Leg(self.segment, denoise, self.solver, self.visits, self.temperature, self.guidance)
         return (leg,)
 
@@ -205,7 +215,7 @@ class Diffusion(StageModel):
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """x0 in the stage's segment, and what else of the image the network is shown."""
         x0 = self.segment.x0_of(images)
-        return (x0, *self.segment.jump.shown(x0))
+        return (x0, *self.segment.jump.inputs(x0))
 
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Keeps the training images, where the objective aims at their means."""
@@ -217,7 +227,7 @@ class Diffusion(StageModel):
         if self.unlabelled:
             share = torch.rand(labels.shape, generator=rng, device=labels.device)
             labels = torch.where(share < self.unlabelled, ANY, labels)
-        condition = self.segment.jump.told(tuple(batch[1:]), Condition(labels), rng)
+        condition = self.segment.jump.training_condition(tuple(batch[1:]), Condition(labels), rng)
         return self.objective.losses(self._network, batch[0], condition, rng, self._mean_x0)
 
     def _mean_x0(self, x: Tensor, a: Tensor, b: Tensor, labels: Tensor | None) -> Tensor:
@@ -233,7 +243,7 @@ class Diffusion(StageModel):
 
         Whatever the stage's objective is. An augmented condition is at degree 0.
         """
-        condition = self.segment.jump.told(tuple(batch[1:]), Condition(labels), None)
+        condition = self.segment.jump.training_condition(tuple(batch[1:]), Condition(labels), None)
         return self.plain.losses_at(self.predict, batch[0], t, eps, condition)
 
     def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -263,7 +273,7 @@ class Diffusion(StageModel):
         """Samples of this stage alone; a conditioned one is given real images to upscale."""
         noise = Seeded(seed, range(len(labels)), labels.device)
         shown, name = tuple(batch[1:]), self.segment.name
-        condition = self.segment.jump.without(shown, Condition(labels), noise, name)
+        condition = self.segment.jump.real_condition(shown, Condition(labels), noise, name)
         for step in self.alone(condition, noise):
             x = step.x
         return x

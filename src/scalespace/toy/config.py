@@ -56,10 +56,9 @@ class ToyConfig:
             raise InputError(
                 "guidance and objective.unlabelled are for images: points have no labels"
             )
-        if self.process.steps is not None or self.process.continuous:
-            raise InputError(
-                "process.steps and process.continuous are for images: here every state is looked at"
-            )
+        for name in ("steps", "spacing", "continuous", "guidance_states"):
+            if getattr(self.process, name) != getattr(ProcessConfig(), name):
+                raise InputError(f"process.{name} is for images: here every state is looked at")
 
     @property
     def mixture(self) -> Mixture:

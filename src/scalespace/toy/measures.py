@@ -118,8 +118,14 @@ def blame(model: Toy, noise: Tensor, tolerance: float) -> dict[str, list[Share]]
     """
 
     def strays(learns: range) -> Share:
+        guess: Tensor | None = None
+
         def mixed(x: Tensor, t: float, condition: Condition) -> Tensor:
-            return (model.learnt if t in learns else model.exact)(x, t, condition)
+            nonlocal guess
+            if t not in learns:
+                return model.exact(x, t, condition)
+            guess = model.learnt(x, t, condition.after(guess))  # its own last one, not the exact
+            return guess
 
         x, _ = reverse(model.solver, mixed, model.segment, noise)
         return share(astray(x[0], model.mixture, tolerance))

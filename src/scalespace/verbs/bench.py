@@ -9,10 +9,11 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.config import BenchConfig
-from scalespace.model import benchmark
+from scalespace.errors import unknown
+from scalespace.model import Model, benchmark
 from scalespace.presets import build
 from scalespace.verbs.common import MODEL, find_model, make_runtime, runtime_options
-from scalespace.verbs.sample import changed, steps_options
+from scalespace.verbs.sample import guided, steps_options
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -28,9 +29,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     runtime = make_runtime(options)
     config: BenchConfig = build(BenchConfig, given.get("bench", {}))
-    models = [
-        changed(find_model(name, runtime.torch_device), options, {}) for name in options.models
-    ]
+    models = [find_model(name, runtime.torch_device) for name in options.models]
+    if options.steps is not None:
+        models = _stepped(models, opt.steps(options.steps, "--steps"))
+    models = [guided(model, options) for model in models]
     found = benchmark(models, config, progress=runtime.progress and not options.json)
     if options.json:
         about = {"machine": machine(runtime.torch_device), "versions": versions()}
@@ -44,3 +46,14 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             f"{cost['macs'] / 1e6:.0f} M multiply-adds, {cost['images_per_s']:.0f} images/s at "
             f"batch {cost['best_batch_size']}"
         )
+
+
+def _stepped(models: list[Model], steps: Any) -> list[Model]:
+    """Each model in those of the steps that are of its stages."""
+    if not isinstance(steps, dict):
+        return [model.stepped(steps) for model in models]
+    known = {name for model in models for name in model.stages}
+    if unheard := sorted(set(steps) - known):
+        raise unknown("stage", unheard[0], known)
+    own = [{name: s for name, s in steps.items() if name in model.stages} for model in models]
+    return [m.stepped(part) if part else m for m, part in zip(models, own, strict=True)]

@@ -15,7 +15,10 @@ from scalespace.errors import InputError
 from scalespace.presets import build
 from scalespace.verbs.common import data_dir_option, make_runtime, runtime_options
 
-MADE = ("method", "model", "seed", "calls", "steps", "guidance")
+MADE = (
+    *("method", "model", "seed", "calls", "steps", "guidance", "guidance_states"),
+    *("redrawn_from", "kept"),
+)
 """What a samples file says of how its images were made, where it does."""
 
 

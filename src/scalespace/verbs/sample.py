@@ -16,7 +16,7 @@ from scalespace.verbs.common import MODEL, check_target, find_model, make_runtim
 
 GRID, GIF = 400, 100
 """The most images that a picture, and an animation, has."""
-OTHERWISE = ("redraw", "fill", "interpolate", "same_noise")
+MODES = ("redraw", "fill", "interpolate", "same_noise")
 """What can be asked for instead of images from noise alone; one at a time."""
 
 
@@ -39,22 +39,28 @@ def steps_options(parser: ArgumentParser) -> None:
 
 
 def changed(model: Model, options: Namespace, given: dict[str, Any]) -> Model:
-    """A model as the options would have it sampled."""
-    if changes := opt.config_fields(given):
-        model = model.resampled(changes)
-    if options.guidance is not None:
-        states = None
-        if options.guidance_states is not None:
-            found = opt.reals(options.guidance_states, "--guidance-states")
-            if len(found) != 2:
-                raise InputError("--guidance-states takes two numbers, as in 5,15")
-            states = (found[0], found[1])
-        model = model.guided(opt.by_stage(options.guidance, "--guidance"), states)
-    elif options.guidance_states is not None:
-        raise InputError("--guidance-states needs --guidance")
+    """A model as the options would have it sampled; a stage's own fields win over --steps."""
+    changes = opt.config_fields(given)
     if options.steps is not None:
+        if "steps" in (changes.get("process") or {}):
+            raise InputError("--steps is short for --process.steps: give one of them")
         model = model.stepped(opt.steps(options.steps, "--steps"))
-    return model
+    return guided(model.resampled(changes) if changes else model, options)
+
+
+def guided(model: Model, options: Namespace) -> Model:
+    """A model under the guidance that the options ask for, if any."""
+    if options.guidance is None:
+        if options.guidance_states is not None:
+            raise InputError("--guidance-states needs --guidance")
+        return model
+    states = None
+    if options.guidance_states is not None:
+        found = opt.reals(options.guidance_states, "--guidance-states")
+        if len(found) != 2:
+            raise InputError("--guidance-states takes two numbers, as in 5,15")
+        states = (found[0], found[1])
+    return model.guided(opt.by_stage(options.guidance, "--guidance"), states)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -132,16 +138,16 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
 def _check(options: Namespace) -> Samples | None:
     """Refuses options that do not go together; the images to begin with, where there are some."""
-    asked = [name for name in OTHERWISE if options[name]]
+    asked = [name for name in MODES if options[name] not in (None, False)]
     if len(asked) > 1:
         named = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
         raise InputError(f"{named} are different things: ask for one of them")
     for option, needed in (("from_state", "redraw"), ("keep", "fill"), ("to_seed", "interpolate")):
-        if options[option] is not None and not options[needed]:
+        if options[option] is not None and needed not in asked:
             raise InputError(f"--{option.replace('_', '-')} is for --{needed}")
-    if options.redraw and options.from_state is None:
+    if "redraw" in asked and options.from_state is None:
         raise InputError("--redraw needs --from-state: the state that the images are taken to")
-    if options.fill and options.keep is None:
+    if "fill" in asked and options.keep is None:
         raise InputError("--fill needs --keep: which pixels stay")
     if options.gif and asked and asked != ["same_noise"]:
         raise InputError(f"--gif shows images from noise, and not --{asked[0]}")
@@ -202,12 +208,12 @@ def _maker(
     if options.fill:
         keep = _mask(options.keep, model)
         return lambda labels: fill(model, images, keep, labels, seed, size, progress)
-    if options.interpolate:
+    if options.interpolate is not None:
         to_seed = seed + 1 if options.to_seed is None else options.to_seed
         count = options.interpolate
         return lambda labels: interpolate(model, labels, count, seed, to_seed, size, progress)
     if options.same_noise:
-        return lambda labels: same_noise(model, labels, seed)
+        return lambda labels: same_noise(model, labels, seed, 0, size, progress)
     return lambda labels: model.sample(labels, seed, size, progress=progress)
 
 

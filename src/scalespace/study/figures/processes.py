@@ -67,11 +67,14 @@ def forward(results: Results) -> list[Picture]:
 
 
 def _segment(results: Results, stage: StageInfo) -> Segment | None:
-    """What a stage over images learnt to undo; None for one that this version does not know."""
-    found = stages().get(stage.name)
-    if not stage.in_pixels or not isinstance(found, DiffusionStage):
+    """What a stage over images learnt to undo; None for one in latents."""
+    if not stage.in_pixels:
         return None
-    return found.segment(results.study.recipes[stage.name], results.study.data)
+    found, data = stages().get(stage.name), results.study.data
+    recipe = results.study.recipes[stage.name]
+    if not isinstance(found, DiffusionStage):  # as far as the study itself tells of it
+        found = DiffusionStage(stage.name, stage.states, stage.scale, int(stage.conditioned))
+    return found.segment(recipe, data)
 
 
 def _latents(results: Results, method: MethodInfo, trajectory: Trajectory) -> int:
@@ -250,7 +253,7 @@ def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]
         for t in states
     ]
     top = [f"t={t}" for t in states]
-    beside = segment.jump.told(segment.jump.shown(x0), Condition(), None).given
+    beside = segment.jump.training_condition(segment.jump.inputs(x0), Condition(), None).given
     if beside is not None:
         columns.insert(0, beside)
         top.insert(0, "given")
@@ -289,7 +292,7 @@ def _schedule_curve(stage: StageInfo, schedule: Schedule, kind: str) -> Picture:
     return Picture(
         f"schedule-{stage.name}",
         f"Schedule of {stage.name}",
-        f"{kind}{schedule.states} states, {schedule.last} network calls. At the last state a share "
+        f"{kind}{schedule.states} states. At the last state a share "
         f"of √ᾱ = {left:.3f} of the {what} is left.",
         f"The signal falls from 1 to {left:.3f} and the noise rises to 1.",
         curves(
