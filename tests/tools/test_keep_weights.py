@@ -1,0 +1,94 @@
+"""Weights that are kept, and put back into a study."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import tiny
+from scalespace import pretrained
+from scalespace.data import DataSplits
+from scalespace.model import Model, train
+
+ROOT = Path(__file__).parents[2]
+WEIGHTS = ROOT / "benchmarks" / "weights"
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("keep_weights", ROOT / "tools/keep_weights.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+keep_weights = load()
+
+
+def test_a_study_takes_them_for_trained(
+    trained: Callable[[str], Model], trainings: Path, splits: DataSplits, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    model = trained("cascaded")
+    keep_weights.main(["keep", str(trainings), str(tmp_path / "kept")])
+    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    for name, stage in model.stages.items():
+        assert f"{name}-seed0-{stage.training.identity}.safetensors" in kept
+    keep_weights.main(["put", str(tmp_path / "kept"), str(tmp_path / "trainings")])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(importlib.import_module("scalespace.training.fit"), "Loop", refuse)
+    again = train("cascaded", splits, tiny.CONFIG, tmp_path / "trainings", 0, tiny.CPU)
+    np.testing.assert_array_equal(again.sample([0, 1]).images, model.sample([0, 1]).images)
+    assert again.stages["small"].record == model.stages["small"].record
+    assert again.stages["small"].raw == {}
+
+
+def test_the_shipped_stages_are_put_back_too(tmp_path: Path) -> None:
+    keep_weights.main(["put", str(tmp_path / "none"), str(tmp_path / "trainings")])
+    found = {path.name for path in (tmp_path / "trainings").iterdir()}
+    for name in pretrained.names():
+        for stage in Model.load(pretrained.FOLDER / name).stages.values():
+            assert f"{stage.training.stage.name}-{stage.training.identity}" in found
+
+
+def test_those_of_the_repository_fit_the_shipped_models() -> None:
+    """The same recipes, other seeds: each file's identity is that of its stage and seed."""
+    shipped = [Model.load(pretrained.FOLDER / name) for name in ("baseline", "cascaded")]
+    stages = {n: s for model in shipped for n, s in model.stages.items()}
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    assert files
+    for path in files:
+        name, _, rest = path.stem.partition("-seed")
+        seed, _, identity = rest.partition("-")
+        if name not in stages:
+            continue
+        training = replace(stages[name].training, seed=int(seed))
+        assert training.identity == identity
+        with safe_open(path, framework="pt") as file:
+            assert set(file.keys()) == {f"ema.{key}" for key in stages[name].ema}
+
+
+@pytest.mark.parametrize("what", ["keep", "put"])
+def test_what_cannot_be_kept(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    if what == "put":
+        (source / "small-seed1-abc.safetensors").write_bytes(b"damaged")
+    with pytest.raises(SystemExit) as stopped:
+        keep_weights.main([what, str(source), str(tmp_path / "target")])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("keep_weights: ")
+    assert said.count("\n") == 1
