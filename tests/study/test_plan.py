@@ -19,6 +19,8 @@ from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
 from scalespace.methods import METHODS, stages
 from scalespace.nets.judge import JudgeNet
+from scalespace.presets import digest
+from scalespace.settings import load_config
 from scalespace.study.plan import Plan, Unit, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
@@ -398,6 +400,17 @@ def test_a_change_of_one_stage_leaves_the_others_but_its_control() -> None:
         "cascaded",
         "cascaded-own",
     }
+
+
+@pytest.mark.parametrize(
+    ("preset", "units"),
+    [("default", "d0a85423e5c8"), ("series", "88f70c78ea7d"), ("autopsy", "cb4b22ef0101")],
+)
+def test_studies_of_the_first_edition_are_not_done_again(preset: str, units: str) -> None:
+    """A field that a later version adds gives nothing another name while it is at its default."""
+    mnist = DataInfo("mnist", tuple("0123456789"), 28, 28, 0.1316, 0.3089, "f81694911840")
+    config = load_config(preset, {"study.judge": ""})
+    assert digest([unit.id for unit in make_plan(config, mnist).units]) == units
 
 
 def test_another_seed_keeps_what_is_done() -> None:

@@ -33,6 +33,12 @@ def test_data_are_moved_by_one_deviation() -> None:
     assert "{5, 9}" in arm.title
 
 
+def test_networks_of_the_first_edition_are_found_again() -> None:
+    assert ToyConfig().identity == "0603bc6e8c43"
+    mean = {"objective.target": "mean", "process.predict": "x0"}
+    assert ToyConfig().changed(mean).identity == "69758ffb2b22"
+
+
 def test_identity_knows_what_training_depends_on() -> None:
     base = ToyConfig()
     for same in ({"process.x0": "barrier"}, {"process.sampler": "ddim"}):

@@ -69,7 +69,7 @@ class ToyConfig:
     def identity(self) -> str:
         """Hash of what decides the trained network, but for the seed: not of sampling alone."""
         fields = asdict(self)
-        for name in ProcessConfig.SAMPLING:
+        for name in (*ProcessConfig.SAMPLING, "continuous"):  # which points have no use for
             del fields["process"][name]
         return digest(fields)
 
