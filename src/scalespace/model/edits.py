@@ -122,8 +122,7 @@ def fill(
 
         for step in model.trajectory(labels[rows], noise=noise, edit=edit):
             yield step
-        if step.x.shape == own.shape:
-            yield step._replace(x=torch.where(held == 1, own, step.x))
+        yield step._replace(x=torch.where(held == 1, own, step.x))
 
     share = float(known.float().mean())
     return model.collect(labels, part, batch_size, progress, kept=share, seed=seed, first=first)
