@@ -330,6 +330,8 @@ def frontier(
 ) -> Drawing:
     """What quality costs, a curve for each method: cost to the right, quality up, both logarithmic.
 
+    The curve joins the points that are better than all cheaper ones; the others stand alone.
+
     Args:
         trails: the curves; y is a distance (less is better) or, with `share`, a share of 1.
         levels: horizontal lines (label, colour, y) to compare them with.
@@ -357,16 +359,18 @@ def frontier(
                 fontsize=8,
                 color=theme.muted,
             )
+        widest = max(x for trail in trails for x in trail.x)
         for trail in trails:
             at = [height(y) for y in trail.y]
             color = theme.color(trail.color)
+            best = [k for k in range(len(at)) if all(at[k] < y for y in at[:k])]
+            ax.plot([trail.x[k] for k in best], [at[k] for k in best], lw=1.8, color=color)
             ax.errorbar(
                 trail.x,
                 at,
                 yerr=[min(s, 0.9 * y) for s, y in zip(trail.spread, at, strict=True)],
-                fmt="-o",
+                fmt="o",
                 ms=4,
-                lw=1.6,
                 elinewidth=1.0,
                 color=color,
                 label=trail.label,
@@ -382,13 +386,14 @@ def frontier(
                     color=color,
                 )
         for mark in marks:
-            color = theme.color(mark.color)
+            color, left = theme.color(mark.color), mark.x > 0.2 * widest
             ax.plot(mark.x, height(mark.y), "x", ms=8, mew=2, color=color)
             ax.annotate(
                 mark.label,
                 (mark.x, height(mark.y)),
-                xytext=(8, 0),
+                xytext=(-8 if left else 8, 0),
                 textcoords="offset points",
+                ha="right" if left else "left",
                 va="center",
                 fontsize=8,
                 color=color,

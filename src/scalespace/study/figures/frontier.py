@@ -55,7 +55,8 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     return Picture(
         f"frontier-{metric}-{axis}",
         f"{name} against {word.lower()}",
-        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls. "
+        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; the "
+        f"line joins what is better than all that is cheaper. "
         f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each; dashed: real "
         f"images.{crosses}",
         f"{name} against {label}: {told}.",
