@@ -24,7 +24,19 @@ from scalespace.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class Conditioned(FromNoise):
+class FromCoarser(Jump):
+    """What takes over images of a coarser scale, `coarser` times smaller."""
+
+    coarser: int
+
+    @property
+    def factor(self) -> int:
+        """`coarser`."""
+        return self.coarser
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioned(FromCoarser, FromNoise):
     """Begins with noise alone, and the network sees the coarser image beside it: a cascade.
 
     Args:
@@ -32,13 +44,7 @@ class Conditioned(FromNoise):
         augmentation: what makes it worse on purpose; None for nothing.
     """
 
-    coarser: int
     augmentation: Augmentation | None = None
-
-    @property
-    def factor(self) -> int:
-        """`coarser`."""
-        return self.coarser
 
     @property
     def takes_over(self) -> float:
@@ -132,7 +138,7 @@ class Conditioned(FromNoise):
 
 
 @dataclass(frozen=True, eq=False)
-class Renoised(Jump):
+class Renoised(FromCoarser):
     """Enlarges the finished image and takes it back to a state between.
 
     Args:
@@ -140,13 +146,7 @@ class Renoised(Jump):
         state: of the segment, that it goes on from.
     """
 
-    coarser: int
     state: int
-
-    @property
-    def factor(self) -> int:
-        """`coarser`."""
-        return self.coarser
 
     def first(self, last: int) -> int:
         """`state`."""
@@ -169,7 +169,7 @@ class Renoised(Jump):
 
 
 @dataclass(frozen=True, eq=False)
-class Exact(Jump):
+class Exact(FromCoarser):
     """Goes on in a finer state with exactly the same marginal: x = U z + s Q eps.
 
     With D the mean of a block of f x f pixels, U nearest enlargement and Q = I - U D, a fine state
@@ -185,13 +185,7 @@ class Exact(Jump):
         takes_at: the state of the coarser segment.
     """
 
-    coarser: int
     takes_at: float
-
-    @property
-    def factor(self) -> int:
-        """`coarser`."""
-        return self.coarser
 
     @property
     def takes_over(self) -> float:
