@@ -138,7 +138,7 @@ class Diffusion(StageModel):
         self.conditional = p.labels
         self.parametrization = PARAMETRIZATIONS[p.predict]
         self.objective = make_objective(o, p, segment)
-        self.plain = Objective(segment, self.parametrization)
+        self.algorithm_1 = Objective(segment, self.parametrization)
         self.unlabelled = o.unlabelled
         self.mean: TrainingMean | None = None  # made when training begins
         self.x0_rule = X0_RULES[p.x0]
@@ -150,8 +150,9 @@ class Diffusion(StageModel):
                 f"called in, {', '.join(f'{t:g}' for t in self.visits())}"
             )
         channels, height, width = segment.shape
-        self.sees_given = isinstance(segment.jump, Conditioned)
-        self.told_level = recipe.condition.augment != "none" and self.sees_given
+        jump = segment.jump
+        self.sees_given = isinstance(jump, Conditioned)
+        self.told_level = isinstance(jump, Conditioned) and jump.augmentation is not None
         inputs = channels * (1 + self.sees_given + o.self_condition)
         context = 1 + self.classes + self.told_level
         self.net = UNet(recipe.net, inputs, channels, context, (height, width))
@@ -244,7 +245,7 @@ class Diffusion(StageModel):
         Whatever the stage's objective is. An augmented condition is at degree 0.
         """
         condition = self.segment.jump.training_condition(tuple(batch[1:]), Condition(labels), None)
-        return self.plain.losses_at(self.predict, batch[0], t, eps, condition)
+        return self.algorithm_1.losses_at(self.predict, batch[0], t, eps, condition)
 
     def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
         """`losses` at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].

@@ -107,9 +107,14 @@ class LatentDiffusion(Diffusion):
         self, stage: LatentStage, recipe: Recipe, data: DataInfo, segment: LatentSegment
     ) -> None:
         super().__init__(stage, recipe, data, segment)
-        assert segment.autoencoder is not None
-        self._autoencoder = (segment.autoencoder,)  # in a tuple, so that it is not registered
         self.register_buffer("extent", torch.tensor(1.0))
+
+    @property
+    def autoencoder(self) -> VAE:
+        """The segment's."""
+        assert isinstance(self.segment, LatentSegment)
+        assert self.segment.autoencoder is not None
+        return self.segment.autoencoder
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -119,8 +124,8 @@ class LatentDiffusion(Diffusion):
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """Mean and deviation of each image's normalised latent: the encoder runs once."""
-        (autoencoder,) = self._autoencoder
-        mean, std = autoencoder.eval().encode(*autoencoder.prepare(images))
+        autoencoder = self.autoencoder.eval()
+        mean, std = autoencoder.encode(*autoencoder.prepare(images))
         return mean.clone(), std.clone()
 
     def posterior_sample(self, batch: Sequence[Tensor], rng: torch.Generator) -> tuple[Tensor]:
@@ -143,8 +148,7 @@ class LatentDiffusion(Diffusion):
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:
         """Samples of this stage, decoded."""
         self.finish(batch, labels)  # until the whole training part has told how large they are
-        (autoencoder,) = self._autoencoder
         noise = Seeded(seed, range(len(labels)), labels.device)
         for step in self.alone(Condition(labels), noise):
             z = step.x
-        return autoencoder.to(z.device).decode(z)
+        return self.autoencoder.to(z.device).decode(z)

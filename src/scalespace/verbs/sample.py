@@ -154,9 +154,8 @@ def _check(options: Namespace) -> Samples | None:
     if options.seed < 0:
         raise InputError(f"--seed must be at least 0, got {options.seed}")
     path = options.redraw or options.fill
-    if options.per_class is not None and options.labels is not None:
-        raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
-    if path is None and options.per_class is None and options.labels is None:
+    ways = (options.per_class is not None) + (options.labels is not None)
+    if ways == 2 or (ways == 0 and path is None):
         raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
     return None if path is None else read_samples(path)
 
