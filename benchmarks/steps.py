@@ -1,15 +1,15 @@
-"""Where to put few network calls: evenly by state, by log SNR, or for the data's variance.
+"""Where to put few network calls: evenly by state, by log SNR, or by correlation.
 
     python benchmarks/steps.py --data-dir DATA --methods baseline,cascaded --calls 1,2,3,4,6,8,10
 
 Samples the shipped models (or model folders) with each choice and measures the Frechet distance of
 the images from the training part. Nothing of the test part is read, so that what is chosen by these
-figures is not chosen by it. In a cascade one stage's calls change at a time: `small` before an
-upscaler in two calls, the upscaler after all states of `small`.
+figures is not chosen by it. In a cascade one stage's calls change at a time; the other stage is
+called at equal distances, `small` 8 times and the upscaler twice.
 
-The four choices: `state` and `snr` are even; `variance` keeps most of the variance of normally
-distributed data whose components fall off by a power law (`scalespace.core.steps.by_variance`);
-`components` does so for the principal components of this data's classes, at the stage's scale.
+The four choices: `state`, `snr` and `correlation` are those of `process.spacing`; `components` is
+`correlation` with the variances of this data's own principal components in the place of a power
+law's. An upscaler's are those of what its condition does not show.
 """
 
 from __future__ import annotations
@@ -24,18 +24,24 @@ import torch
 import scalespace as sc
 from scalespace.config import CASConfig
 from scalespace.core.sampling import Leg
+from scalespace.core.scale import up
 from scalespace.core.segment import Segment
-from scalespace.core.steps import by_snr, by_state, by_variance, spectrum
+from scalespace.core.steps import by_correlation, by_snr, by_state, spectrum
 from scalespace.data import DataSplits
 from scalespace.evaluation.evaluate import METRICS, Real
 
-SPACINGS = ("state", "snr", "variance", "components")
+SPACINGS = ("state", "snr", "correlation", "components")
+
+CALLS = {"small": 8, "upscaler": 2}
+"""Of a stage while another's change."""
 
 
 def components(splits: DataSplits, segment: Segment) -> list[float]:
     """Variances of the principal components of the classes, the mean over them, above 0.001."""
-    x0 = segment.x0_of(splits.info.standardize(splits.train.unit())).flatten(1).double()
-    labels = splits.train.labels
+    x0 = segment.x0_of(splits.info.standardize(splits.train.unit()))
+    for low in segment.jump.inputs(x0):
+        x0 = x0 - up(low, segment.jump.factor)
+    x0, labels = x0.flatten(1).double(), splits.train.labels
     spectra = [torch.linalg.eigvalsh(torch.cov(x0[labels == c].T)) for c in labels.unique()]
     mean = torch.stack(spectra).mean(dim=0)
     return [float(v) for v in mean if v > 1e-3]
@@ -43,15 +49,17 @@ def components(splits: DataSplits, segment: Segment) -> list[float]:
 
 def places(leg: Leg, spacing: str, calls: int, variances: list[float]) -> list[float]:
     """The states of so many calls."""
-    schedule = leg.segment.schedule
+    segment = leg.segment
     if spacing in ("state", "snr"):
-        return list((by_state if spacing == "state" else by_snr)(schedule, calls))
-    parts = spectrum(math.prod(leg.segment.shape))
-    if spacing == "components":
-        parts = tuple((v, 1.0) for v in variances)
+        return list((by_state if spacing == "state" else by_snr)(segment.schedule, calls))
+    parts = spectrum(math.prod(segment.shape), segment.jump.known(segment.shape))
     return list(
-        by_variance(
-            schedule, calls, solver=leg.solver, components=parts, temperature=leg.temperature
+        by_correlation(
+            segment.schedule,
+            calls,
+            solver=leg.solver,
+            components=parts if spacing == "correlation" else [(v, 1.0) for v in variances],
+            temperature=leg.temperature,
         )
     )
 
@@ -71,11 +79,12 @@ def main() -> None:
     options = parser.parse_args()
     splits = sc.load_data(options.data, options.data_dir)
     real = Real(splits, CASConfig(), part="validation", progress=False)
-    done: set[str] = set()
+    done: dict[str, float] = {}
     if options.out and options.out.exists():
-        done = {json.loads(line)["key"] for line in options.out.read_text().splitlines()}
+        rows = map(json.loads, options.out.read_text().splitlines())
+        done = {row["key"]: row["fd"] for row in rows}
     labels = [i % len(splits.train.classes) for i in range(options.images)]
-    measured: dict[str, float] = {}
+    measured = {key.rpartition(" ")[0]: fd for key, fd in done.items()}
     for name in options.models.split(","):
         model = sc.Model.from_pretrained(name)
         if fields := json.loads(options.fields):
@@ -83,9 +92,11 @@ def main() -> None:
         for leg in model.legs:
             segment = leg.segment
             variances = components(splits, segment)
-            others: dict[str, object] = {}
-            if len(model.legs) > 1:
-                others = {"upscaler": 2} if segment.name == "small" else {"small": 8}
+            others = {
+                other.segment.name: by_state(other.segment.schedule, CALLS[other.segment.name])
+                for other in model.legs
+                if other.segment.name != segment.name
+            }
             for calls in map(int, options.calls.split(",")):
                 for spacing in options.spacings.split(","):
                     if calls > segment.schedule.last:
@@ -97,7 +108,7 @@ def main() -> None:
                     if row_key in done:
                         continue
                     if key not in measured:
-                        samples = model.sample(labels, options.seed, steps=steps)  # type: ignore[arg-type]
+                        samples = model.sample(labels, options.seed, steps=steps)
                         measured[key] = METRICS["fd"].measure(samples, real)["fd"]
                     row = {
                         "key": row_key,

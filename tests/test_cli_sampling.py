@@ -42,14 +42,14 @@ def sample(folder: Path, out: Path, *more: str) -> Any:
 @pytest.mark.parametrize(
     ("text", "small", "upscaler"),
     [
-        ("2", [6, 3], [6, 3]),
+        ("2", [6, 3], [6, 2]),
         ("[6,2]", [6, 2], [6, 2]),
-        ("small=3,upscaler=1", [6, 4, 2], [6]),
+        ("small=3,upscaler=1", [6, 5, 3], [6]),
         ("small=[6,5,1], upscaler=[6]", [6, 5, 1], [6]),
         ("{small: 1, upscaler: [6, 5]}", [6], [6, 5]),
         ("upscaler=1", [6, 5, 4, 3, 2, 1], [6]),
         ("all", [6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1]),
-        ("small=all,upscaler=2", [6, 5, 4, 3, 2, 1], [6, 3]),
+        ("small=all,upscaler=2", [6, 5, 4, 3, 2, 1], [6, 2]),
     ],
 )
 def test_steps(folder: Path, tmp_path: Path, text: str, small: list, upscaler: list) -> None:
@@ -62,10 +62,14 @@ def test_steps(folder: Path, tmp_path: Path, text: str, small: list, upscaler: l
 
 def test_steps_as_a_field(folder: Path, tmp_path: Path) -> None:
     """Like any other that matters in sampling alone: a number, or states."""
-    for text, states in (("3", [6, 4, 2]), ("[6,1]", [6, 1]), ("6,1", [6, 1])):
+    for text, small, upscaler in (
+        ("3", [6, 5, 3], [6, 3, 1]),
+        ("[6,1]", [6, 1], [6, 1]),
+        ("6,1", [6, 1], [6, 1]),
+    ):
         out = tmp_path / "a.npz"
         found = sample(folder, out, "--labels", "0", f"--process.steps={text}")
-        assert found.meta["steps"] == {"small": states, "upscaler": states}
+        assert found.meta["steps"] == {"small": small, "upscaler": upscaler}
     found = sample(folder, tmp_path / "b.npz", "--labels", "0", "--stages.small.process.steps=2")
     assert found.meta["steps"]["small"] == [6, 3]
     assert len(found.meta["steps"]["upscaler"]) == 6
@@ -93,9 +97,9 @@ def test_guidance(folder: Path, tmp_path: Path) -> None:
         assert found.meta["guidance"] == {"small": 1.5}
         assert found.meta["calls"] == plain.meta["calls"] + 6
         assert np.abs(found.images - plain.images).max() > 1e-3
-    interval = ["--guidance", "1.5", "--guidance-states", "2,4", "--steps", "small=3"]
+    interval = ["--guidance", "1.5", "--guidance-states", "3,5", "--steps", "small=3"]
     found = sample(folder, tmp_path / "c.npz", "--labels", "0", *interval)
-    assert found.meta["calls"] == 3 + 2 + 6  # states 6, 4 and 2: guided in two of them
+    assert found.meta["calls"] == 3 + 2 + 6  # states 6, 5 and 3: guided in two of them
     field = sample(folder, tmp_path / "d.npz", "--labels", "0", "--stages.small.process.guidance=2")
     assert field.meta["guidance"] == {"small": 2.0}
 
@@ -231,11 +235,11 @@ def test_evaluate_tells_how_the_images_were_made(
     few = ["--cas.classifiers=1", "--cas.epochs=1", "--data-dir", str(data_dir)]
     main(["evaluate", str(tmp_path / "a.npz"), "--json", *few])
     made = json.loads(capsys.readouterr().out)["made"]
-    assert made["steps"] == {"small": [6, 3], "upscaler": [6, 3]}
+    assert made["steps"] == {"small": [6, 3], "upscaler": [6, 2]}
     assert made["calls"] == 2 * 2 + 2
     assert made["guidance"] == {"small": 1.0}
     main(["evaluate", str(tmp_path / "a.npz"), *few])
-    assert "made by cascaded in 6 network calls (small 6, 3; upscaler 6, 3)" in (
+    assert "made by cascaded in 6 network calls (small 6, 3; upscaler 6, 2)" in (
         capsys.readouterr().out
     )
 

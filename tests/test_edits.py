@@ -114,10 +114,10 @@ def test_all_states_by_number_are_all_states(name: str, longer: Trained) -> None
 def test_steps_by_stage(longer: Trained, tmp_path: Path) -> None:
     model = longer("cascaded")
     few = model.stepped({"small": 4, "upscaler": [6, 2]})
-    assert few.steps == {"small": [6, 5, 3, 2], "upscaler": [6, 2]}
+    assert few.steps == {"small": [6, 5, 4, 2], "upscaler": [6, 2]}
     assert few.calls == 6
     steps = list(model.trajectory(LABELS, steps={"small": 4, "upscaler": [6, 2]}))
-    assert [step.t for step in steps] == [6, 5, 3, 2, 0, 6, 2, 0]
+    assert [step.t for step in steps] == [6, 5, 4, 2, 0, 6, 2, 0]
     assert [step.segment for step in steps] == ["small"] * 5 + ["upscaler"] * 3
     # a saved model keeps its steps
     again = Model.load(few.save(tmp_path / "few"))
@@ -169,7 +169,7 @@ def test_more_calls_than_states_of_a_network_that_knows_all_times(
         )
 
 
-@pytest.mark.parametrize("spacing", ["state", "snr", "variance"])
+@pytest.mark.parametrize("spacing", ["state", "snr", "correlation"])
 def test_spacings(spacing: str, longer: Trained) -> None:
     model = longer("small").resampled({"process.spacing": spacing}).stepped(3)
     assert len(model.steps["small"]) == 3
@@ -398,7 +398,7 @@ def test_a_redrawing_tells_the_calls_that_it_took(longer: Trained) -> None:
     calls = network_calls(model, run)
     assert made[0].meta["calls"] == calls == 3
     assert made[0].meta["steps"] == {"upscaler": [3, 2, 1]}
-    few = model.stepped({"small": 3, "upscaler": 1})
+    few = model.stepped({"small": [6, 4, 2], "upscaler": 1})
     calls = network_calls(few, lambda: made.append(sc.redraw(few, images, [0, 1], 5)))
     assert made[1].meta["calls"] == calls == 4
     assert made[1].meta["steps"] == {"small": [5, 4, 2], "upscaler": [6]}

@@ -102,8 +102,8 @@ class ProcessConfig:
             above 1 the images are more varied, and fewer of them near to real ones.
         steps: in how many states the network is called, or in which, falling from the last; None:
             in all of them.
-        spacing: where so many calls are put: evenly by state, evenly in the logarithm of the
-            signal-to-noise ratio (snr), or where most of the data's variance is kept (variance).
+        spacing: where so many calls are put: at equal distances in the state, in the logarithm of
+            the signal-to-noise ratio (snr), or in the correlation of the state with the image.
         guidance: how much further the label pulls than it was trained to (w of classifier-free
             guidance; 0 is none, and elsewhere 1 + w is called the scale). Needs
             objective.unlabelled in training; takes two calls a state.
@@ -123,7 +123,7 @@ class ProcessConfig:
     eta: float = 0.0
     temperature: float = 1.0
     steps: int | tuple[float, ...] | None = None
-    spacing: Literal["state", "snr", "variance"] = "state"
+    spacing: Literal["correlation", "state", "snr"] = "correlation"
     guidance: float = 0.0
     guidance_states: tuple[float, float] | None = None
 

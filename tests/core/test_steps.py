@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from scalespace.core.contraction import kept_variance
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 from scalespace.core.solvers import ddim, make_solver
-from scalespace.core.steps import Spacing, Visits, by_snr, by_state, by_variance, spectrum
+from scalespace.core.steps import (
+    Spacing,
+    Visits,
+    by_correlation,
+    by_snr,
+    by_state,
+    correlation,
+    spectrum,
+)
 from scalespace.errors import InputError
 
 SCHEDULES = [
@@ -61,29 +70,75 @@ def test_equal_distances_in_the_logarithm_of_the_snr(schedule: Schedule) -> None
     assert all(abs(t - s) <= 1 for t, s in zip(whole, states, strict=True))
 
 
-@pytest.mark.parametrize("calls", [1, 2, 3, 4])
-@pytest.mark.parametrize("end", [0, 1])
-def test_the_best_for_the_variance_is_the_best_of_all(calls: int, end: int) -> None:
-    """Against every choice that there is."""
-    schedule, solver, parts = cosine(9, 3.0), make_solver("dpm2m"), spectrum(196)
-    v, weight = torch.tensor(parts, dtype=torch.float64).T
-
-    def loss(states: tuple[float, ...]) -> float:
-        kept = kept_variance(solver(schedule, (*states, end)), schedule, v, 1.06)
-        return float((weight * v * (1 - kept.sqrt()) ** 2).sum())
-
-    inner = itertools.combinations(range(end + 1, 8), calls - 1)
-    every = [(8, *sorted(chosen, reverse=True)) for chosen in inner]
-    found = by_variance(schedule, calls, end, solver=solver, components=parts, temperature=1.06)
-    assert loss(found) == pytest.approx(min(map(loss, every)))
-    assert loss(found) <= loss(by_state(schedule, calls, end))
+@pytest.mark.parametrize("v", [0.1, 1.0, 30.0])
+def test_the_correlation_is_that_of_draws(v: float) -> None:
+    schedule, rng = cosine(10), np.random.default_rng(0)
+    x0, eps = np.sqrt(v) * rng.standard_normal(200_000), rng.standard_normal(200_000)
+    a, b = schedule.scales(6)
+    drawn = np.corrcoef(a * x0 + b * eps, x0)[0, 1]
+    (found,) = correlation(schedule, np.array([6.0]), [(v, 3)])
+    assert found == pytest.approx(drawn, abs=0.01)
 
 
-def test_the_best_for_the_variance_depends_on_what_varies() -> None:
+def test_the_correlation_weighs_a_component_by_its_variance() -> None:
+    schedule, times = cosine(10), np.array([9.0, 4.0, 2.5, 0.0])
+    one, other = (correlation(schedule, times, [(v, 1)]) for v in (4.0, 0.25))
+    both = correlation(schedule, times, [(4.0, 1), (0.25, 8)])
+    np.testing.assert_allclose(both, (4 * one + 2 * other) / 6, rtol=1e-12)
+    assert both[-1] == 1  # in the image itself
+    assert (np.diff(both) > 0).all()
+    assert correlation(zero_terminal(schedule), times[:1], [(1.0, 1)]) == 0
+
+
+@pytest.mark.parametrize("calls", [2, 3, 5, 9])
+@pytest.mark.parametrize("end", [0, 4])
+def test_steps_at_equal_distances_in_the_correlation(calls: int, end: int) -> None:
+    schedule, parts = cosine(200), spectrum(196)
+    states = by_correlation(schedule, calls, end, solver=ddim, components=parts)
+    steps = -np.diff(correlation(schedule, np.array(states), parts))
+    np.testing.assert_allclose(steps, steps.mean(), atol=0.02)  # states are whole
+    assert states[0] == 199
+    assert states[-1] > end
+
+
+@pytest.mark.parametrize("calls", [2, 3, 4, 6])
+@pytest.mark.parametrize("end", [0, 2, 2.5])
+def test_the_lowest_state_is_the_best_for_normally_distributed_data(calls: int, end: float) -> None:
+    """Against every other lowest state, and draws of what is made."""
+    schedule, solver, parts = cosine(20, 3.0), make_solver("dpm2m"), spectrum(196)
+    v, number = torch.tensor(parts, dtype=torch.float64).T
+    a, b = schedule.scales(end)
+
+    def distance(states: tuple[float, ...]) -> float:
+        made = (v * kept_variance(solver(schedule, (*states, end)), schedule, v, 1.06)).sqrt()
+        return float((number * (made - (a**2 * v + b**2).sqrt()) ** 2).sum())
+
+    def ends_in(lowest: int) -> tuple[float, ...]:
+        times = np.linspace(lowest, 19, 4000)
+        known = correlation(schedule, times, parts)
+        wanted = np.linspace(known[-1], known[0], calls)
+        return tuple(float(round(times[np.abs(known - w).argmin()])) for w in wanted)
+
+    found = by_correlation(schedule, calls, end, solver=solver, components=parts, temperature=1.06)
+    others = [ends_in(lowest) for lowest in range(int(end) + 1, 21 - calls)]
+    others = [states for states in others if len(set(states)) == calls]
+    assert found in others
+    assert distance(found) == pytest.approx(min(map(distance, others)))
+
+
+def test_steps_by_correlation_depend_on_what_varies() -> None:
     schedule = cosine(30)
-    narrow = by_variance(schedule, 4, solver=ddim, components=[(0.02, 1)])
-    wide = by_variance(schedule, 4, solver=ddim, components=[(80.0, 1)])
+    narrow = by_correlation(schedule, 4, solver=ddim, components=[(0.02, 1)])
+    wide = by_correlation(schedule, 4, solver=ddim, components=[(80.0, 1)])
     assert sum(wide) > sum(narrow)  # what varies most stands out of the noise the soonest
+
+
+def test_what_the_network_is_shown_is_not_counted() -> None:
+    every = np.arange(1, 785) ** -1.1
+    every *= 392 / every.sum()
+    detail = spectrum(784, known=196)
+    assert sum(number for _, number in detail) == 784 - 196
+    assert sum(v * number for v, number in detail) == pytest.approx(every[196:].sum())
 
 
 def test_the_spectrum_is_half_of_the_variance_in_falling_parts() -> None:
@@ -141,9 +196,9 @@ def test_more_calls_than_states_all_differ(
         assert all(t > s for t, s in itertools.pairwise((*states, end)))
 
 
-def test_the_best_for_the_variance_leaves_times_between_to_equal_distances() -> None:
+def test_more_calls_than_states_are_put_at_equal_distances() -> None:
     parts = spectrum(16)
-    found = by_variance(cosine(5), 8, 0, True, solver=ddim, components=parts)
+    found = by_correlation(cosine(5), 8, 0, True, solver=ddim, components=parts)
     assert found == by_state(cosine(5), 8, 0, True)
 
 

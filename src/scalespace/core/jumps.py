@@ -10,6 +10,8 @@ A jump also says what of an image its segment's network is shown in training.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,6 +47,10 @@ class Conditioned(FromCoarser, FromNoise):
     """
 
     augmentation: Augmentation | None = None
+
+    def known(self, shape: Sequence[int]) -> int:
+        """Those of the coarser image."""
+        return math.prod(shape) // self.coarser**2
 
     @property
     def takes_over(self) -> float:

@@ -54,6 +54,10 @@ class Jump(ABC):
         """The state that the segment begins in, where `last` is its schedule's last one."""
         return last
 
+    def known(self, shape: Sequence[int]) -> int:
+        """How many numbers of an image of this shape the network is shown beside its state."""
+        return 0
+
     def check(self, segment: Segment, before: Segment) -> None:  # noqa: B027 - most take any
         """Refuses a segment before its own that does not make what it takes over.
 

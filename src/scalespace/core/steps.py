@@ -24,6 +24,9 @@ EXPONENT, SHARE = 1.1, 0.5
 """Of a class's spectrum, as a power law: fitted to MNIST's and near to Fashion-MNIST's."""
 
 
+Components = Sequence[tuple[float, float]]
+"""Variances of principal components, and how many components have each."""
+
 Spacing = Callable[[Schedule, int, float, bool], tuple[float, ...]]
 """Chooses so many states, falling from the last, above the end; whole ones unless told."""
 
@@ -60,7 +63,7 @@ def by_snr(
     return tuple(found) if between else _whole(found, end)
 
 
-def spectrum(numbers: int, components: int = 24) -> tuple[tuple[float, float], ...]:
+def spectrum(numbers: int, known: int = 0, components: int = 24) -> tuple[tuple[float, float], ...]:
     """Variances of the principal components of a class of images, and how many there are of each.
 
     The k-th of images of so many standardised numbers is taken to be proportional to k^-1.1, half
@@ -69,32 +72,55 @@ def spectrum(numbers: int, components: int = 24) -> tuple[tuple[float, float], .
 
     Args:
         numbers: of an image, or a latent.
+        known: how many numbers of it the network is shown, as a coarser image: the first
+            components are left out, being known already.
         components: neighbours are put together until so many are left.
     """
     k = np.arange(1, numbers + 1)
     v = k**-EXPONENT
     v *= SHARE * numbers / v.sum()
-    ends = np.unique(np.geomspace(1, numbers + 1, min(components, numbers) + 1).astype(int))
+    left = min(components, numbers - known)
+    ends = np.unique(np.geomspace(known + 1, numbers + 1, left + 1).astype(int))
     parts = [v[i - 1 : j - 1] for i, j in pairwise(ends)]
     return tuple((float(part.mean()), float(len(part))) for part in parts)
 
 
-def by_variance(
+def correlation(schedule: Schedule, times: np.ndarray, components: Components) -> np.ndarray:
+    """How well x_t determines x_0: their correlation, weighted by what each component varies.
+
+    Along a component of variance v it is a sqrt(v) / sqrt(a^2 v + b^2) (a^2 = alpha_bar_t, b^2 =
+    1 - a^2), if the data are normally distributed: 1 in the image, 0 in pure noise.
+
+    Args:
+        schedule: of the states.
+        times: states, or times between them: float [n].
+        components: variances, and how many components have each.
+
+    Returns:
+        float64 [n].
+    """
+    v, number = np.array(components).T
+    a, b = np.array([schedule.scales(float(t)) for t in times]).T
+    each = a[:, None] * np.sqrt(v) / np.sqrt(np.outer(a**2, v) + b[:, None] ** 2)
+    return np.asarray(each @ (v * number) / (v * number).sum())
+
+
+def by_correlation(
     schedule: Schedule,
     calls: int,
     end: float = 0,
     between: bool = False,
     *,
     solver: Solver,
-    components: Sequence[tuple[float, float]],
+    components: Components,
     temperature: float = 1.0,
 ) -> tuple[float, ...]:
-    """The whole states that keep most of the variance of normally distributed data.
+    """Whole states at equal distances in the correlation of x_t with x_0.
 
-    Least is the sum over the components of v (1 - sqrt(kept))^2, the squared Wasserstein distance
-    of what is made from what it should be. Three choices are improved a state at a time, and the
-    best is taken: the two even ones, and one that grows from a single call. With second-order
-    solvers there are many local minima, so the best of all is not promised.
+    Each step then finds out equally much about the image. They reach from the last state to a
+    lowest one, and that is chosen for what the sampler makes of normally distributed data: least
+    is the sum over the components of (deviation made - deviation right)^2, which is the squared
+    Wasserstein distance. Two calls need the second one half-way, six have one to spare for the end.
 
     Args:
         schedule, calls, end, between: as for `by_state`. Times between states are never chosen:
@@ -103,34 +129,25 @@ def by_variance(
         components: variances, and how many components have each; see `spectrum`.
         temperature: deviation of the noise that sampling starts from.
     """
-    if calls > schedule.last - math.floor(end):
+    last, lowest = schedule.last, math.floor(end) + 1
+    if calls == 1 or calls > last - lowest + 1:
         return by_state(schedule, calls, end, between)
-    v, weight = torch.tensor(components, dtype=torch.float64).T
-    first, known = schedule.last, dict[tuple[float, ...], float]()
+    times = np.linspace(lowest, last, 20 * last + 1)
+    known = correlation(schedule, times, components)
+    v, number = torch.tensor(components, dtype=torch.float64).T
+    a, b = schedule.scales(end)
+    right = (a**2 * v + b**2).sqrt()
 
-    def loss(states: tuple[float, ...]) -> float:
-        if states not in known:
-            kept = kept_variance(solver(schedule, (*states, end)), schedule, v, temperature)
-            known[states] = float((weight * v * (1 - kept.sqrt()) ** 2).sum())
-        return known[states]
+    def choice(lowest: int) -> tuple[float, ...]:
+        levels = np.linspace(known[-1], np.interp(lowest, times, known), calls)
+        return _whole([float(t) for t in np.interp(-levels, -known, times)], end)
 
-    def settled(states: tuple[float, ...]) -> tuple[float, ...]:
-        """Its states moved one at a time, while that helps."""
-        before = math.inf
-        while loss(states) < before:
-            before = loss(states)
-            for k in range(1, len(states)):
-                below = states[k + 1] if k + 1 < len(states) else math.floor(end)
-                free = range(int(below) + 1, int(states[k - 1]))
-                states = min(((*states[:k], t, *states[k + 1 :]) for t in free), key=loss)
-        return states
+    def distance(states: tuple[float, ...]) -> float:
+        table = solver(schedule, (*states, end))
+        made = (v * kept_variance(table, schedule, v, temperature)).sqrt()
+        return float((number * (made - right) ** 2).sum())
 
-    grown: tuple[float, ...] = (first,)
-    for _ in range(1, calls):
-        free = [t for t in range(math.floor(end) + 1, first) if t not in grown]
-        grown = settled(min((tuple(sorted((*grown, t), reverse=True)) for t in free), key=loss))
-    even = [settled(choice(schedule, calls, end)) for choice in (by_state, by_snr)]
-    return min((grown, *even), key=loss)
+    return min((choice(t) for t in range(lowest, last - calls + 2)), key=distance)
 
 
 @dataclass(frozen=True)

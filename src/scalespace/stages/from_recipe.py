@@ -14,7 +14,7 @@ from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 from scalespace.core.segment import Segment
 from scalespace.core.solvers import Solver, make_solver
-from scalespace.core.steps import Spacing, Visits, by_snr, by_state, by_variance, spectrum
+from scalespace.core.steps import Spacing, Visits, by_correlation, by_snr, by_state, spectrum
 from scalespace.errors import InputError
 
 
@@ -67,10 +67,10 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
     spacing: dict[str, Spacing] = {
         "state": by_state,
         "snr": by_snr,
-        "variance": partial(
-            by_variance,
+        "correlation": partial(
+            by_correlation,
             solver=solver_of(process),
-            components=spectrum(math.prod(segment.shape)),
+            components=spectrum(math.prod(segment.shape), segment.jump.known(segment.shape)),
             temperature=process.temperature,
         ),
     }
