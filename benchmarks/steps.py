@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 import torch
@@ -26,7 +25,7 @@ from scalespace.config import CASConfig
 from scalespace.core.sampling import Leg
 from scalespace.core.scale import up
 from scalespace.core.segment import Segment
-from scalespace.core.steps import by_correlation, by_snr, by_state, spectrum
+from scalespace.core.steps import by_correlation, by_snr, by_state
 from scalespace.data import DataSplits
 from scalespace.evaluation.evaluate import METRICS, Real
 
@@ -52,13 +51,13 @@ def places(leg: Leg, spacing: str, calls: int, variances: list[float]) -> list[f
     segment = leg.segment
     if spacing in ("state", "snr"):
         return list((by_state if spacing == "state" else by_snr)(segment.schedule, calls))
-    parts = spectrum(math.prod(segment.shape), segment.jump.known(segment.shape))
+    own = [(v, 1.0) for v in variances]
     return list(
         by_correlation(
             segment.schedule,
             calls,
             solver=leg.solver,
-            components=parts if spacing == "correlation" else [(v, 1.0) for v in variances],
+            components=own if spacing == "components" else segment.components(),
             temperature=leg.temperature,
         )
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scalespace.core.contraction import kept_variance
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 from scalespace.core.solvers import ddim, make_solver
+from scalespace.core.spectrum import power_law
 from scalespace.core.steps import (
     Spacing,
     Visits,
@@ -20,7 +21,6 @@ from scalespace.core.steps import (
     by_snr,
     by_state,
     correlation,
-    spectrum,
 )
 from scalespace.errors import InputError
 
@@ -93,7 +93,7 @@ def test_the_correlation_weighs_a_component_by_its_variance() -> None:
 @pytest.mark.parametrize("calls", [2, 3, 5, 9])
 @pytest.mark.parametrize("end", [0, 4])
 def test_steps_at_equal_distances_in_the_correlation(calls: int, end: int) -> None:
-    schedule, parts = cosine(200), spectrum(196)
+    schedule, parts = cosine(200), power_law(196)
     states = by_correlation(schedule, calls, end, solver=ddim, components=parts)
     steps = -np.diff(correlation(schedule, np.array(states), parts))
     np.testing.assert_allclose(steps, steps.mean(), atol=0.02)  # states are whole
@@ -105,7 +105,7 @@ def test_steps_at_equal_distances_in_the_correlation(calls: int, end: int) -> No
 @pytest.mark.parametrize("end", [0, 2, 2.5])
 def test_the_lowest_state_is_the_best_for_normally_distributed_data(calls: int, end: float) -> None:
     """Against every other lowest state, and draws of what is made."""
-    schedule, solver, parts = cosine(20, 3.0), make_solver("dpm2m"), spectrum(196)
+    schedule, solver, parts = cosine(20, 3.0), make_solver("dpm2m"), power_law(196)
     v, number = torch.tensor(parts, dtype=torch.float64).T
     a, b = schedule.scales(end)
 
@@ -131,23 +131,6 @@ def test_steps_by_correlation_depend_on_what_varies() -> None:
     narrow = by_correlation(schedule, 4, solver=ddim, components=[(0.02, 1)])
     wide = by_correlation(schedule, 4, solver=ddim, components=[(80.0, 1)])
     assert sum(wide) > sum(narrow)  # what varies most stands out of the noise the soonest
-
-
-def test_what_the_network_is_shown_is_not_counted() -> None:
-    every = np.arange(1, 785) ** -1.1
-    every *= 392 / every.sum()
-    detail = spectrum(784, known=196)
-    assert sum(number for _, number in detail) == 784 - 196
-    assert sum(v * number for v, number in detail) == pytest.approx(every[196:].sum())
-
-
-def test_the_spectrum_is_half_of_the_variance_in_falling_parts() -> None:
-    for numbers in (1, 16, 64, 196, 784):
-        parts = spectrum(numbers)
-        assert sum(weight for _, weight in parts) == numbers
-        assert sum(v * weight for v, weight in parts) == pytest.approx(numbers / 2)
-        assert all(a > b for (a, _), (b, _) in itertools.pairwise(parts))
-        assert len(parts) <= 24
 
 
 def test_visits() -> None:
@@ -197,7 +180,7 @@ def test_more_calls_than_states_all_differ(
 
 
 def test_more_calls_than_states_are_put_at_equal_distances() -> None:
-    parts = spectrum(16)
+    parts = power_law(16)
     found = by_correlation(cosine(5), 8, 0, True, solver=ddim, components=parts)
     assert found == by_state(cosine(5), 8, 0, True)
 

@@ -7,6 +7,7 @@ ask for.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from scalespace.core.noise import Noise
 from scalespace.core.scale import down
 from scalespace.core.schedule import Schedule
 from scalespace.core.solvers import Row, Solver, Table
+from scalespace.core.spectrum import Components, power_law
 
 
 class Handed(NamedTuple):
@@ -163,6 +165,13 @@ class Segment:
     def x0_of(self, images: Tensor) -> Tensor:
         """What images at the data's size, [n, c, h, w], are in state 0: [n, *shape]."""
         return down(images, self.factor)
+
+    def components(self) -> Components:
+        """How its images vary beyond what the network is shown of them: a guess, made beforehand.
+
+        It decides where few calls are put, and nothing else.
+        """
+        return power_law(math.prod(self.shape), self.jump.known(self.shape))
 
     def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """x_t ~ q(x_t | x_0) from its noise: `Schedule.q_sample`.

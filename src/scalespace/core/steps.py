@@ -18,14 +18,8 @@ import torch
 from scalespace.core.contraction import kept_variance
 from scalespace.core.schedule import Schedule
 from scalespace.core.solvers import Solver
+from scalespace.core.spectrum import Components
 from scalespace.errors import InputError
-
-EXPONENT, SHARE = 1.1, 0.5
-"""Of a class's spectrum, as a power law: fitted to MNIST's and near to Fashion-MNIST's."""
-
-
-Components = Sequence[tuple[float, float]]
-"""Variances of principal components, and how many components have each."""
 
 Spacing = Callable[[Schedule, int, float, bool], tuple[float, ...]]
 """Chooses so many states, falling from the last, above the end; whole ones unless told."""
@@ -63,28 +57,6 @@ def by_snr(
     return tuple(found) if between else _whole(found, end)
 
 
-def spectrum(numbers: int, known: int = 0, components: int = 24) -> tuple[tuple[float, float], ...]:
-    """Variances of the principal components of a class of images, and how many there are of each.
-
-    The k-th of images of so many standardised numbers is taken to be proportional to k^-1.1, half
-    of the variance being within the classes. At 14x14 that gives 21 for the first one (15 on MNIST)
-    and 0.28 for the 50th (0.17), at 28x28 72 (70) and 0.97 (1.13).
-
-    Args:
-        numbers: of an image, or a latent.
-        known: how many numbers of it the network is shown, as a coarser image: the first
-            components are left out, being known already.
-        components: neighbours are put together until so many are left.
-    """
-    k = np.arange(1, numbers + 1)
-    v = k**-EXPONENT
-    v *= SHARE * numbers / v.sum()
-    left = min(components, numbers - known)
-    ends = np.unique(np.geomspace(known + 1, numbers + 1, left + 1).astype(int))
-    parts = [v[i - 1 : j - 1] for i, j in pairwise(ends)]
-    return tuple((float(part.mean()), float(len(part))) for part in parts)
-
-
 def correlation(schedule: Schedule, times: np.ndarray, components: Components) -> np.ndarray:
     """How well x_t determines x_0: their correlation, weighted by what each component varies.
 
@@ -94,7 +66,7 @@ def correlation(schedule: Schedule, times: np.ndarray, components: Components) -
     Args:
         schedule: of the states.
         times: states, or times between them: float [n].
-        components: variances, and how many components have each.
+        components: of the images.
 
     Returns:
         float64 [n].
@@ -126,7 +98,7 @@ def by_correlation(
         schedule, calls, end, between: as for `by_state`. Times between states are never chosen:
             more calls than states are put at equal distances.
         solver: the one that will visit them.
-        components: variances, and how many components have each; see `spectrum`.
+        components: of the images; see `core/spectrum.py`.
         temperature: deviation of the noise that sampling starts from.
     """
     last, lowest = schedule.last, math.floor(end) + 1

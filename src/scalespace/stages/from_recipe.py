@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +13,7 @@ from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_terminal
 from scalespace.core.segment import Segment
 from scalespace.core.solvers import Solver, make_solver
-from scalespace.core.steps import Spacing, Visits, by_correlation, by_snr, by_state, spectrum
+from scalespace.core.steps import Spacing, Visits, by_correlation, by_snr, by_state
 from scalespace.errors import InputError
 
 
@@ -70,7 +69,7 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
         "correlation": partial(
             by_correlation,
             solver=solver_of(process),
-            components=spectrum(math.prod(segment.shape), segment.jump.known(segment.shape)),
+            components=segment.components(),
             temperature=process.temperature,
         ),
     }

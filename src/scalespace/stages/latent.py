@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from scalespace.config import Recipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Seeded
 from scalespace.core.segment import Segment
+from scalespace.core.spectrum import Components, flat
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.stages.base import Models, Stage
@@ -36,6 +38,10 @@ class LatentSegment(Segment):
         assert self.autoencoder is not None
         mean, _ = self.autoencoder.encode(*self.autoencoder.prepare(images))
         return mean.clone()
+
+    def components(self) -> Components:
+        """Equal ones: the autoencoder is trained for independent latents."""
+        return flat(math.prod(self.shape))
 
 
 @dataclass(frozen=True)
