@@ -42,14 +42,14 @@ def sample(folder: Path, out: Path, *more: str) -> Any:
 @pytest.mark.parametrize(
     ("text", "small", "upscaler"),
     [
-        ("2", [6, 3], [6, 2]),
+        ("2", [6, 3], [6, 1]),
         ("[6,2]", [6, 2], [6, 2]),
         ("small=3,upscaler=1", [6, 5, 3], [6]),
         ("small=[6,5,1], upscaler=[6]", [6, 5, 1], [6]),
         ("{small: 1, upscaler: [6, 5]}", [6], [6, 5]),
         ("upscaler=1", [6, 5, 4, 3, 2, 1], [6]),
         ("all", [6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1]),
-        ("small=all,upscaler=2", [6, 5, 4, 3, 2, 1], [6, 2]),
+        ("small=all,upscaler=2", [6, 5, 4, 3, 2, 1], [6, 1]),
     ],
 )
 def test_steps(folder: Path, tmp_path: Path, text: str, small: list, upscaler: list) -> None:
@@ -235,11 +235,11 @@ def test_evaluate_tells_how_the_images_were_made(
     few = ["--cas.classifiers=1", "--cas.epochs=1", "--data-dir", str(data_dir)]
     main(["evaluate", str(tmp_path / "a.npz"), "--json", *few])
     made = json.loads(capsys.readouterr().out)["made"]
-    assert made["steps"] == {"small": [6, 3], "upscaler": [6, 2]}
+    assert made["steps"] == {"small": [6, 3], "upscaler": [6, 1]}
     assert made["calls"] == 2 * 2 + 2
     assert made["guidance"] == {"small": 1.0}
     main(["evaluate", str(tmp_path / "a.npz"), *few])
-    assert "made by cascaded in 6 network calls (small 6, 3; upscaler 6, 2)" in (
+    assert "made by cascaded in 6 network calls (small 6, 3; upscaler 6, 1)" in (
         capsys.readouterr().out
     )
 

@@ -14,25 +14,24 @@ from scalespace.core.spectrum import flat, power_law
 
 
 def test_what_the_network_is_shown_is_not_counted() -> None:
-    every = np.arange(1, 785) ** -1.1
-    every *= 392 / every.sum()
+    every = np.arange(3.0, 787) ** -1.6
+    every *= 0.43 * 784 / every.sum()
     detail = power_law(784, known=196)
     assert sum(number for _, number in detail) == 784 - 196
     assert sum(v * number for v, number in detail) == pytest.approx(every[196:].sum())
 
 
-def test_the_spectrum_is_half_of_the_variance_in_falling_parts() -> None:
+def test_the_components_of_images_fall_and_hold_the_variance_within_classes() -> None:
     for numbers in (1, 16, 64, 196, 784):
         parts = power_law(numbers)
         assert sum(weight for _, weight in parts) == numbers
-        assert sum(v * weight for v, weight in parts) == pytest.approx(numbers / 2)
+        assert sum(v * weight for v, weight in parts) == pytest.approx(0.43 * numbers)
         assert all(a > b for (a, _), (b, _) in itertools.pairwise(parts))
         assert len(parts) <= 24
 
 
-def test_equal_components_hold_as_much() -> None:
-    ((v, number),) = flat(64)
-    assert v * number == pytest.approx(sum(v * number for v, number in power_law(64)))
+def test_equal_components() -> None:
+    assert flat(64) == ((0.5, 64),)
 
 
 def test_a_segment_tells_what_its_network_is_not_shown() -> None:
