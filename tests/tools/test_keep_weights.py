@@ -11,6 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 import tiny
@@ -53,6 +54,23 @@ def test_a_study_takes_them_for_trained(
     np.testing.assert_array_equal(again.sample([0, 1]).images, model.sample([0, 1]).images)
     assert again.stages["small"].record == model.stages["small"].record
     assert again.stages["small"].raw == {}
+
+
+def test_half_the_bytes(
+    trained: Callable[[str], Model], trainings: Path, splits: DataSplits, tmp_path: Path
+) -> None:
+    model = trained("latent")
+    keep_weights.main(["keep", str(trainings), str(tmp_path / "kept"), "--half", "latent"])
+    keep_weights.main(["put", str(tmp_path / "kept"), str(tmp_path / "trainings")])
+    again = train("latent", splits, tiny.CONFIG, tmp_path / "trainings", 0, tiny.CPU)
+    for name, stage in model.stages.items():
+        for key, tensor in stage.ema.items():
+            found, exact = again.stages[name].ema[key], name != "latent"
+            assert found.dtype == tensor.dtype
+            torch.testing.assert_close(found, tensor, rtol=0 if exact else 1e-3, atol=1e-6)
+    sizes = {path.name[:6]: path.stat().st_size for path in (tmp_path / "kept").iterdir()}
+    numbers = sum(tensor.numel() for tensor in model.stages["latent"].ema.values())
+    assert sizes["latent"] < 3 * numbers + 10_000
 
 
 def test_the_shipped_stages_are_put_back_too(tmp_path: Path) -> None:
