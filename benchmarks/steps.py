@@ -1,6 +1,6 @@
 """Where to put few network calls: evenly by state, by log SNR, or by correlation.
 
-    python benchmarks/steps.py --data-dir DATA --methods baseline,cascaded --calls 1,2,3,4,6,8,10
+    python benchmarks/steps.py --data-dir DATA --models baseline,cascaded --calls 1,2,3,4,6,8,10
 
 Samples the shipped models (or model folders) with each choice and measures the Frechet distance of
 the images from the training part. Nothing of the test part is read, so that what is chosen by these
@@ -9,7 +9,8 @@ called at equal distances, `small` 8 times and the upscaler twice.
 
 The four choices: `state`, `snr` and `correlation` are those of `process.spacing`; `components` is
 `correlation` with the variances of this data's own principal components in the place of a power
-law's. An upscaler's are those of what its condition does not show.
+law's. An upscaler's are those of the image less its enlarged condition, although the network knows
+more of it than that.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ from scalespace.evaluation.evaluate import METRICS, Real
 SPACINGS = ("state", "snr", "correlation", "components")
 
 CALLS = {"small": 8, "upscaler": 2}
-"""Of a stage while another's change."""
+"""Of a stage while another's change; 8 of others."""
+
+
+def at_rest(segment: Segment) -> tuple[float, ...]:
+    """The states that a stage is called in while another's change."""
+    last = segment.schedule.last
+    return by_state(segment.schedule, min(CALLS.get(segment.name, 8), last))
 
 
 def components(splits: DataSplits, segment: Segment) -> list[float]:
@@ -92,7 +99,7 @@ def main() -> None:
             segment = leg.segment
             variances = components(splits, segment)
             others = {
-                other.segment.name: by_state(other.segment.schedule, CALLS[other.segment.name])
+                other.segment.name: at_rest(other.segment)
                 for other in model.legs
                 if other.segment.name != segment.name
             }

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     try:
         if options.what == "keep":
-            keep(options.source, options.target, options.half.split(","))
+            keep(options.source, options.target, list(filter(None, options.half.split(","))))
         else:
             put(options.source, options.target)
     except InputError as error:
@@ -59,20 +59,27 @@ def keep(trainings: Path, weights: Path, half: Collection[str] = ()) -> None:
         half: stages whose numbers are kept in half precision.
 
     Raises:
-        InputError: there is no finished training, or one is damaged.
+        InputError: there is no finished training, or none of a stage in `half`, or one is damaged.
     """
-    found = sorted(trainings.glob(f"*/{FINISHED}"))
+    found = {
+        path: path.parent.name.rpartition("-")[0]
+        for path in sorted(trainings.glob(f"*/{FINISHED}"))
+    }
     if not found:
         raise InputError(f"no finished training in {trainings}")
-    for path in found:
+    if unknown := sorted(set(half) - set(found.values())):
+        raise InputError(f"--half: no finished training of '{unknown[0]}' in {trainings}")
+    for path, stage in found.items():
         tensors, record = load_tensors(path, "trained stage")
-        stage = path.parent.name.rpartition("-")[0]
         seed = read_json(path.parent / "config.json", "training")["seed"]
         target = weights / f"{stage}-seed{seed}-{record['identity']}.safetensors"
         if not target.exists():
             averaged = with_prefix("ema", under_prefix("ema", tensors))
             if stage in half:
-                averaged = _cast(averaged, torch.float32, torch.float16)
+                averaged, record = (
+                    _cast(averaged, torch.float32, torch.float16),
+                    {**record, "half": True},
+                )
             save_tensors(target, averaged, record)
             print(f"{target}: {target.stat().st_size:,} bytes")
 

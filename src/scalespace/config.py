@@ -78,7 +78,8 @@ class ProcessConfig:
     """The diffusion process and its sampler.
 
     Args:
-        states: S, the data included; S-1 network calls a sample. None: the stage's own, as in the
+        states: S, the data included; S-1 network calls a sample, unless `steps`
+            says otherwise. None: the stage's own, as in the
             paper (30, 20 and 10).
         schedule: cosine (the paper's), linear betas (Ho et al.), or flow: the straight path from
             data to noise of flow matching.
@@ -102,8 +103,10 @@ class ProcessConfig:
             above 1 the images are more varied, and fewer of them near to real ones.
         steps: in how many states the network is called, or in which, falling from the last; None:
             in all of them.
-        spacing: where so many calls are put: at equal distances in the state, in the logarithm of
-            the signal-to-noise ratio (snr), or in the correlation of the state with the image.
+        spacing: where a number of calls is put: at equal distances in the correlation of the noisy
+            image with the image (correlation, the default), in the number of the state (state), or
+            in the logarithm of the signal-to-noise ratio (snr). By correlation, more calls than
+            states are put by state.
         guidance: how much further the label pulls than it was trained to (w of classifier-free
             guidance; 0 is none, and elsewhere 1 + w is called the scale). Needs
             objective.unlabelled in training; takes two calls a state.

@@ -11,6 +11,7 @@ from scalespace.core.jumps import Conditioned
 from scalespace.core.schedule import cosine
 from scalespace.core.segment import Segment
 from scalespace.core.spectrum import flat, power_law
+from scalespace.stages.latent import LatentSegment
 
 
 def test_what_the_network_is_shown_is_not_counted() -> None:
@@ -39,3 +40,7 @@ def test_a_segment_tells_what_its_network_is_not_shown() -> None:
     after = Segment("b", cosine(5), (1, 28, 28), jump=Conditioned(4))
     assert alone.components() == power_law(784)
     assert after.components() == power_law(784, known=49)
+    shown = Segment("c", cosine(5), (1, 28, 28), jump=Conditioned(1))
+    assert sum(number for _, number in shown.components()) == 1
+    latent = LatentSegment("d", cosine(5), (4, 4, 4))
+    assert latent.components() == flat(64)

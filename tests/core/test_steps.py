@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,7 +35,10 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize("spacing", [by_state, by_snr])
+ON_IMAGES = partial(by_correlation, solver=make_solver("dpm2m"), components=power_law(196))
+
+
+@pytest.mark.parametrize("spacing", [by_state, by_snr, ON_IMAGES])
 @given(data=st.data())
 def test_whole_states_fall_from_the_last_to_above_the_end(
     spacing: Spacing, data: st.DataObject
@@ -104,7 +108,7 @@ def test_steps_at_equal_distances_in_the_correlation(calls: int, end: int) -> No
 @pytest.mark.parametrize("calls", [2, 3, 4, 6])
 @pytest.mark.parametrize("end", [0, 2, 2.5])
 def test_the_lowest_state_is_the_best_for_normally_distributed_data(calls: int, end: float) -> None:
-    """Against every other lowest state, and draws of what is made."""
+    """Against every other lowest state."""
     schedule, solver, parts = cosine(20, 3.0), make_solver("dpm2m"), power_law(196)
     v, number = torch.tensor(parts, dtype=torch.float64).T
     a, b = schedule.scales(end)
@@ -124,6 +128,31 @@ def test_the_lowest_state_is_the_best_for_normally_distributed_data(calls: int, 
     others = [states for states in others if len(set(states)) == calls]
     assert found in others
     assert distance(found) == pytest.approx(min(map(distance, others)))
+
+
+def test_a_first_state_that_holds_an_image_is_taken_for_one() -> None:
+    """After a jump into state 4 the variance there is the image's and the noise's, not 1."""
+    schedule, solver = Schedule(cosine(20).alpha_bar[:5]), make_solver("dpm2m")
+    parts = power_law(784)
+    carried = by_correlation(schedule, 2, solver=solver, components=parts, carried=True)
+    alone = by_correlation(schedule, 2, solver=solver, components=parts)
+    v, number = torch.tensor(parts, dtype=torch.float64).T
+    a, b = schedule.scales(4)
+
+    def distance(states: tuple[float, ...]) -> float:
+        start = a**2 * v + b**2
+        kept = kept_variance(solver(schedule, (*states, 0)), schedule, v, start=start)
+        return float((number * v * (kept.sqrt() - 1) ** 2).sum())
+
+    assert distance(carried) == min(distance((4, t)) for t in (3, 2, 1))
+    assert distance(carried) < distance(alone)
+
+
+def test_of_very_many_states_some_are_tried() -> None:
+    states = by_correlation(cosine(2000), 5, solver=ddim, components=power_law(196))
+    assert states[0] == 1999
+    steps = -np.diff(correlation(cosine(2000), np.array(states), power_law(196)))
+    np.testing.assert_allclose(steps, steps.mean(), atol=0.01)
 
 
 def test_steps_by_correlation_depend_on_what_varies() -> None:

@@ -11,7 +11,7 @@ import torch
 import tiny
 from scalespace.config import ProcessConfig
 from scalespace.core.jumps import Renoised
-from scalespace.core.schedule import cosine
+from scalespace.core.schedule import Schedule, cosine
 from scalespace.core.segment import FromNoise, Segment
 from scalespace.data import DataSplits
 from scalespace.methods.small import SMALL
@@ -39,6 +39,15 @@ def test_a_segment_that_begins_between_is_called_from_there_on(spacing: str) -> 
     assert len(states) == 3
     assert states[0] == 8
     assert make_visits(ProcessConfig(), between)() == tuple(range(8, 0, -1))
+
+
+def test_a_segment_that_begins_with_an_image_is_called_near_the_data() -> None:
+    """Not as if state 4 were noise alone, from which the middle would be the best."""
+    config = ProcessConfig(steps=2, sampler="dpm2m")
+    after = Segment("s", cosine(20), (1, 28, 28), 1, Renoised(2, 4))
+    assert make_visits(config, after)() == (4, 1)
+    alone = Segment("s", Schedule(cosine(20).alpha_bar[:5]), (1, 28, 28))
+    assert make_visits(config, alone)() == (4, 3)
 
 
 def test_guidance_acts_everywhere_unless_told() -> None:

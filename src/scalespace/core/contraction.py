@@ -15,7 +15,11 @@ from scalespace.core.solvers import Table
 
 
 def kept_variance(
-    table: Table, schedule: Schedule, variances: Tensor, temperature: float = 1.0
+    table: Table,
+    schedule: Schedule,
+    variances: Tensor,
+    temperature: float = 1.0,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Variance of a sampler's images over that of the data, along principal components.
 
@@ -29,6 +33,8 @@ def kept_variance(
         schedule: that it was made for.
         variances: v of each component, positive: float [k].
         temperature: deviation of the noise that sampling starts from.
+        start: variance of the first state along each component: float [k]; None where it is that
+            noise alone.
 
     Returns:
         float64 [k]: 1 is all of it, less is too little variety.
@@ -40,7 +46,8 @@ def kept_variance(
     if not bool(((v > 0) & v.isfinite()).all()):
         raise ValueError("variances must be positive and finite")
     # of x_t, of x_t with the estimate before, and of that estimate
-    xx, xe, ee = torch.full_like(v, temperature**2), torch.zeros_like(v), torch.zeros_like(v)
+    xx = torch.full_like(v, temperature**2) if start is None else start.double()
+    xe, ee = torch.zeros_like(v), torch.zeros_like(v)
     for row, t in zip(table.rows, table.states[:-1], strict=True):
         a, b = schedule.scales(t)
         gain = a * v / (a**2 * v + b**2)

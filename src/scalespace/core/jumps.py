@@ -49,7 +49,7 @@ class Conditioned(FromCoarser, FromNoise):
     augmentation: Augmentation | None = None
 
     def known(self, shape: Sequence[int]) -> int:
-        """Those of the coarser image."""
+        """As many as the coarser image has."""
         return math.prod(shape) // self.coarser**2
 
     @property
@@ -154,6 +154,11 @@ class Renoised(FromCoarser):
 
     state: int
 
+    @property
+    def carries(self) -> bool:
+        """True."""
+        return True
+
     def first(self, last: int) -> int:
         """`state`."""
         return self.state
@@ -192,6 +197,11 @@ class Exact(FromCoarser):
     """
 
     takes_at: float
+
+    @property
+    def carries(self) -> bool:
+        """True."""
+        return True
 
     @property
     def takes_over(self) -> float:

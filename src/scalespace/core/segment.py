@@ -48,6 +48,11 @@ class Jump(ABC):
         return 1
 
     @property
+    def carries(self) -> bool:
+        """Whether the first state holds the coarser image already, and not noise alone."""
+        return False
+
+    @property
     def takes_over(self) -> float:
         """The state in which it takes over the images of the segment before: 0 is finished."""
         return 0
@@ -169,7 +174,7 @@ class Segment:
     def components(self) -> Components:
         """How its images vary beyond what the network is shown of them: a guess, made beforehand.
 
-        It decides where few calls are put, and nothing else.
+        They decide where few calls are put, and nothing else.
         """
         return power_law(math.prod(self.shape), self.jump.known(self.shape))
 

@@ -15,33 +15,34 @@ Components = Sequence[tuple[float, float]]
 """Variances of principal components, and how many components have each."""
 
 SHIFT, EXPONENT, SHARE = 2, 1.6, 0.43
-"""Of a class's spectrum, as a power law that lies between MNIST's and Fashion-MNIST's."""
+"""Of a class's spectrum, as a power law near to both MNIST's and Fashion-MNIST's."""
 
 
 def power_law(numbers: int, known: int = 0, parts: int = 24) -> Components:
     """The components of images: the k-th has a variance proportional to (k + 2)^-1.6.
 
-    Of the variance of standardised numbers 0.43 is taken to be within the classes. Measured and
-    taken to be, of MNIST's and Fashion-MNIST's training parts:
+    Of the variance of standardised numbers 0.43 is taken to be within the classes. The training
+    parts' own variances, and this law's:
 
     | component | 1 | 4 | 16 | 64 | 196 |
     | --- | ---: | ---: | ---: | ---: | ---: |
     | MNIST, 28x28 | 70 | 24 | 5.7 | 0.77 | 0.11 |
     | Fashion-MNIST, 28x28 | 102 | 15 | 2.6 | 0.44 | 0.09 |
-    | taken | 63 | 21 | 3.6 | 0.45 | 0.077 |
+    | the law, 28x28 | 63 | 21 | 3.6 | 0.45 | 0.077 |
     | MNIST, 14x14 | 15 | 5.2 | 1.1 | 0.10 | 0 |
     | Fashion-MNIST, 14x14 | 25 | 3.1 | 0.46 | 0.05 | 0 |
-    | taken | 16 | 5.4 | 0.93 | 0.12 | 0.02 |
+    | the law, 14x14 | 16 | 5.4 | 0.93 | 0.12 | 0.02 |
 
     Args:
         numbers: of an image.
-        known: how many numbers of it the network is shown, as a coarser image: the first
-            components are left out, being known already.
+        known: how many numbers of it the network is shown, as a coarser image: so many first
+            components are left out, being known already; one is left at least.
         parts: neighbours are put together until so many are left.
     """
     k = np.arange(1.0, numbers + 1)
     v = (k + SHIFT) ** -EXPONENT
     v *= SHARE * numbers / v.sum()
+    known = min(known, numbers - 1)
     left = min(parts, numbers - known)
     ends = np.unique(np.geomspace(known + 1, numbers + 1, left + 1).astype(int))
     means = [v[i - 1 : j - 1] for i, j in pairwise(ends)]
@@ -49,5 +50,5 @@ def power_law(numbers: int, known: int = 0, parts: int = 24) -> Components:
 
 
 def flat(numbers: int) -> Components:
-    """Equal components: an autoencoder's latents, which its training makes nearly independent."""
+    """Equal components, as an autoencoder's latents are taken to have."""
     return ((0.5, float(numbers)),)

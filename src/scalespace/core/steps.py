@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scalespace.core.contraction import kept_variance
 from scalespace.core.schedule import Schedule
@@ -23,6 +24,9 @@ from scalespace.errors import InputError
 
 Spacing = Callable[[Schedule, int, float, bool], tuple[float, ...]]
 """Chooses so many states, falling from the last, above the end; whole ones unless told."""
+
+MOST_TRIED = 64
+"""Lowest states that `by_correlation` tries; of more, these lie closest near the data."""
 
 
 def by_state(
@@ -86,40 +90,47 @@ def by_correlation(
     solver: Solver,
     components: Components,
     temperature: float = 1.0,
+    carried: bool = False,
 ) -> tuple[float, ...]:
     """Whole states at equal distances in the correlation of x_t with x_0.
 
-    Each step then finds out equally much about the image. They reach from the last state to a
-    lowest one, and that is chosen for what the sampler makes of normally distributed data: least
-    is the sum over the components of (deviation made - deviation right)^2, which is the squared
-    Wasserstein distance. Two calls need the second one half-way, six have one to spare for the end.
+    Every step but the last raises it by the same amount. Of all lowest states the one is taken from
+    which the sampler's images come nearest to normally distributed data: least is the sum over the
+    components of (deviation made - deviation right)^2, the squared Wasserstein distance.
 
     Args:
         schedule, calls, end, between: as for `by_state`. Times between states are never chosen:
-            more calls than states are put at equal distances.
+            more calls than states are put at equal distances in the state.
         solver: the one that will visit them.
         components: of the images; see `core/spectrum.py`.
         temperature: deviation of the noise that sampling starts from.
+        carried: the first state holds a coarser image, and not noise alone.
     """
     last, lowest = schedule.last, math.floor(end) + 1
-    if calls == 1 or calls > last - lowest + 1:
+    highest = last - calls + 1
+    if calls == 1 or highest < lowest:
         return by_state(schedule, calls, end, between)
     times = np.linspace(lowest, last, 20 * last + 1)
     known = correlation(schedule, times, components)
     v, number = torch.tensor(components, dtype=torch.float64).T
-    a, b = schedule.scales(end)
-    right = (a**2 * v + b**2).sqrt()
+
+    def variance(t: float, temperature: float = 1.0) -> Tensor:
+        a, b = schedule.scales(t)
+        return a**2 * v + (temperature * b) ** 2
+
+    start, right = variance(last, temperature) if carried else None, variance(end).sqrt()
 
     def choice(lowest: int) -> tuple[float, ...]:
         levels = np.linspace(known[-1], np.interp(lowest, times, known), calls)
         return _whole([float(t) for t in np.interp(-levels, -known, times)], end)
 
     def distance(states: tuple[float, ...]) -> float:
-        table = solver(schedule, (*states, end))
-        made = (v * kept_variance(table, schedule, v, temperature)).sqrt()
-        return float((number * (made - right) ** 2).sum())
+        kept = kept_variance(solver(schedule, (*states, end)), schedule, v, temperature, start)
+        return float((number * ((v * kept).sqrt() - right) ** 2).sum())
 
-    return min((choice(t) for t in range(lowest, last - calls + 2)), key=distance)
+    tried = np.geomspace(lowest, highest, MOST_TRIED).astype(int)
+    every = range(lowest, highest + 1) if highest - lowest < MOST_TRIED else np.unique(tried)
+    return min((choice(int(t)) for t in every), key=distance)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
             solver=solver_of(process),
             components=segment.components(),
             temperature=process.temperature,
+            carried=segment.jump.carries,
         ),
     }
     schedule = segment.schedule
