@@ -25,6 +25,7 @@ from scalespace.data import read_samples
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import shipped_judge
 from scalespace.model import Model
+from scalespace.settings import load_config, make_training
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["baseline", "cascaded", "small"]
@@ -57,6 +58,20 @@ def test_averaged_weights_alone(name: str, models: dict[str, Model]) -> None:
     assert {key.split(".")[1] for key in tensors(name)} == {"ema"}
     assert {stage.training.seed for stage in models[name].stages.values()} == {0}
     assert models[name].data.name == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "every"), [("baseline", 6, 29), ("small", 6, 19), ("cascaded", 8, 28)]
+)
+def test_they_are_called_as_the_preset_few_says(
+    name: str, calls: int, every: int, models: dict[str, Model]
+) -> None:
+    model, few = models[name], load_config("few", {})
+    assert model.calls == calls
+    assert model.stepped("all").calls == every
+    for stage in model.stages.values():
+        training = stage.training
+        assert training.recipe == make_training(few, training.stage, 0, model.data).recipe
 
 
 def test_the_small_stage_is_one_training() -> None:
@@ -185,11 +200,13 @@ def test_commands_take_shipped_names(
     np.testing.assert_allclose(read_samples("x.npz").images, expected.images, atol=1e-4)
     main(["sample", "small", "--labels", "3", "--gif", "x.gif", *common])
     with Image.open("x.gif") as film:
-        assert film.n_frames == 20 + 1  # the states, and the enlarged image
+        assert film.n_frames == 7 + 1  # the states, and the enlarged image
 
     capsys.readouterr()
     bench = ["bench", "small", "--bench.productions=1", "--bench.warmup=0", "--json", *common]
     main([*bench, "--bench.batch_sizes=2"])
+    assert json.loads(capsys.readouterr().out)["models"]["small"]["calls"] == 6
+    main([*bench, "--bench.batch_sizes=2", "--steps", "all"])
     assert json.loads(capsys.readouterr().out)["models"]["small"]["calls"] == 19
     main(["models", "small"])
     out = capsys.readouterr().out
