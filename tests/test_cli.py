@@ -10,16 +10,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import tiny
-from scalespace import __version__
+from scalespace import __version__, options
 from scalespace.cli import VERBS, main
 from scalespace.data import read_samples, write_samples
 from scalespace.data.samples import Samples
+from scalespace.errors import InputError
 from scalespace.evaluation.judge import load_judge
 from scalespace.methods import METHODS
 from scalespace.model import Model
@@ -102,6 +104,32 @@ def test_models_lists_the_methods(capsys: Capture) -> None:
     assert [one["method"] for one in json.loads(capsys.readouterr().out)] == list(METHODS)
 
 
+def given(*words: str) -> dict[str, Any]:
+    using = options.parser("train", "")
+    options.add_config(using)
+    return options.config_fields(options.parse(using, words)[1])
+
+
+def test_options_for_a_stage_add_up_and_the_later_wins() -> None:
+    fields = given(
+        "--stages={small: {train: {epochs: 1, lr: 0.5}}, upscaler: {net: {overview: 0}}}",
+        "--stages.small.train.epochs=2",
+        "--train.epochs=7",
+        "--stages.small.objective.unlabelled",
+        "0.1",
+        "--stages.small.train.epochs=3",
+    )
+    small = {"train": {"epochs": 3, "lr": 0.5}, "objective": {"unlabelled": 0.1}}
+    assert fields["stages"] == {"small": small, "upscaler": {"net": {"overview": 0}}}
+    assert fields["train"] == {"epochs": 7}
+
+
+@pytest.mark.parametrize("words", [["--stages.small.train.epochs"], ["--stages=3"], ["--stages="]])
+def test_options_for_a_stage_without_a_value_or_a_stage(words: list[str]) -> None:
+    with pytest.raises(InputError, match=r"^--stages"):
+        given(*words)
+
+
 # The whole way
 
 
@@ -111,11 +139,13 @@ def test_train_sample_evaluate_bench(
     out, file = tmp_path / "model", tmp_path / "new" / "x.npz"
     common = ["--data-dir", str(data_dir), "--quiet", "--device", "cpu"]
     train = ["train", "cascaded", "--preset", str(preset), "--out", str(out), *common]
-    main([*train, "--seed", "3", "--stages.small.train.epochs=3", "--train.batch_size", "33"])
+    own = ["--stages.small.train.epochs=3", "--stages.small.train.lr", "0.002"]
+    main([*train, "--seed", "3", *own, "--train.batch_size", "33"])
     assert f"model: {out}" in capsys.readouterr().out
     config = json.loads((out / "config.json").read_text())
     epochs = {name: part["recipe"]["train"]["epochs"] for name, part in config["stages"].items()}
     assert epochs == {"small": 3, "upscaler": 2}
+    assert config["stages"]["small"]["recipe"]["train"]["lr"] == 0.002
     assert {part["seed"] for part in config["stages"].values()} == {3}
     assert {part["recipe"]["train"]["batch_size"] for part in config["stages"].values()} == {33}
 

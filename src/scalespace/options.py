@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 from argparse import Action
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Na
 
 from scalespace.config import Config
 from scalespace.errors import InputError
-from scalespace.presets import one_line, read_yaml
+from scalespace.presets import merge, one_line, read_yaml
 
 
 def parser(verb: str, description: str) -> ArgumentParser:
@@ -75,7 +76,7 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
     Raises:
         InputError: an unknown option or a bad value, in one line.
     """
-    words = _bracketed(_joined(arguments))
+    words = _staged(using, _bracketed(_joined(arguments)))
     try:
         options = using.parse_args(words)
         given = using.parse_args(words, defaults=False).as_dict()
@@ -87,13 +88,7 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
 def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """Of the options given, those that are fields of `Config`."""
     names = {field.name for field in dataclasses.fields(Config)}
-    out = {name: value for name, value in given.items() if name in names}
-    if isinstance(out.get("stages"), Mapping):
-        # --stages.small.train.epochs=20 comes as {"small": {"train.epochs": "20"}}
-        out["stages"] = {
-            stage: _typed(own, f"--stages.{stage}") for stage, own in out["stages"].items()
-        }
-    return out
+    return {name: value for name, value in given.items() if name in names}
 
 
 def numbers(text: str, option: str) -> list[int]:
@@ -159,10 +154,31 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _typed(value: Any, option: str) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _typed(inner, f"{option}.{key}") for key, inner in value.items()}
-    return read_yaml(value, option) if isinstance(value, str) else value
+def _staged(using: ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """All `--stages.small.train.epochs=20` as one `--stages`.
+
+    jsonargparse, which knows no fields below `stages`, would keep the last one of each stage alone.
+    """
+    if "--stages" not in using._option_string_actions:
+        return list(arguments)
+    out: list[str] = []
+    stages: dict[str, Any] = {}
+    words = iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name != "--stages" and not name.startswith("--stages."):
+            out.append(word)
+            continue
+        if not equals and (value := next(words, "")) == "":
+            raise InputError(f"{name} takes a value, as in --stages.small.train.epochs=20")
+        keys = name.split(".")[1:]
+        given = read_yaml(value, name)
+        for key in reversed(keys):
+            given = {key: given}
+        if not isinstance(given, Mapping):
+            raise InputError(f"--stages must be a mapping from stage to fields: got '{value}'")
+        stages = merge(stages, given)
+    return [*out, f"--stages={json.dumps(stages, default=str)}"] if stages else out
 
 
 def _tuple_options() -> dict[str, bool]:
