@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import tiny
-from scalespace import __version__, options
+from scalespace import __version__, options, pretrained
 from scalespace.cli import VERBS, main
 from scalespace.data import read_samples, write_samples
 from scalespace.data.samples import Samples
@@ -99,9 +99,13 @@ def test_help_explains_the_fields(capsys: Capture) -> None:
 
 def test_models_lists_the_methods(capsys: Capture) -> None:
     main(["models"])
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
+    *methods, _, shipped = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in methods] == list(METHODS)
+    assert all(name in shipped for name in pretrained.names())
     main(["models", "--json"])
-    assert [one["method"] for one in json.loads(capsys.readouterr().out)] == list(METHODS)
+    about = json.loads(capsys.readouterr().out)
+    assert [one["method"] for one in about] == list(METHODS)
+    assert sorted(name for one in about for name in one["shipped"]) == pretrained.names()
 
 
 def given(*words: str) -> dict[str, Any]:

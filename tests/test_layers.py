@@ -41,7 +41,7 @@ LAYERS = {
     "files": set(),
     "errors": set(),
     "presets": {"presets", "files"},
-    "pretrained": set(),
+    "pretrained": {"files"},
     "hub": {"hub"},
     "machine": {"__version__"},
     "settings": {"config", "methods", "stages", "training", "data", "presets"},

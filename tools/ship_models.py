@@ -1,18 +1,21 @@
 """Writes the models that ship with the package, from the trainings of a finished study.
 
-    python tools/ship_models.py --study runs/default-mnist
+    python tools/ship_models.py --study runs/few-mnist
+    python tools/ship_models.py --study runs/guidance-mnist --as cascaded=guided
 
 Each of `baseline`, `small` and `cascaded` that the study carries out becomes a model folder with
-its averaged weights, the study's figures and a card; the others stay as they are. The training seed
-that ships, 0, was fixed before anything was measured: `--seed` is for trying the tool out, not for
-choosing by figures.
+its averaged weights, the study's figures and a card; the others stay as they are. `--as` ships one
+method alone, by another name. The training seed that ships, 0, was fixed before anything was
+measured: `--seed` is for trying the tool out, not for choosing by figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,29 +42,51 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--study", required=True, type=Path, help="the finished study's folder")
     parser.add_argument("--seed", type=int, default=SEED, help="the training seed (default: 0)")
     parser.add_argument("--out", type=Path, default=pretrained.FOLDER, help="where to write")
+    parser.add_argument("--as", dest="named", metavar="METHOD=NAME", help="one method, by a name")
     options = parser.parse_args(argv)
     try:
-        ship(Results(options.study), options.seed, options.out)
+        ship(Results(options.study), options.seed, options.out, named(options.named))
     except InputError as error:
         print(f"ship_models: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def ship(results: Results, seed: int, out: Path) -> None:
+def named(text: str | None) -> dict[str, str]:
+    """'cascaded=guided' as {"cascaded": "guided"}; without it the methods by their own names."""
+    if text is None:
+        return {method: method for method in SHIPPED}
+    method, equals, name = text.partition("=")
+    if not (method and equals and re.fullmatch(r"[a-z0-9-]+", name)):
+        raise InputError(f"--as takes a method and a name, as in cascaded=guided: got '{text}'")
+    return {get_method(method).name: name}
+
+
+def ship(results: Results, seed: int, out: Path, names: Mapping[str, str]) -> None:
     """Writes the model folders; none before all of them are there.
 
+    Args:
+        results: of the study.
+        seed: of the trainings that ship.
+        out: where the folders are.
+        names: what the model of a method is called.
+
     Raises:
-        InputError: the study has none of them, or no finished training of a stage, or they are too
-            large.
+        InputError: the study has none of the methods, or no finished training of a stage, or the
+            models are too large.
     """
     methods = {method.name for method in results.study.methods}
-    models = {name: shipped_model(results, name, seed) for name in SHIPPED if name in methods}
+    models = {
+        name: shipped_model(results, method, seed)
+        for method, name in names.items()
+        if method in methods
+    }
     if not models:
-        raise InputError(f"{results.folder} carries out none of {', '.join(SHIPPED)}")
+        raise InputError(f"{results.folder} carries out none of {', '.join(names)}")
     stages = [stage for model in models.values() for stage in model.stages.values()]
     size = sum(tensor.nbytes for stage in stages for tensor in stage.ema.values())
-    others = (out / name / WEIGHTS for name in SHIPPED if name not in models)
-    size += sum(path.stat().st_size for path in others if path.exists())
+    size += sum(
+        path.stat().st_size for path in out.glob(f"*/{WEIGHTS}") if path.parent.name not in models
+    )
     if size > MOST_BYTES:
         raise InputError(
             f"the weights have {size:,} bytes, more than the {MOST_BYTES:,} that a package may ship"

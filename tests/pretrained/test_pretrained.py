@@ -212,12 +212,6 @@ def test_commands_take_shipped_names(
     out = capsys.readouterr().out
     assert "measured: CAS 0.9" in out
     assert str(pretrained.FOLDER / "small" / "README.md") in out
-    main(["models"])
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert [name for name in lines if "shipped" in lines[name]] == ["baseline", "small", "cascaded"]
-    main(["models", "--json"])
-    about = json.loads(capsys.readouterr().out)
-    assert {one["method"] for one in about if one["shipped"]} == set(NAMES)
 
 
 def test_a_folder_that_hides_a_shipped_model(

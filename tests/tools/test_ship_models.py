@@ -141,8 +141,15 @@ def test_a_study_of_one_method(
     assert changed == {"small"}
 
 
+def test_one_method_by_another_name(study: Path, tool: ModuleType, tmp_path: Path) -> None:
+    tool.main(["--study", str(study), "--out", str(tmp_path), "--as", "cascaded=other"])
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    assert Model.load(tmp_path / "other").method.name == "cascaded"
+    assert 'from_pretrained("other")' in (tmp_path / "other" / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
-    "case", ["no study", "seed", "training", "other training", "methods", "size"]
+    "case", ["no study", "seed", "training", "other training", "methods", "size", "as", "as what"]
 )
 def test_refuses(
     case: str,
@@ -178,6 +185,10 @@ def test_refuses(
             about["methods"] = []
             (copy / "study.json").write_text(json.dumps(about))
             message = "carries out none of baseline, small, cascaded"
+        case "as":
+            words, message = ["--as", "cascaded"], "as in cascaded=guided: got 'cascaded'"
+        case "as what":
+            words, message = ["--as", "cascade=guided"], "did you mean 'cascaded'"
         case _:
             monkeypatch.setattr(tool, "MOST_BYTES", 1000)
             message = "more than the 1,000 that a package may ship"

@@ -70,6 +70,11 @@ def card(about: About, source: str) -> str:
         data=data,
         data_title=TITLES.get(data["name"], data["name"]),
         stages=about.config["stages"],
+        guided=[
+            name
+            for name, stage in about.config["stages"].items()
+            if stage["recipe"].get("objective", {}).get("unlabelled")
+        ],
         figures=figures,
         measured={measure.metric for measure in figures.measures} if figures else set(),
         controls=list(controls),

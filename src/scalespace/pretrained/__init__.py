@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from scalespace.errors import InputError
+from scalespace.files import read_json
 
 FOLDER = Path(__file__).parent
 CONFIG = "config.json"
@@ -20,6 +21,11 @@ CONFIG = "config.json"
 def names() -> list[str]:
     """The models that ship with the package."""
     return sorted(path.parent.name for path in FOLDER.glob(f"*/{CONFIG}"))
+
+
+def of_method(method: str) -> list[str]:
+    """The shipped models of a method."""
+    return [name for name in names() if read_json(FOLDER / name / CONFIG)["method"] == method]
 
 
 def is_shipped(model: Path | str) -> bool:

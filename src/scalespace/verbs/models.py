@@ -26,7 +26,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
                 "title": method.title,
                 "stages": [stage.name for stage in method.stages],
                 "about": (method.__doc__ or "").strip().partition("\n")[0],
-                "shipped": pretrained.is_shipped(method.name),
+                "shipped": pretrained.of_method(method.name),
             }
             for method in METHODS.values()
         ]
@@ -34,9 +34,14 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             print(json.dumps(about, indent=2))
             return
         for one in about:
-            shipped = "shipped" if one["shipped"] else ""
             stages = ", ".join(one["stages"])
-            print(f"{one['method']:<11} {shipped:<7}  stages: {stages:<16} {one['about']}")
+            print(f"{one['method']:<13} stages: {stages:<23} {one['about']}")
+        shipped = [
+            name if name == one["method"] else f"{name} (a model of {one['method']})"
+            for one in about
+            for name in one["shipped"]
+        ]
+        print(f"\nshipped models: {', '.join(shipped)}")
         return
     model = find_model(options.model)
     config = {**model.config, "parameters": model.parameters}
