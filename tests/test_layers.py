@@ -34,8 +34,12 @@ LAYERS = {
         *("config", "files", "presets", "pretrained", "settings"),
     },
     "study": {
-        *("study", "training", "methods", "stages", "evaluation", "figures", "data", "core"),
-        *("nets", "config", "files", "presets", "settings", "model", "machine", "__version__"),
+        *("study", "training", "methods", "stages", "evaluation", "data", "core", "nets"),
+        *("config", "files", "presets", "settings", "model", "machine", "__version__"),
+    },
+    "report": {
+        *("report", "study", "training", "stages", "evaluation", "figures", "data", "core", "nets"),
+        *("config", "files", "presets", "model", "settings", "methods"),
     },
     "config": set(),
     "files": set(),
@@ -153,6 +157,7 @@ def test_every_folder_is_in_a_layer() -> None:
         ("scalespace.settings", "from scalespace.model import Model", ["model"]),
         ("scalespace.training.x", "from scalespace.study.plan import Unit", ["study"]),
         ("scalespace.study.x", "from scalespace.cli import main", ["cli"]),
+        ("scalespace.study.x", "from scalespace.report.page import build", ["report"]),
         ("scalespace.study.x", "import scalespace.verbs as v, os", ["verbs"]),
         ("scalespace.model", "from scalespace.verbs import run", ["verbs"]),
         ("scalespace.verbs", "from scalespace.cli import VERBS", []),

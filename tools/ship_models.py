@@ -27,8 +27,8 @@ from scalespace.hub.figures import Figures, Measure
 from scalespace.methods import get_method
 from scalespace.model import Model
 from scalespace.model.folder import WEIGHTS
+from scalespace.report.results import Results
 from scalespace.stages.base import Stage
-from scalespace.study.results import Results
 from scalespace.training.checkpoint import load_tensors
 from scalespace.training.training import FINISHED, TrainedStage, Training
 
@@ -173,11 +173,15 @@ def cas(results: Results, method: str, seed: int, title: str) -> Measure | None:
 
 def measure(results: Results, method: str, seed: int, name: str, title: str) -> Measure | None:
     """Any other figure of one seed's images alone, if the study has it."""
-    every = {own: results.figure(name, method, _kept(results, own)) for own in results.study.seeds}
+    every = {
+        own: results.measurement(name, method, _kept(results, own)) for own in results.study.seeds
+    }
     own = every[seed]
     if own is None:
         return None
-    controls = {label: results.figure(name, control) for control, label in FEATURE_CONTROLS.items()}
+    controls = {
+        label: results.measurement(name, control) for control, label in FEATURE_CONTROLS.items()
+    }
     return Measure(
         name,
         title,

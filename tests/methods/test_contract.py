@@ -412,13 +412,13 @@ def test_estimates_are_kept_in_the_images_domain(rule: str, splits: DataSplits) 
         for parameter in model.net.final.parameters():
             parameter.mul_(1000)
     last = tiny.alone(model, torch.tensor(LABELS))[-1]
-    unit = last.x * splits.std + splits.mean
+    task = last.x * splits.std + splits.mean
     if rule == "none":
-        assert float(unit.min()) < -1
-        assert float(unit.max()) > 2
+        assert float(task.min()) < -1
+        assert float(task.max()) > 2
     else:
         # at least one end is reached: the clip fills the domain, and does not shrink it
-        assert float((2 * unit - 1).abs().max()) == pytest.approx(1, abs=1e-5)
+        assert float((2 * task - 1).abs().max()) == pytest.approx(1, abs=1e-5)
 
 
 def test_bilinear_upscaling_is_all_that_small_adds(trained: Trained) -> None:
@@ -462,11 +462,11 @@ def test_a_new_method_is_known_everywhere(
     assert "toy" in listed
     assert "Paints every image grey." in listed
     plan = make_plan(tiny.CONFIG, splits.info)
-    names = [unit.name for unit in plan.units]
+    names = [task.name for task in plan.tasks]
     assert {"toy-seed0", "toy-seed1", "cas-toy", "cas-toy-seed1"} <= set(names)
     # it names the small stage, which is not trained again for it
     methods_stages = {stage.name for method in METHODS.values() for stage in method.stages}
-    assert sum(unit.kind == "train" for unit in plan.units) == 2 * len(methods_stages)
+    assert sum(task.kind == "train" for task in plan.tasks) == 2 * len(methods_stages)
     assert "toy" not in methods_stages
     assert get_method("toy").name == "toy"
     toy.__doc__ = None

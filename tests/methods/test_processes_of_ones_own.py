@@ -32,11 +32,11 @@ from scalespace.errors import InputError
 from scalespace.methods import METHODS, get_method
 from scalespace.methods.base import ProcessMethod, register
 from scalespace.model import Model, train
+from scalespace.report.figures import FIGURES
+from scalespace.report.results import Results
+from scalespace.report.study import study
 from scalespace.settings import load_config
 from scalespace.stages.diffusion import DiffusionStage
-from scalespace.study import study
-from scalespace.study.figures import FIGURES
-from scalespace.study.results import Results
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 

@@ -21,7 +21,7 @@ from scalespace.methods import METHODS, stages
 from scalespace.nets.judge import JudgeNet
 from scalespace.presets import digest
 from scalespace.settings import load_config
-from scalespace.study.plan import Plan, Unit, make_plan
+from scalespace.study.plan import Plan, Task, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
 EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")
@@ -42,11 +42,11 @@ def changed(**fields: Any) -> Config:
 
 
 def ids(made: Plan, *kinds: str) -> set[str]:
-    return {unit.id for unit in made.units if unit.kind in kinds}
+    return {task.id for task in made.tasks if task.kind in kinds}
 
 
 def names(made: Plan, kind: str) -> list[str]:
-    return [unit.name for unit in made.units if unit.kind == kind]
+    return [task.name for task in made.tasks if task.kind == kind]
 
 
 KINDS = ("train", "sample", "real", "score", "inspect", "bench")
@@ -64,8 +64,8 @@ def test_a_stage_is_trained_once_a_seed() -> None:
     assert len(names(made, "train")) == len(expected)
 
     def users(stage: str, kind: str) -> list[str]:
-        trained = next(u for u in made.units if u.name == f"{stage}-seed0" and u.kind == "train")
-        return sorted(u.name for u in made.units if u.kind == kind and trained in u.needs)
+        trained = next(u for u in made.tasks if u.name == f"{stage}-seed0" and u.kind == "train")
+        return sorted(u.name for u in made.tasks if u.kind == kind and trained in u.needs)
 
     assert users("small", "sample") == ["cascaded-own-seed0", "cascaded-seed0", "small-seed0"]
     assert users("vae", "sample") == ["latent-flow-seed0", "latent-seed0", "vae-seed0"]
@@ -74,10 +74,10 @@ def test_a_stage_is_trained_once_a_seed() -> None:
 
 def test_units_come_after_what_they_need() -> None:
     done: set[str] = set()
-    for unit in base().units:
-        assert {need.id for need in unit.needs} <= done
-        done.add(unit.id)
-    assert len(done) == len(base().units)  # no two share a folder
+    for task in base().tasks:
+        assert {need.id for need in task.needs} <= done
+        done.add(task.id)
+    assert len(done) == len(base().tasks)  # no two share a folder
 
 
 def test_what_is_scored() -> None:
@@ -89,10 +89,10 @@ def test_what_is_scored() -> None:
         for name in (method, f"{method}-seed0", f"{method}-seed1")
     ]
     assert names(made, "score") == controls + pooled
-    for unit in made.units:
-        if unit.kind == "score" and unit.inputs["method"] in METHODS:
-            seeds = [need.inputs["seed"] for need in unit.needs]
-            assert seeds == ([0, 1] if unit.inputs["seed"] is None else [unit.inputs["seed"]])
+    for task in made.tasks:
+        if task.kind == "score" and task.inputs["method"] in METHODS:
+            seeds = [need.inputs["seed"] for need in task.needs]
+            assert seeds == ([0, 1] if task.inputs["seed"] is None else [task.inputs["seed"]])
     one = plan(replace(tiny.CONFIG, study=replace(tiny.CONFIG.study, seeds=(4,))))
     assert names(one, "score") == [*controls, *(f"cas-{method}" for method in METHODS)]
 
@@ -100,9 +100,9 @@ def test_what_is_scored() -> None:
 def scores(made: Plan) -> dict[str, list[str]]:
     """What each metric is measured of."""
     found: dict[str, list[str]] = {}
-    for unit in made.units:
-        if unit.kind == "score":
-            found.setdefault(unit.inputs["metric"], []).append(unit.inputs["method"])
+    for task in made.tasks:
+        if task.kind == "score":
+            found.setdefault(task.inputs["metric"], []).append(task.inputs["method"])
     return found
 
 
@@ -125,10 +125,10 @@ def test_several_metrics() -> None:
 def test_an_autoencoders_own_floor() -> None:
     """The test images through it, of the first seed: nothing that it decodes comes nearer."""
     made = plan(changed(metrics=("cas", "fd"), methods=("latent", "small"), seeds=(3, 4)))
-    [unit] = [unit for unit in made.units if unit.kind == "reconstruct"]
-    assert unit.name == "vae-reconstruction"
-    assert [need.name for need in unit.needs] == ["vae-seed3", "real-test"]
-    users = [one.name for one in made.units if unit in one.needs]
+    [task] = [task for task in made.tasks if task.kind == "reconstruct"]
+    assert task.name == "vae-reconstruction"
+    assert [need.name for need in task.needs] == ["vae-seed3", "real-test"]
+    users = [one.name for one in made.tasks if task in one.needs]
     assert users == ["fd-vae-reconstruction"]
     # which only a study that compares with the training images has a use for
     for config in (
@@ -158,7 +158,7 @@ def test_the_least_is_known_of_every_metric() -> None:
 def test_too_few_images_for_a_metric(metric: str) -> None:
     """Before anything is trained."""
     least = LEAST[metric]
-    assert plan(changed(metrics=(metric,), images=least, methods=("small",))).units
+    assert plan(changed(metrics=(metric,), images=least, methods=("small",))).tasks
     if least > 1:
         message = rf"^study\.images={least - 1} is too few for {metric}.* at least {least}$"
         with pytest.raises(InputError, match=message):
@@ -204,23 +204,23 @@ def judge(folder: Path, side: int = 12, seed: int = 0) -> Judge:
     return made
 
 
-def judged(made: Plan) -> list[Unit]:
-    return [u for u in made.units if u.kind == "score" and u.inputs["metric"] in EVERY[1:4]]
+def judged(made: Plan) -> list[Task]:
+    return [u for u in made.tasks if u.kind == "score" and u.inputs["metric"] in EVERY[1:4]]
 
 
 def test_a_judge_is_trained_where_none_ships() -> None:
     made = plan(changed(metrics=EVERY, methods=("small",)))
     assert names(made, "train") == ["small-seed0", "small-seed1", "judge-seed0"]
-    [training] = [unit for unit in made.units if unit.name == "judge-seed0"]
+    [training] = [task for task in made.tasks if task.name == "judge-seed0"]
     assert training.inputs["training"] == made.judge.identity  # type: ignore[union-attr]
-    for unit in made.units:
-        if unit.kind == "score":
-            assert (training in unit.needs) == (unit.inputs["metric"] in ("fd", "kid", "prdc"))
+    for task in made.tasks:
+        if task.kind == "score":
+            assert (training in task.needs) == (task.inputs["metric"] in ("fd", "kid", "prdc"))
     # another training of it means other distances, and the same CAS
     other = replace(tiny.CONFIG, stages={**tiny.STAGES, "judge": {"train": {"epochs": 1}}})
     study = changed(metrics=EVERY, methods=("small",)).study
     renewed = ids(made, "score") - ids(plan(replace(other, study=study)), "score")
-    assert renewed == {unit.id for unit in judged(made)}
+    assert renewed == {task.id for task in judged(made)}
 
 
 def test_none_is_trained_for_metrics_that_need_none() -> None:
@@ -233,11 +233,11 @@ def test_a_judge_of_ones_own(tmp_path: Path) -> None:
     ours = judge(tmp_path / "ours")
     made = plan(changed(metrics=EVERY, methods=("small",), judge=str(tmp_path / "ours")))
     assert names(made, "train") == ["small-seed0", "small-seed1"]
-    assert {unit.inputs["judge"] for unit in judged(made)} == {ours.hash}
+    assert {task.inputs["judge"] for task in judged(made)} == {ours.hash}
     another = judge(tmp_path / "another", seed=1)
     assert another.hash != ours.hash
     other = plan(changed(metrics=EVERY, methods=("small",), judge=str(tmp_path / "another")))
-    assert ids(made, "score") - ids(other, "score") == {unit.id for unit in judged(made)}
+    assert ids(made, "score") - ids(other, "score") == {task.id for task in judged(made)}
     # its folder is no part of a result's name
     judge(tmp_path / "moved")
     moved = plan(changed(metrics=EVERY, methods=("small",), judge=str(tmp_path / "moved")))
@@ -251,8 +251,8 @@ def test_a_judge_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ours = judge(tmp_path / "mnist")
     made = plan(changed(metrics=EVERY, methods=("small",)))
     assert names(made, "train") == ["small-seed0", "small-seed1"]
-    assert {unit.inputs["judge"] for unit in judged(made)} == {ours.hash}
-    [own] = [unit for unit in made.units if (unit.kind, unit.name) == ("inspect", "judge")]
+    assert {task.inputs["judge"] for task in judged(made)} == {ours.hash}
+    [own] = [task for task in made.tasks if (task.kind, task.name) == ("inspect", "judge")]
     assert own.needs == ()
     # for other data, or a size that it does not see, one is trained
     for data in (replace(INFO, name="fashion"), replace(INFO, height=16)):
@@ -265,7 +265,7 @@ def test_what_is_looked_into() -> None:
     assert names(base(), "inspect") == ["vae"]
     made = plan(changed(metrics=("kid",), methods=("latent",), seeds=(5, 6)))
     assert sorted(names(made, "inspect")) == ["judge", "vae"]
-    vae, own = [unit for unit in made.units if unit.kind == "inspect"]
+    vae, own = [task for task in made.tasks if task.kind == "inspect"]
     assert [need.name for need in vae.needs] == ["vae-seed5"]
     assert [need.name for need in own.needs] == ["judge-seed5"]
     assert names(plan(changed(methods=("small",))), "inspect") == []
@@ -273,11 +273,11 @@ def test_what_is_looked_into() -> None:
 
 
 def test_time_is_measured_alone_and_of_all_methods_together() -> None:
-    bench = [unit for unit in base().units if unit.kind == "bench"]
+    bench = [task for task in base().tasks if task.kind == "bench"]
     assert len(bench) == 1
     assert bench[0].alone
     assert bench[0].inputs["methods"] == list(METHODS)
-    assert not any(unit.alone for unit in base().units if unit.kind != "bench")
+    assert not any(task.alone for task in base().tasks if task.kind != "bench")
 
 
 def test_some_methods_only() -> None:
@@ -287,10 +287,10 @@ def test_some_methods_only() -> None:
 
 
 def test_ids_are_the_same_every_time() -> None:
-    assert [unit.id for unit in base().units] == [unit.id for unit in plan(C).units]
-    for unit in base().units:
-        assert base().unit(unit.id) == unit
-        assert unit.id.startswith(f"{unit.kind}-{unit.name}-")
+    assert [task.id for task in base().tasks] == [task.id for task in plan(C).tasks]
+    for task in base().tasks:
+        assert base().task(task.id) == task
+        assert task.id.startswith(f"{task.kind}-{task.name}-")
 
 
 C = tiny.CONFIG
@@ -318,10 +318,10 @@ TRAININGS: dict[str, tuple[Config, set[str]]] = {
 def test_a_change_of_training_renews_what_it_matters_to_and_nothing_else(change: str) -> None:
     config, renewed = TRAININGS[change]
     after = plan(config)
-    gone = {unit.id for unit in base().units} - {unit.id for unit in after.units}
+    gone = {task.id for task in base().tasks} - {task.id for task in after.tasks}
 
     def renewed_of(kind: str) -> set[str]:
-        return {unit.name for unit in base().units if unit.kind == kind and unit.id in gone}
+        return {task.name for task in base().tasks if task.kind == kind and task.id in gone}
 
     methods = {name for name in METHODS if stages_of(name) & renewed}
     assert renewed_of("train") == {f"{stage}-seed{seed}" for stage in renewed for seed in (0, 1)}
@@ -374,8 +374,8 @@ def test_another_way_of_sampling_trains_nothing_again(change: str) -> None:
     own, others = (ids(made, "train") - kept for made in (base(), after))
     assert len(own) == len(others) == 2
     assert bool(own & others) == (change == "prior")
-    gone = {unit.id for unit in base().units} - {unit.id for unit in after.units}
-    sampled = {u.inputs["method"] for u in base().units if u.kind == "sample" and u.id in gone}
+    gone = {task.id for task in base().tasks} - {task.id for task in after.tasks}
+    sampled = {u.inputs["method"] for u in base().tasks if u.kind == "sample" and u.id in gone}
     users = {name for name in METHODS if stages_of(name) & matters}
     # what is made in an autoencoder's latents may count its prior as well, which changes nothing
     assert users - {"latent", "latent-flow"} <= sampled <= users
@@ -391,7 +391,7 @@ def test_other_data_renew_everything() -> None:
 def test_a_change_of_one_stage_leaves_the_others_but_its_control() -> None:
     config = replace(C, stages={**C.stages, "upscaler": {"train": {"epochs": 5}}})
     after = ids(plan(config), *KINDS)
-    renewed = [unit for unit in base().units if unit.id not in after]
+    renewed = [task for task in base().tasks if task.id not in after]
     assert {u.inputs["stage"] for u in renewed if u.kind == "train"} == {
         "upscaler",
         "upscaler-own",
@@ -403,14 +403,14 @@ def test_a_change_of_one_stage_leaves_the_others_but_its_control() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "units"),
+    ("preset", "tasks"),
     [("default", "d0a85423e5c8"), ("series", "88f70c78ea7d"), ("autopsy", "cb4b22ef0101")],
 )
-def test_studies_of_the_first_edition_are_not_done_again(preset: str, units: str) -> None:
+def test_studies_of_the_first_edition_are_not_done_again(preset: str, tasks: str) -> None:
     """A field that a later version adds gives nothing another name while it is at its default."""
     mnist = DataInfo("mnist", tuple("0123456789"), 28, 28, 0.1316, 0.3089, "f81694911840")
     config = load_config(preset, {"study.judge": ""})
-    assert digest([unit.id for unit in make_plan(config, mnist).units]) == units
+    assert digest([task.id for task in make_plan(config, mnist).tasks]) == tasks
 
 
 def test_another_seed_keeps_what_is_done() -> None:

@@ -1,363 +1,218 @@
-"""Studies of variants: what they share, what they leave, and scores by the validation part."""
-
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
+from datetime import date
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 import tiny
-from scalespace.cli import main
-from scalespace.config import Config, UNetConfig
-from scalespace.data import DataSplits, read_samples
+from scalespace.config import Config, StudyConfig
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.evaluation import judge as judges
-from scalespace.evaluation.judge import Judge
-from scalespace.stages.diffusion import Diffusion
-from scalespace.study import grid, report
-from scalespace.study.grid import run_study
-from scalespace.study.plan import Plan, make_plan
-from scalespace.study.results import Results
+from scalespace.settings import load_config, vary
+from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, make_arms, make_variants
+from scalespace.training.training import Training
 
-Row = dict[str, Any]
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
-VARIANTS = {
-    "as it is": {},
-    "no clip": {"process.x0": "none"},
-    "long": {"train.epochs": 3},
-    "long, no clip": {"like": "long", "process.x0": "none"},
-}
 
 
-def quiet(_: str) -> None:
-    pass
+def config(**study: Any) -> Config:
+    return replace(tiny.CONFIG, study=replace(tiny.CONFIG.study, methods=("small",), **study))
 
 
-def config(variants: dict[str, Any] | None = None, **study: Any) -> Config:
-    fields = {"methods": ("small",), "variants": VARIANTS if variants is None else variants}
-    return replace(tiny.CONFIG, study=replace(tiny.CONFIG.study, **(fields | study)))
+def test_a_study_without_variants_has_one_of_no_name() -> None:
+    [variant] = make_variants(StudyConfig()).values()
+    assert (variant.name, variant.base, variant.changes) == ("", "", {})
+    [arm] = make_arms(config(), INFO)
+    assert arm.method.name == "small"
+    assert list(arm.trainings) == [0, 1]
 
 
-def ids(plan: Plan, *kinds: str) -> set[str]:
-    return {unit.id for unit in plan.units if unit.kind in kinds}
-
-
-# The plan
-
-
-def test_variants_that_differ_in_sampling_share_a_training() -> None:
-    plan = make_plan(config(), INFO)
-    by_kind: dict[str, dict[str, tuple[str, ...]]] = {}
-    for unit in plan.units:
-        names = plan.serves.get(unit.id, ())
-        by_kind.setdefault(unit.kind, {}).setdefault(unit.name, ())
-        by_kind[unit.kind][unit.name] += (", ".join(names),)
-    both = ("as it is, no clip", "long, long, no clip")
-    assert by_kind["train"] == {"small-seed0": both, "small-seed1": both}
-    assert by_kind["leak"] == by_kind["train"]
-    own = tuple(VARIANTS)
-    assert by_kind["sample"] == {"small-seed0": own, "small-seed1": own}
-    # the seeds' images together are scored of the first variant alone
-    assert by_kind["score"] == {
-        "cas-real": ("",),
-        "cas-real-down-up": ("",),
-        "cas-small": ("as it is",),
-        "cas-small-seed0": own,
-        "cas-small-seed1": own,
+def test_fields_may_be_nested_or_dotted_and_start_from_another_variant() -> None:
+    made = make_variants(
+        StudyConfig(
+            variants={
+                "as it is": {},
+                "a": {"process.x0": "none"},
+                "b": {"process": {"x0": "none"}, "train.lr": 0.1},
+                "c": {"like": "b", "train": {"lr": 0.2}},
+                "d": None,
+            }
+        )
+    )
+    assert {name: one.base for name, one in made.items()} == {
+        "as it is": "as it is",
+        "a": "as it is",
+        "b": "as it is",
+        "c": "b",
+        "d": "as it is",
     }
-    assert by_kind["bench"] == {"seed0": ("",)}
-    done: set[str] = set()
-    for unit in plan.units:
-        assert {need.id for need in unit.needs} <= done
-        done.add(unit.id)
-    assert len(done) == len(plan.units)
+    assert made["a"].changes == {"process": {"x0": "none"}}
+    assert made["c"].changes == {"process": {"x0": "none"}, "train": {"lr": 0.2}}
 
 
-def test_each_unit_samples_as_its_variant_says() -> None:
-    plan = make_plan(config(), INFO)
-    for unit in plan.units:
-        if unit.kind == "sample":
-            [variant] = plan.serves[unit.id]
-            [training] = plan.trainings[unit.id]
-            assert (training.recipe.process.x0 == "none") == ("no clip" in variant)
-            assert (training.recipe.train.epochs == 3) == ("long" in variant)
-            assert training.seed == unit.inputs["seed"]
+def test_switches_are_turned_one_by_one_from_both_ends() -> None:
+    """Against the definition, written out for three."""
+    made = make_variants(
+        StudyConfig(
+            switches={"p": {"process.x0": "clip"}, "q": {"train.lr": 1}, "r": {"net.groups": 2}},
+            variants={"more": {"like": ALL_RIGHT, "train.ema": 0.5}},
+        )
+    )
+    x0, lr, groups = {"process": {"x0": "clip"}}, {"train": {"lr": 1}}, {"net": {"groups": 2}}
+    assert {name: (one.base, one.changes) for name, one in made.items()} == {
+        "all wrong": ("all wrong", {}),
+        "only p right": ("all wrong", x0),
+        "only q right": ("all wrong", lr),
+        "only r right": ("all wrong", groups),
+        "all right": ("all wrong", x0 | lr | groups),
+        "only p wrong": ("all right", lr | groups),
+        "only q wrong": ("all right", x0 | groups),
+        "only r wrong": ("all right", x0 | lr),
+        "more": ("all right", x0 | groups | {"train": {"lr": 1, "ema": 0.5}}),
+    }
+    assert next(iter(made)) == ALL_WRONG
 
 
-@pytest.mark.parametrize("methods", [("small",), ("cascaded", "latent", "small")])
-def test_units_without_variants_are_those_of_the_unchanged_variant(
-    methods: tuple[str, ...],
-) -> None:
-    """So nothing that a study has done is done again when variants come to it."""
-    study = {"methods": methods, "metrics": ("cas", "fd", "copies")}
-    alone = make_plan(config({}, **study), INFO)
-    beside = make_plan(config({"as it is": {}}, **study), INFO)
-    more = make_plan(config({"as it is": {}, "x": {"train.epochs": 3}}, **study), INFO)
-    kinds = ("train", "real", "sample", "reconstruct", "score", "inspect", "bench")
-    assert ids(alone, *kinds) == ids(beside, *kinds) < ids(more, *kinds)
-    assert [unit.id for unit in alone.units] == [
-        unit.id for unit in beside.units if unit.kind != "leak"
+def test_a_variant_is_what_load_config_makes_of_the_same_fields() -> None:
+    """A field for all stages replaces what the config has for one of them."""
+    changes = {"train.epochs": 3, "stages.small.process.x0": "none"}
+    for preset in ("quick", "series"):
+        assert vary(load_config(preset), changes) == load_config(preset, changes)
+    assert vary(tiny.CONFIG, {}) == tiny.CONFIG
+
+
+def epochs(training: Training) -> int:
+    return int(training.recipe.train.epochs)
+
+
+def test_arms_are_methods_times_variants() -> None:
+    study = {"as it is": {}, "long": {"train.epochs": 9}, "own": {"stages.small.train.epochs": 5}}
+    made = make_arms(
+        replace(
+            tiny.CONFIG,
+            study=StudyConfig(
+                methods=("small", "cascaded"),
+                seeds=(3, 4),
+                variants=study,
+                only={"cascaded": ["own"]},
+            ),
+        ),
+        INFO,
+    )
+    # each is carried out in the first, which the others are compared with
+    assert [(arm.variant.name, arm.method.name) for arm in made] == [
+        ("as it is", "small"),
+        ("as it is", "cascaded"),
+        ("long", "small"),
+        ("own", "small"),
+        ("own", "cascaded"),
     ]
-    assert alone.serves == {}
-    # whatever the variants are called, and in whatever order
-    named = make_plan(config({"a": {}, "b": {"train.epochs": 3}}, **study), INFO)
-    assert ids(named, *kinds) == ids(more, *kinds)
+    assert [[t.seed for t in of] for of in made[1].trainings.values()] == [[3, 3], [4, 4]]
+    assert [[epochs(t) for t in arm.trainings[3]] for arm in made] == [
+        [2],
+        [2, 2],
+        [9],
+        [5],
+        [5, 2],
+    ]
 
 
-def test_variants_that_come_to_the_same_share_everything() -> None:
-    plan = make_plan(config({"a": {}, "b": {"process.x0": "clip"}}), INFO)
-    assert {plan.serves[unit.id] for unit in plan.units if unit.kind == "sample"} == {("a", "b")}
+def test_the_needs_of_a_training_have_its_seed() -> None:
+    study = StudyConfig(methods=("latent",), seeds=(3, 4))
+    [arm] = make_arms(replace(tiny.CONFIG, study=study), INFO)
+    assert [need.seed for need in arm.trainings[4][1].needs] == [4]
 
 
-def test_only_some_arms() -> None:
-    only = {"small": ["long"]}
-    plan = make_plan(config(methods=("baseline", "small"), only=only), INFO)
-    arms = [(arm.method.name, arm.variant.name) for arm in plan.arms]
-    assert [name for method, name in arms if method == "baseline"] == list(VARIANTS)
-    assert [name for method, name in arms if method == "small"] == ["as it is", "long"]
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ({"variants": {"x": 3}}, r"study\.variants\.x must be a mapping of fields, got 3"),
+        ({"switches": {"x": [1]}}, r"study\.switches\.x must be a mapping"),
+        ({"variants": {"x": {"trian.epochs": 3}}}, "did you mean 'train'"),
+        ({"variants": {"x": {"cas.epochs": 3}}}, "'cas' is the same for all variants"),
+        ({"variants": {"x": {"data": "mnist"}}}, "'data' is the same for all variants"),
+        ({"variants": {"x": {"train.epoch": 3}}}, "did you mean 'epochs'"),
+        ({"variants": {"x": {"train.epochs": 0}}}, r"train\.epochs must be at least 1"),
+        ({"variants": {"x": {"like": "y"}}}, r"unknown variant for study\.variants\.x\.like 'y'"),
+        ({"variants": {"y": {}, "x": {"like": ["y"]}}}, r"x\.like must be the name .*\['y'\]"),
+        ({"variants": {"y": {}, "x": {"like.y": 1}}}, r"x\.like must be the name of a variant"),
+        ({"only": {"small": [["x"]]}}, r"unknown variant of study\.only\.small"),
+        ({"only": {"smal": []}}, "did you mean 'small'"),
+        ({"only": {"small": "x"}}, r"study\.only\.small must be a list"),
+        ({"variants": {"abc": {}}, "only": {"small": ["abd"]}}, "did you mean 'abc'"),
+        # its stages would not understand one another
+        (
+            {
+                "methods": ("cascaded",),
+                "variants": {"x": {"stages.small.ablation.unit_range": True}},
+            },
+            "must have their images in the same units",
+        ),
+    ],
+)
+def test_bad_variants(study: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_arms(replace(tiny.CONFIG, study=replace(config().study, **study)), INFO)
 
 
-# Carried out
+@pytest.mark.parametrize("kind", ["variants", "switches"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (1, "got 1: write '1' in quotes"),
+        (0.5, "got 0.5: write '0.5' in quotes"),
+        (date(2020, 1, 1), "got 2020-01-01: write '2020-01-01' in quotes"),
+        (True, "got True: write it in quotes, for YAML reads on, off"),
+        (None, "got None: write it in quotes, for YAML reads on, off"),
+        ("", "got an empty one"),
+        (" ", "got an empty one"),
+    ],
+)
+def test_a_name_that_is_no_text(kind: str, name: Any, message: str) -> None:
+    """JSON would make text of it, under which the results are not found again."""
+    study = StudyConfig(**{kind: {"as it is": {}, name: {"train.epochs": 3}}})
+    with pytest.raises(InputError) as caught:
+        make_variants(study)
+    assert str(caught.value).startswith(f"study.{kind}: a name must be text, {message}")
+    assert "\n" not in str(caught.value)
 
 
-def carry_out(folder: Path, splits: DataSplits, of: Config, jobs: int = 1) -> list[Row]:
-    path = run_study(folder, of, splits, tiny.CPU, jobs, {"preset": "tiny"}, quiet)
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def test_the_published_code_is_all_wrong_and_the_other_end_all_right() -> None:
+    """Issue and design: seven deviations, each a switch of its own."""
+    config = load_config("autopsy", {"study.methods": ["small"], "study.seeds": [0]})
+    arms = {arm.variant.name: arm.trainings[0][0] for arm in make_arms(config, INFO)}
+    switches = list(config.study.switches)
+    assert len(switches) == 7
+    recipe = arms["all wrong"].recipe
+    published = (recipe.net.channels, recipe.net.norm, recipe.process.predict, recipe.train.ema)
+    assert published == ((16, 32, 64, 128), "batch", "noise", 0)
+    assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.lr) == (5, 128, 1e-3)
 
+    def wrong(name: str) -> list[bool]:
+        """Which of the seven, in the preset's order, an arm has wrong."""
+        training = arms[name]
+        r = training.recipe
+        return [
+            r.ablation.alpha,
+            r.ablation.renoise,
+            r.ablation.batch_mode,
+            (training.data.mean, training.data.std) == (0, 1),
+            r.process.stop_short,
+            r.process.x0 == "none",
+            len(r.net.channels) == 4,
+        ]
 
-@pytest.fixture(scope="module")
-def finished(splits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a study of four variants, to be read only."""
-    folder = tmp_path_factory.mktemp("variants")
-    carry_out(folder, splits, config())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def rows(finished: Path) -> list[Row]:
-    return [json.loads(line) for line in (finished / "results.jsonl").read_text().splitlines()]
-
-
-def test_rows_name_their_variant(finished: Path, rows: list[Row]) -> None:
-    variants = {
-        metric: sorted({row.get("variant", "") for row in rows if row["metric"] == metric})
-        for metric in {row["metric"] for row in rows}
-    }
-    every = sorted(VARIANTS)
-    for metric in ("train_seconds", "state_loss", "outside_pixels", "outside_x0_hat"):
-        assert variants[metric] == every
-    assert variants["cas"] == ["", *every]
-    assert variants["latency_mean"] == variants["macs"] == [""]
-    assert len(list((finished / "trainings").glob("small-*"))) == 4  # two recipes, two seeds
-    losses = {
-        row["variant"]: row["value"] for row in rows if row["metric"] == "loss" and not row["seed"]
-    }
-    assert losses["as it is"] == losses["no clip"] != losses["long"] == losses["long, no clip"]
-
-
-def test_each_variant_has_its_own_view(finished: Path) -> None:
-    results = Results(finished)
-    assert (results.variant, results.of("long").variant) == ("as it is", "long")
-    scores = {name: results.of(name).score("small", 0) for name in VARIANTS}
-    assert all(score is not None for score in scores.values())
-    assert results.score("real") is not None
-    assert results.of("long").score("real") is not None
-    # pooled images are those of the first alone, so that no view shows them twice
-    assert results.score("small") is not None
-    assert results.of("long").score("small") is None
-    images = [results.of(name).examples("small", 0) for name in VARIANTS]
-    for k, one in enumerate(images):
-        for other in images[:k]:
-            assert not np.array_equal(one, other)  # type: ignore[arg-type]
-
-
-def test_values_outside_the_domain_are_counted(finished: Path, rows: list[Row]) -> None:
-    """Against the trajectory: the first images, before anything clips them."""
-    shares = {
-        (row["variant"], row["metric"]): row["value"]
-        for row in rows
-        if row["metric"].startswith("outside_") and row["seed"] == 0
-    }
-    assert all(0 <= value <= 1 for value in shares.values())
-    for name in VARIANTS:
-        clipped = "no clip" not in name
-        for kind in ("pixels", "images", "x0_hat"):
-            assert (shares[name, f"outside_{kind}"] == 0) == clipped, (name, kind)
-        assert shares[name, "outside_images"] >= shares[name, "outside_pixels"]
-
-
-def test_the_page_of_a_study(finished: Path) -> None:
-    text = report.build(finished).read_text()
-    assert "not finished" not in text
-    for words in ("long, no clip", "What a batch gives away", "Result of the variant “as it is”"):
-        assert words in text
-    assert "**Small, upscaled: 4 variants**" in (finished / "table.md").read_text()
-
-
-def test_a_second_run_does_nothing_and_a_new_variant_only_its_own(
-    finished: Path, splits: DataSplits, rows: list[Row], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    run_unit = grid.run_unit
-
-    def noted(context: Any, unit: Any) -> None:
-        run_unit(context, unit)
-        done.append(unit.kind)
-
-    monkeypatch.setattr(grid, "run_unit", noted)
-    assert carry_out(finished, splits, config()) == rows
-    assert done == []
-    carry_out(finished, splits, config({**VARIANTS, "ddim": {"process.sampler": "ddim"}}))
-    assert sorted(done) == ["sample"] * 2 + ["score"] * 2
-    assert carry_out(finished, splits, config()) == rows
-
-
-@pytest.mark.slow
-def test_side_by_side(finished: Path, splits: DataSplits, rows: list[Row], tmp_path: Path) -> None:
-    found = carry_out(tmp_path, splits, config(), jobs=2)
-    timed = ("train_seconds", "latency", "images_per_s")
-    kept = [[r for r in of if not r["metric"].startswith(timed)] for of in (found, rows)]
-    assert kept[0] == kept[1]
-
-
-WRONG = {
-    "alpha": {"ablation.alpha": False},
-    "noise": {"ablation.renoise": False},
-    "norm": {"ablation.batch_mode": False},
-    "data": {"ablation.unit_range": False},
-    "clip": {"process.x0": "clip"},
-}
-
-
-def test_an_autopsy_end_to_end(splits: DataSplits, tmp_path: Path) -> None:
-    """All wrong to all right, by the command's own path, on data in [0, 1] among others."""
-    base = config(
-        {},
-        switches=WRONG,
-        seeds=(0,),
-        methods=("cascaded",),
-        only={"cascaded": ["all right", "only data right", "only data wrong"]},
-    )
-    wrong = {"alpha": True, "renoise": True, "batch_mode": True, "unit_range": True}
-    fields = {"net": UNetConfig(channels=(4, 8)), "process": tiny.PROCESS}
-    fields["process"] = replace(tiny.PROCESS, predict="noise", x0="none")
-    made = replace(base, **fields, ablation=replace(base.ablation, **wrong))  # type: ignore[arg-type]
-    rows = carry_out(tmp_path, splits, made)
-    arms = {row["variant"] for row in rows if row["metric"] == "outside_images"}
-    assert arms == {"all wrong", "all right", "only data right", "only data wrong"}
-    plan = make_plan(made, splits.info)
-    for arm in plan.arms:
-        unit_range = {t.data.mean == 0 for t in arm.trainings[0]}
-        assert unit_range == {arm.variant.name in ("all wrong", "only data wrong")}
-    text = report.build(tmp_path).read_text()
-    assert "Cascaded: switches" in text
-    assert "not finished" not in text  # the other switches' arms were not asked for
-    for row in rows:
-        if row.get("kind") == "samples":
-            images = read_samples(tmp_path / row["path"]).images
-            assert np.isfinite(images).all()
-
-
-def test_a_variant_that_runs_away_is_a_finding(
-    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is no number becomes black and is counted; the study goes on and is reported."""
-    estimate = Diffusion.estimate
-
-    def away(self: Diffusion, prediction: torch.Tensor, x: torch.Tensor, t: int) -> torch.Tensor:
-        found = estimate(self, prediction, x, t) * 1e30
-        return found - found + float("nan") if t == 1 else found * 1e30
-
-    monkeypatch.setattr(Diffusion, "estimate", away)
-    made = config({"away": {"process.x0": "none"}, "more": {"train.epochs": 3}}, seeds=(0,))
-    rows = carry_out(tmp_path, splits, made)
-    found = {
-        row["metric"]: row["value"]
-        for row in rows
-        if row["metric"].startswith("outside") and row["variant"] == "away"
-    }
-    assert found["outside_pixels"] == found["outside_images"] == 1
-    [path] = [r["path"] for r in rows if r.get("kind") == "samples" and r["variant"] == "away"]
-    assert not read_samples(tmp_path / path).images.any()
-    report.build(tmp_path)
-
-
-def test_a_bad_variant_is_one_line(
-    data_dir: Path, preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text(preset.read_text() + "\n")
-    words = ["study", "--preset", str(own), "--data-dir", str(data_dir), "--quiet"]
-    words += ["--device", "cpu", "--out", str(tmp_path / "study"), "--study.methods=small"]
-    with pytest.raises(SystemExit) as stopped:
-        main([*words, "--study.variants={x: {trian.epochs: 3}}"])
-    assert stopped.value.code == 2
-    err = capsys.readouterr().err
-    [line] = err.strip().splitlines()
-    told = "scalespace: unknown field of study.variants.x 'trian'; did you mean 'train'?"
-    assert line.startswith(told)
-    assert not (tmp_path / "study").exists()
-
-
-# Scores by the validation part
-
-
-def test_a_search_never_reads_the_test_part(
-    splits: DataSplits, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def forbidden(self: DataSplits) -> None:
-        raise AssertionError("the test part was read")
-
-    monkeypatch.setattr(DataSplits, "test", forbidden)
-    folder = judge.save(tmp_path / "judge")
-    made = config(
-        {"a": {}, "b": {"process.sampler": "ddim"}},
-        methods=("small", "vae"),
-        seeds=(0,),
-        metrics=("cas", "fd", "kid", "prdc", "copies"),
-        part="validation",
-        judge=str(folder),
-    )
-    rows = carry_out(tmp_path / "study", splits, made)
-    cas = [row for row in rows if row["metric"] == "cas"]
-    assert {int(np.sum(row["confusion"])) for row in cas} == {len(splits.val)}
-    of = {row["method"] for row in rows if row["metric"] == "fd"}
-    assert of == {"real-validation", "real-down-up", "pixel-noise", "small", "vae", *RECONSTRUCTED}
-    # the reference is what the floor is no part of
-    assert {row["reference_n"] for row in rows if row["metric"] == "fd"} == {len(splits.train)}
-    text = " ".join(report.build(tmp_path / "study").read_text().split())
-    assert "not finished" not in text
-    assert "real validation images" in text
-    assert "real test images" not in text.lower()
-
-
-RECONSTRUCTED = ["vae-reconstruction"]
-
-
-def test_scores_by_another_part_are_other_units() -> None:
-    study = {"metrics": ("cas", "copies"), "seeds": (0,)}
-    test, validation = (
-        make_plan(config({}, part=p, **study), INFO) for p in ("test", "validation")
-    )
-    assert not ids(test, "score") & ids(validation, "score")
-    for kind in ("train", "sample", "bench"):
-        assert ids(test, kind) == ids(validation, kind)
-
-
-def test_no_judge_is_trained_for_a_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its training looks at the test part."""
-    monkeypatch.setattr(judges, "SHIPPED", tmp_path)
-    with pytest.raises(InputError, match=r"--study\.judge=FOLDER"):
-        make_plan(config({}, metrics=("fd",), part="validation"), INFO)
-    assert make_plan(config({}, metrics=("cas",), part="validation"), INFO).judge is None
-
-
-def test_a_net_without_batch_norm_has_no_batch_statistics(rows: list[Row]) -> None:
-    found = {(r["batches"], r["statistics"]) for r in rows if r["metric"] == "state_loss"}
-    assert found == {("single", "running"), ("mixed", "running")}
+    assert wrong("all wrong") == [True] * 7
+    assert wrong("all right") == [False] * 7
+    for k, switch in enumerate(switches):
+        assert wrong(f"only {switch} right") == [j != k for j in range(7)]
+        assert wrong(f"only {switch} wrong") == [j == k for j in range(7)]
+    # what differs in sampling alone shares a training
+    identities = {name: training.identity for name, training in arms.items()}
+    for switch in ("estimate", "posterior", "norm", "clip"):
+        assert identities[f"only {switch} right"] == identities["all wrong"]
+        assert identities[f"only {switch} wrong"] == identities["all right"]
+    assert len(set(identities.values())) == 10
+    assert len({str(training.sampling) for training in arms.values()}) == 10

@@ -100,7 +100,7 @@ def test_those_of_the_repository_are_of_the_presets(preset: str) -> None:
     """Each file's identity is that of its stage and seed in the preset's plan."""
     data = Model.load(pretrained.FOLDER / "baseline").data
     plan = make_plan(load_config(preset, {}), data)
-    planned = {unit.name: unit.inputs["training"] for unit in plan.units if unit.kind == "train"}
+    planned = {task.name: task.inputs["training"] for task in plan.tasks if task.kind == "train"}
     files = {path.stem.rpartition("-")[0]: path for path in WEIGHTS.glob("*.safetensors")}
     assert files
     for name, path in files.items():

@@ -42,13 +42,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """A labelled point with a vertical error bar."""
+    """A labelled point."""
 
     label: str
     color: Color
     x: float
     y: float
-    spread: float
 
 
 def bars(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Size) -> Drawing:
@@ -252,60 +251,6 @@ def matrix(share: NDArray[np.floating], names: Sequence[str], color: Color, size
     return Drawing(size, draw)
 
 
-def scatter(
-    points: Sequence[Point],
-    levels: Sequence[tuple[str, Color, float]],
-    xlabel: str,
-    ylabel: str,
-    size: Size,
-    *,
-    log: bool = False,
-) -> Drawing:
-    """Labelled points, and horizontal lines (label, colour, y) to compare them with.
-
-    Args:
-        points: the points.
-        levels: the lines.
-        xlabel, ylabel: what the axes show.
-        size: in inches.
-        log: a logarithmic vertical axis.
-    """
-
-    def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = axes(figure, size, left=0.72, bottom=0.55)
-        highest = max((y for _, _, y in levels), default=0)
-        for label, color, y in levels:
-            ax.axhline(y, color=theme.color(color), lw=1.2, ls="--")
-            # words go away from the other level
-            va, shift = ("bottom", 2) if y == highest else ("top", -3)
-            ax.annotate(
-                label,
-                (0, y),
-                xycoords=("axes fraction", "data"),
-                xytext=(3, shift),
-                textcoords="offset points",
-                va=va,
-                fontsize=9,
-                color=theme.muted,
-            )
-        widest = max(p.x for p in points)
-        if log:
-            ax.set_yscale("log")
-        for p in points:
-            color = theme.color(p.color)
-            ax.errorbar(p.x, p.y, yerr=p.spread, fmt="o", ms=8, color=color, elinewidth=1.6)
-        ax.set_xlim(0, widest * 1.12)
-        ax.margins(y=0.2)
-        if log:
-            _plain_log_ticks(ax)
-        _label(ax, points, widest, theme)
-        ax.set_xlabel(xlabel)
-        ax.set_ylabel(ylabel)
-        ax.grid(axis="y", lw=0.8)
-
-    return Drawing(size, draw)
-
-
 @dataclass(frozen=True)
 class Trail:
     """A curve of labelled points in rising order of x, each with a vertical spread."""
@@ -348,17 +293,6 @@ def frontier(
         ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)
         ax.set_xscale("log")
         ax.set_yscale("log")
-        for label, color, y in levels:
-            ax.axhline(height(y), color=theme.color(color), lw=1.2, ls="--")
-            ax.annotate(
-                label,
-                (0, height(y)),
-                xycoords=("axes fraction", "data"),
-                xytext=(3, 2),
-                textcoords="offset points",
-                fontsize=8,
-                color=theme.muted,
-            )
         widest = max(x for trail in trails for x in trail.x)
         for trail in trails:
             at = [height(y) for y in trail.y]
@@ -385,6 +319,17 @@ def frontier(
                     fontsize=6.5,
                     color=color,
                 )
+        for label, color, y in levels:
+            ax.axhline(height(y), color=theme.color(color), lw=1.2, ls="--")
+            ax.annotate(
+                label,
+                (0, height(y)),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, 2),
+                textcoords="offset points",
+                fontsize=8,
+                color=theme.muted,
+            )
         for mark in marks:
             color, left = theme.color(mark.color), mark.x > 0.2 * widest
             ax.plot(mark.x, height(mark.y), "x", ms=8, mew=2, color=color)
@@ -399,6 +344,12 @@ def frontier(
                 color=color,
             )
         ax.margins(0.06, 0.08)
+        across = [x for trail in trails for x in trail.x]
+        up = [height(y) for trail in trails for y in trail.y] + [height(y) for _, _, y in levels]
+        if min(across) == max(across):  # a single value makes no axis
+            ax.set_xlim(across[0] / 2, across[0] * 2)
+        if min(up) == max(up):
+            ax.set_ylim(up[0] / 2, up[0] * 2)
         ax.invert_yaxis()
         _plain_log_ticks(ax)
         if share:
@@ -441,33 +392,6 @@ def _class_axis(ax: Any, groups: Sequence[str], ylabel: str) -> None:
 
 def legend_above(ax: Any) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, handlelength=1.3, borderpad=0.2)
-
-
-def _label(ax: Any, points: Sequence[Point], widest: float, theme: Theme) -> None:
-    """Names beside points, moved up where they would cover another name or point."""
-    dots = ax.figure.get_dpi() / 72  # a printer's point
-    ax.get_ylim()  # settles the axis before places on it are asked for
-    places = {p: ax.transData.transform((p.x, p.y)) / dots for p in points}
-    taken = [(x - 5, x + 5, y) for x, y in places.values()]
-    for p, (x, y) in sorted(places.items(), key=lambda item: item[1][1]):
-        left = p.x > 0.7 * widest
-        width = 6.5 * len(p.label)
-        start = x - 9 - width if left else x + 9
-        shift = 0.0
-        for a, b, at in sorted(taken, key=lambda item: item[2]):
-            if start < b and a < start + width and abs(y + shift - at) < 12:
-                shift = at + 12 - y
-        taken.append((start, start + width, y + shift))
-        ax.annotate(
-            p.label,
-            (p.x, p.y),
-            xytext=(-9 if left else 9, shift),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            color=theme.color(p.color),
-            weight="bold",
-        )
 
 
 def _plain_log_ticks(ax: Any) -> None:

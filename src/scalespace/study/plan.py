@@ -1,7 +1,7 @@
-"""What a study must do: its units of work, each named by a hash of all that decides its result.
+"""What a study must do: its tasks of work, each named by a hash of all that decides its result.
 
-A unit knows no variant: what two variants have in common, a training or a set of images, has one
-name and is made once. The plan remembers which variants each unit serves.
+A task knows no variant: what two variants have in common, a training or a set of images, has one
+name and is made once. The plan remembers which variants each task serves.
 """
 
 from __future__ import annotations
@@ -22,31 +22,30 @@ from scalespace.stages.base import StageModel
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.judge import JUDGE
 from scalespace.stages.vae import VAE
-from scalespace.study.arms import Arm, make_arms
-from scalespace.study.results import reconstruction
+from scalespace.study.variants import Arm, make_arms
 from scalespace.training.training import Training
 
 TRAJECTORY_IMAGES = 12  # as many as the paper's Figure 2 shows
 KINDS = ("train", "real", "sample", "reconstruct", "score", "inspect", "leak", "bench")
-"""The kinds of units, in the order in which a study does them."""
+"""The kinds of tasks, in the order in which a study does them."""
 
 
 @dataclass(frozen=True)
-class Unit:
+class Task:
     """One piece of work with a cached result.
 
     Args:
         kind: one of `KINDS`.
         name: for people.
         inputs: what it is about: plain values.
-        needs: the units whose results it reads.
+        needs: the tasks whose results it reads.
         alone: nothing else may run meanwhile (it measures time).
     """
 
     kind: str
     name: str
     inputs: dict[str, Any]
-    needs: tuple[Unit, ...] = ()
+    needs: tuple[Task, ...] = ()
     alone: bool = field(default=False, compare=False)
 
     @cached_property
@@ -57,25 +56,25 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """All units of a study, each after those that it needs.
+    """All tasks of a study, each after those that it needs.
 
     Args:
-        units: the units.
+        tasks: the tasks.
         arms: what is compared.
-        trainings: by a unit's id, the trainings that it makes, or samples with.
-        serves: by a unit's id, the names of the variants that it is a part of, if of any.
+        trainings: by a task's id, the trainings that it makes, or samples with.
+        serves: by a task's id, the names of the variants that it is a part of, if of any.
         judge: the judge's training, if the study has one of its own.
     """
 
-    units: tuple[Unit, ...]
+    tasks: tuple[Task, ...]
     arms: tuple[Arm, ...]
     trainings: dict[str, tuple[Training, ...]]
     serves: dict[str, tuple[str, ...]]
     judge: Training | None = None
 
-    def unit(self, unit_id: str) -> Unit:
-        """The unit of that id."""
-        return next(unit for unit in self.units if unit.id == unit_id)
+    def task(self, task_id: str) -> Task:
+        """The task of that id."""
+        return next(task for task in self.tasks if task.id == task_id)
 
     @property
     def first(self) -> tuple[Arm, ...]:
@@ -95,7 +94,7 @@ class Plan:
 
 
 def make_plan(config: Config, data: DataInfo) -> Plan:
-    """The units of a study.
+    """The tasks of a study.
 
     What several arms have in common is done once: a stage that several methods name is trained
     once a seed. With several seeds each method is scored on the seeds' images pooled and shuffled
@@ -128,13 +127,13 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
 
 
 class _Draft:
-    """A plan that is being made: a unit that is there already is not added again."""
+    """A plan that is being made: a task that is there already is not added again."""
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         self.config, self.data, self.study = config, data, config.study
         self.first = self.study.seeds[0]
         self.arms = tuple(make_arms(config, data))
-        self.units: dict[str, Unit] = {}
+        self.tasks: dict[str, Task] = {}
         self.trainings: dict[str, tuple[Training, ...]] = {}
         self.serves: dict[str, dict[str, None]] = {}
         self.judged = any(METRICS[metric].judged for metric in self.study.metrics)
@@ -150,27 +149,27 @@ class _Draft:
                 )
 
     def plan(self) -> Plan:
-        units = sorted(self.units.values(), key=lambda unit: KINDS.index(unit.kind))
+        tasks = sorted(self.tasks.values(), key=lambda task: KINDS.index(task.kind))
         serves = {key: tuple(names) for key, names in self.serves.items()}
-        return Plan(tuple(units), self.arms, self.trainings, serves, self.judge)
+        return Plan(tuple(tasks), self.arms, self.trainings, serves, self.judge)
 
-    def add(self, unit: Unit, *trainings: Training, variant: str = "") -> Unit:
-        key = unit.id
+    def add(self, task: Task, *trainings: Training, variant: str = "") -> Task:
+        key = task.id
         if trainings:
             self.trainings[key] = trainings
         if variant:
             self.serves.setdefault(key, {})[variant] = None
-        return self.units.setdefault(key, unit)
+        return self.tasks.setdefault(key, task)
 
-    def train(self, training: Training, variant: str = "") -> Unit:
+    def train(self, training: Training, variant: str = "") -> Task:
         needs = tuple(self.train(need, variant) for need in training.needs)
         stage, seed = training.stage.name, training.seed
         inputs = {"stage": stage, "seed": seed, "training": training.identity}
-        unit = Unit("train", f"{stage}-seed{seed}", inputs, needs)
-        return self.add(unit, training, variant=variant)
+        task = Task("train", f"{stage}-seed{seed}", inputs, needs)
+        return self.add(task, training, variant=variant)
 
     def score(
-        self, metric: str, name: str, seed: int | None, images: tuple[Unit, ...], variant: str = ""
+        self, metric: str, name: str, seed: int | None, images: tuple[Task, ...], variant: str = ""
     ) -> None:
         inputs: dict[str, Any] = {"metric": metric, "method": name, "seed": seed}
         inputs |= {"images": self.study.images, **self.part}
@@ -178,9 +177,9 @@ class _Draft:
             inputs["cas"] = asdict(self.config.cas)
         if METRICS[metric].judged:
             inputs["judge"] = self.eye
-            images += self.judge_units
+            images += self.judge_tasks
         title = f"{metric}-{name}" if seed is None else f"{metric}-{name}-seed{seed}"
-        self.add(Unit("score", title, inputs, images), variant=variant)
+        self.add(Task("score", title, inputs, images), variant=variant)
 
     @property
     def part(self) -> dict[str, str]:
@@ -188,7 +187,7 @@ class _Draft:
         return {} if self.study.part == "test" else {"part": self.study.part}
 
     @property
-    def judge_units(self) -> tuple[Unit, ...]:
+    def judge_tasks(self) -> tuple[Task, ...]:
         return (self.train(self.judge),) if self.judge else ()
 
     @property
@@ -196,9 +195,9 @@ class _Draft:
         """The metrics for which held-out real images are the floor."""
         return [metric for metric in self.study.metrics if METRICS[metric].floor]
 
-    def real(self, name: str) -> Unit:
+    def real(self, name: str) -> Task:
         inputs = {"method": name, "images": self.study.images, "data": self.data.fingerprint}
-        return self.add(Unit("real", name, inputs))
+        return self.add(Task("real", name, inputs))
 
     def add_controls(self) -> None:
         beside = {metric: METRICS[metric].beside(self.study.part) for metric in self.study.metrics}
@@ -215,8 +214,8 @@ class _Draft:
             inputs = {"method": method, "seed": seed, "images": self.study.images}
             inputs["sampling"] = [training.sampling for training in trainings]
             needs = tuple(self.train(training, variant) for training in trainings)
-            unit = Unit("sample", f"{method}-seed{seed}", inputs, needs)
-            own.append(self.add(unit, *trainings, variant=variant))
+            task = Task("sample", f"{method}-seed{seed}", inputs, needs)
+            own.append(self.add(task, *trainings, variant=variant))
             for training in trainings if variant else ():
                 self.add_leak(training, variant)
         arm.method.check(arm.models)
@@ -225,16 +224,16 @@ class _Draft:
                 continue  # their labels say nothing of the images
             if len(own) == 1 or arm.variant == self.arms[0].variant:
                 self.score(metric, method, None, tuple(own), variant)
-            for unit in own if len(own) > 1 else ():
-                self.score(metric, method, unit.inputs["seed"], (unit,), variant)
+            for task in own if len(own) > 1 else ():
+                self.score(metric, method, task.inputs["seed"], (task,), variant)
 
     def add_leak(self, training: Training, variant: str) -> None:
-        """What batches of a single state do to a network over images; see `units.leak`."""
+        """What batches of a single state do to a network over images; see `tasks.leak`."""
         if isinstance(training.stage, DiffusionStage) and not training.needs:
             stage, seed = training.stage.name, training.seed
             inputs = {"stage": stage, "seed": seed}
-            unit = Unit("leak", f"{stage}-seed{seed}", inputs, (self.train(training),))
-            self.add(unit, training, variant=variant)
+            task = Task("leak", f"{stage}-seed{seed}", inputs, (self.train(training),))
+            self.add(task, training, variant=variant)
 
     def add_insides(self) -> None:
         """What stages and the judge show from inside."""
@@ -242,14 +241,14 @@ class _Draft:
             model, inputs = training.build(), {"stage": stage, "seed": self.first}
             if isinstance(model, VAE) and self.beside_floor:
                 name, floor = reconstruction(stage), self.real(FLOORS[self.study.part])
-                unit = Unit("reconstruct", name, inputs, (self.train(training), floor))
+                task = Task("reconstruct", name, inputs, (self.train(training), floor))
                 for metric in self.beside_floor:
-                    self.score(metric, name, None, (self.add(unit, training),))
+                    self.score(metric, name, None, (self.add(task, training),))
             if shows_itself(model):
-                self.add(Unit("inspect", stage, inputs, (self.train(training),)), training)
+                self.add(Task("inspect", stage, inputs, (self.train(training),)), training)
         if self.judged:
             inputs = {"judge": self.eye, "data": self.data.fingerprint, **self.part}
-            self.add(Unit("inspect", JUDGE.name, inputs, self.judge_units))
+            self.add(Task("inspect", JUDGE.name, inputs, self.judge_tasks))
 
     def add_bench(self) -> None:
         timed = self.plan().timed(self.config)
@@ -262,14 +261,19 @@ class _Draft:
             "bench": bench if bench.pop("variants") is False else {**bench, "variants": True},
             "sampling": [training.sampling for training in used],
         }
-        needs = {unit.id: unit for unit in map(self.train, used)}
-        unit = Unit("bench", f"seed{self.first}", inputs, tuple(needs.values()), alone=True)
-        self.add(unit, *used)
+        needs = {task.id: task for task in map(self.train, used)}
+        task = Task("bench", f"seed{self.first}", inputs, tuple(needs.values()), alone=True)
+        self.add(task, *used)
 
 
 def shows_itself(model: StageModel) -> bool:
     """Whether a stage has something to show from inside."""
     return type(model).inspect is not StageModel.inspect
+
+
+def reconstruction(stage: str) -> str:
+    """The name of the set of real images that an autoencoder has encoded and decoded."""
+    return f"{stage}-reconstruction"
 
 
 def judge_name(folder: str, data: DataInfo) -> str:

@@ -12,7 +12,7 @@ from scalespace.verbs.common import data_dir_option
 
 
 def add_options(parser: ArgumentParser) -> None:
-    from scalespace.study.figures import FIGURES
+    from scalespace.report.figures import FIGURES
 
     parser.add_argument("figure", help=f"one of {', '.join(FIGURES)}")
     parser.add_argument(
@@ -25,7 +25,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.study.figures import render
+    from scalespace.report.figures import render
 
     shipped = pretrained.is_shipped(options.folder)
     folder = pretrained.find(options.folder) if shipped else Path(options.folder)

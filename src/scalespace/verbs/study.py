@@ -24,14 +24,14 @@ from scalespace.verbs.common import (
 def add_options(parser: ArgumentParser) -> None:
     preset_option(parser)
     parser.add_argument("--out", help="the study's folder (default: runs/PRESET-DATA)")
-    parser.add_argument("--jobs", type=int, default=1, help="units of work at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="tasks of work at a time")
     data_dir_option(parser)
     runtime_options(parser)
     opt.add_config(parser, unset="the preset")
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.study import study
+    from scalespace.report.study import study
 
     config = load_config(options.preset, opt.config_fields(given))
     name = Path(options.preset).stem

@@ -1,0 +1,155 @@
+"""What `study.json` says: what was asked, of which methods and stages, and on which machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.files import read_json
+from scalespace.presets import build
+from scalespace.study.folder import FORMAT
+from scalespace.study.variants import Variant, carried_out, make_variants
+
+RECIPES = {"diffusion": Recipe, "vae": AutoencoderRecipe, "judge": TrainRecipe}
+"""What a stage's recipe is, by its kind."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method of the study: its name, its title in tables, network calls a sample, stages.
+
+    Args:
+        conditional: whether its images are of the classes asked for.
+        unlabelled: the variants in which they are not.
+    """
+
+    name: str
+    title: str
+    doc: str
+    calls: int
+    stages: tuple[str, ...]
+    conditional: bool = True
+    unlabelled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """A stage of the study: its size and, if it is one, its process.
+
+    Args:
+        name: of the stage.
+        parameters: of its networks.
+        kind: diffusion, vae or judge.
+        needs: stages that it builds on; a diffusion stage with one works in its latents.
+        states: S of a process; 0 for what is none.
+        scale: images are taken down by it first.
+        conditioned: the network also sees the image at half the scale.
+        last_signal: sqrt(alpha_bar) at the process's end.
+        latent: shape of an autoencoder's latents.
+        conditional: whether it heeds the labels.
+    """
+
+    name: str
+    parameters: int
+    kind: str = "diffusion"
+    needs: tuple[str, ...] = ()
+    states: int = 0
+    scale: int = 1
+    conditioned: bool = False
+    last_signal: float = 0.0
+    latent: tuple[int, ...] = ()
+    conditional: bool = True
+
+    @property
+    def in_pixels(self) -> bool:
+        """Whether it is a process over images."""
+        return self.kind == "diffusion" and not self.needs
+
+
+@dataclass(frozen=True)
+class Study:
+    """What `study.json` says; `details` is the file as it is.
+
+    Its methods, stages and recipes are the first variant's. A study that compares methods alone
+    has one variant, which has no name. `tasks` are all that must be done, in words, by id.
+    """
+
+    preset: str
+    data: DataInfo
+    config: Config
+    recipes: dict[str, Any]
+    methods: tuple[MethodInfo, ...]
+    stages: tuple[StageInfo, ...]
+    seeds: tuple[int, ...]
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    command: str
+    details: dict[str, Any]
+    variants: dict[str, Variant]
+    tasks: dict[str, str]
+
+    @property
+    def part(self) -> str:
+        """The real images that scores are of, in a word."""
+        return self.config.study.part
+
+    @property
+    def has_cas(self) -> bool:
+        """Whether CAS was asked for."""
+        return "cas" in self.config.study.metrics
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are variants to compare."""
+        return len(self.variants) > 1
+
+    @property
+    def decides(self) -> list[str]:
+        """The scores by which variants are compared: CAS and FD, where they were asked for."""
+        return [name for name in ("cas", "fd") if name in self.config.study.metrics]
+
+    def method(self, name: str) -> MethodInfo | None:
+        """The method of that name, if it is one of the study's."""
+        return next((method for method in self.methods if method.name == name), None)
+
+    def of_method(self, method: str) -> list[Variant]:
+        """The variants that a method is carried out in."""
+        study = self.config.study
+        return [one for one in self.variants.values() if carried_out(study, method, one)]
+
+
+def read_study(path: Path) -> Study:
+    """A study's `study.json`; `InputError` if it is absent or damaged."""
+    value = read_json(path, "study")
+    try:
+        if value["format"] != FORMAT:
+            raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
+        stages = tuple(build(StageInfo, stage) for stage in value["stages"])
+        kinds = {stage.name: RECIPES[stage.kind] for stage in stages}
+        config = build(Config, value["config"])
+        return Study(
+            preset=str(value["preset"]),
+            data=build(DataInfo, value["data"]),
+            config=config,
+            recipes={
+                name: build(kinds[name], recipe)
+                for name, recipe in value["recipes"].items()
+                if name in kinds
+            },
+            methods=tuple(build(MethodInfo, method) for method in value["methods"]),
+            stages=stages,
+            seeds=tuple(int(seed) for seed in value["seeds"]),
+            machine=dict(value.get("machine") or {}),
+            versions=dict(value.get("versions") or {}),
+            command=str(value.get("command", "")),
+            details=value,
+            variants=make_variants(config.study),
+            tasks=dict(value.get("tasks") or {}),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__} {error}"
+        raise InputError(f"{path} cannot be used: {reason}") from error

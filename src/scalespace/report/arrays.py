@@ -1,0 +1,116 @@
+"""The files that a study's rows name, read and checked: metrics, arrays, trajectories."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalespace.core.sampling import int_if_whole
+from scalespace.errors import InputError
+from scalespace.files import read_bytes, read_text
+from scalespace.training.loop import read_metrics
+
+Arrays = dict[str, NDArray[Any]]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One reverse process: `x[k]` float32 [images, h_k, w_k], standardised, in state `t[k]`."""
+
+    t: tuple[float, ...]
+    x: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
+
+
+def read_epochs(path: Path) -> list[Row]:
+    """A training's epochs: `epoch`, `loss` and, where validated, `val_loss(_per_t)`."""
+    # it may be cut short in the middle of a letter, but must be text and have rows
+    read_text(path, "training metrics")
+    rows = read_metrics(path)
+    try:
+        for row in rows:
+            numbers = (row["epoch"], row["loss"], row.get("val_loss") or 0)
+            np.array([*numbers, *(row.get("val_loss_per_t") or ())], dtype=np.float64)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"training metrics {path} are damaged: {error}") from error
+    if not rows:
+        raise InputError(f"training metrics {path} are damaged: there are no rows")
+    return rows
+
+
+def read_inspection(path: Path) -> Arrays:
+    """What a stage showed from inside: arrays of numbers by name."""
+
+    def numbers(file: Mapping[str, Any]) -> Arrays:
+        arrays = {name: file[name] for name in file}
+        if not all(array.dtype.kind in "iuf" for array in arrays.values()):
+            raise ValueError("it holds something that is no number")
+        return arrays
+
+    found: Arrays = _read(path, "inspection", numbers)
+    return found
+
+
+def read_trajectory(path: Path, classes: int) -> Trajectory:
+    """A recorded reverse process of images of so many classes."""
+
+    def states(file: Mapping[str, Any]) -> Trajectory:
+        t = tuple(int_if_whole(float(state)) for state in file["t"])
+        x = tuple(np.asarray(file[f"x_{k:03d}"], dtype=np.float32) for k in range(len(t)))
+        labels = np.asarray(file["labels"], dtype=np.int64)
+        if not x or any(part.ndim != 3 or len(part) != len(labels) for part in x):
+            raise ValueError("its arrays do not fit together")
+        if not all(np.isfinite(part).all() for part in x):
+            raise ValueError("not all of its values are finite")
+        if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError("its labels are none of the study's classes")
+        return Trajectory(t, x, labels)
+
+    found: Trajectory = _read(path, "trajectory", states)
+    return found
+
+
+def check_shapes(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], path: Path) -> Arrays:
+    """The arrays of an inspection file, if they have the shapes that they must have.
+
+    Args:
+        arrays: by name.
+        shapes: by name; -1 is any length but 0.
+        path: of the file, for the message.
+
+    Raises:
+        InputError: one is absent, or of another shape.
+    """
+    for name, shape in shapes.items():
+        if name not in arrays:
+            raise InputError(f"inspection {path} is damaged: it has no '{name}'")
+        found = arrays[name].shape
+        fits = len(found) == len(shape) and all(
+            a == b or (b == -1 and a > 0) for a, b in zip(found, shape, strict=True)
+        )
+        if not fits:
+            raise InputError(f"inspection {path} is damaged: '{name}' has shape {list(found)}")
+        # moments of a feature that never changes are not defined
+        if not name.endswith(("_skewness", "_kurtosis", "_ks", "_w2", "loss")) and not (
+            np.isfinite(arrays[name]).all()
+        ):
+            raise InputError(f"inspection {path} is damaged: '{name}' is not finite")
+    return arrays
+
+
+def _read(path: Path, what: str, checked: Callable[[Mapping[str, Any]], Any]) -> Any:
+    content = read_bytes(path, what)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return checked(file)
+    # what the parsers of zip and npy raise on damaged bytes is an open list
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{what} {path} is damaged: {reason}") from error

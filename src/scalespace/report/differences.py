@@ -1,0 +1,78 @@
+"""Two variants of a method beside each other, training seed by training seed.
+
+A difference is paired: with one seed, two variants share the start of their weights, the order of
+their data, their noise and the starts of the classifiers. What is left is the change and chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from scalespace.evaluation.cas import sample_sd
+from scalespace.report import words
+from scalespace.report.results import Results
+from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, only_right, only_wrong
+
+CERTAIN = 0.05  # a p below it is called no chance
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences in a metric of two variants, one for each seed that both have: [n], n >= 1."""
+
+    metric: str
+    values: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        return float(self.values.mean())
+
+    @property
+    def sd(self) -> float:
+        """Sample standard deviation over the seeds; NaN for a single one."""
+        return sample_sd(self.values)
+
+    @property
+    def p(self) -> float:
+        """Of a two-sided t test that the mean is 0; 1 for a single seed."""
+        if len(self.values) < 2 or not self.values.any():
+            return 1.0
+        with np.errstate(divide="ignore"):  # equal differences: no spread at all
+            return 0.0 if self.sd == 0 else float(stats.ttest_1samp(self.values, 0.0).pvalue)
+
+    @property
+    def certain(self) -> bool:
+        """Whether chance does not explain it; never for a single seed."""
+        return self.p < CERTAIN
+
+    def __str__(self) -> str:
+        return words.difference(self.metric, self.mean, self.sd)
+
+    def __neg__(self) -> Paired:
+        return Paired(self.metric, -self.values)
+
+
+def paired(results: Results, metric: str, method: str, variant: str, base: str) -> Paired | None:
+    """How a variant's score differs from another's; None without a seed in common."""
+    own, its = (results.by_seed(metric, method, name) for name in (variant, base))
+    gaps = (own - its).dropna()
+    return Paired(metric, np.array(gaps, dtype=np.float64)) if len(gaps) else None
+
+
+def right_alone(results: Results, metric: str, method: str, switch: str) -> Paired | None:
+    """What a switch brings, turned right alone."""
+    return paired(results, metric, method, only_right(switch), ALL_WRONG)
+
+
+def wrong_alone(results: Results, metric: str, method: str, switch: str) -> Paired | None:
+    """What a switch costs, left wrong alone."""
+    return paired(results, metric, method, only_wrong(switch), ALL_RIGHT)
+
+
+def all_right(results: Results, metric: str, method: str) -> Paired | None:
+    """What all switches bring together."""
+    return paired(results, metric, method, ALL_RIGHT, ALL_WRONG)

@@ -1,0 +1,11 @@
+"""The figures of a study, by name: each a function from its results to pictures.
+
+The report shows them all; `render` writes one of them to a file. A figure for which a study holds
+nothing yet has no pictures. Those of a judge and of an autoencoder are functions of a view, which
+also comes from a folder of their own.
+"""
+
+from scalespace.report.figures.common import color
+from scalespace.report.figures.render import FIGURES, render
+
+__all__ = ["FIGURES", "color", "render"]

@@ -1,0 +1,147 @@
+"""An autoencoder from inside: what it keeps of an image, and what the numbers of a latent do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scalespace.figures.panels import Maps, columns, maps
+from scalespace.figures.picture import Picture
+from scalespace.figures.sheets import Block, sheet
+from scalespace.report.figures.common import MARGIN, zoom
+from scalespace.report.inside import EncoderView
+from scalespace.report.words import digits, join
+from scalespace.stages.vae import TRAVERSAL
+
+COLLAPSED = 0.01  # nats a number of the latent; fewer say nothing of the image
+CHANNELS = 12  # whose maps are shown
+
+
+def reconstructions(view: EncoderView) -> list[Picture]:
+    """Held-out images, and under each what becomes of it."""
+    a = view.arrays
+    real, again = a["originals"], a["reconstructions"]
+    block = Block(
+        np.concatenate([real, again]), len(real), zoom(real.shape[1], 84), left=["real", "again"]
+    )
+    error = a["error"]
+    spread = f" ± {digits(float(error.std(ddof=1)), 2)} (sd over images)" if len(error) > 1 else ""
+    mean = digits(float(error.mean()))
+    return [
+        Picture(
+            f"reconstructions-{view.name}",
+            f"Reconstructions by {view.name}",
+            f"{len(real)} validation images, each the first of its class, and what the means of "
+            f"their latents decode to (seed {view.seed}). Mean squared error of a pixel in "
+            f"[0, 1], over {len(error):,} validation images: {mean}{spread}.",
+            f"{len(real)} real images above their reconstructions; mean squared error {mean}.",
+            sheet([block], MARGIN + 30),
+        )
+    ]
+
+
+def interpolations(view: EncoderView) -> list[Picture]:
+    """The straight way between two latents, decoded."""
+    between = view.arrays["interpolations"]
+    rows, steps, height, width = between.shape
+    block = Block(
+        between.reshape(-1, height, width),
+        steps,
+        zoom(height, 56),
+        top=[f"{u:.3g}" for u in np.linspace(0, 1, steps)],
+    )
+    return [
+        Picture(
+            f"interpolations-{view.name}",
+            f"Interpolations in {view.name}",
+            f"{rows} pairs of validation images (seed {view.seed}): the latents' means at both "
+            f"ends, and {steps - 2} steps of a straight line between them.",
+            f"{rows} rows of images that turn into one another from left to right.",
+            sheet([block]),
+        )
+    ]
+
+
+def traversals(view: EncoderView) -> list[Picture]:
+    """One number of a latent moved, the others kept: those that say most."""
+    a = view.arrays
+    moved, kl = a["traversals"], a["kl"]
+    rows, steps, height, width = moved.shape
+    where = [_address(int(number), kl.shape) for number in a["traversed"]]
+    ends = np.linspace(-TRAVERSAL, TRAVERSAL, steps)
+    block = Block(
+        moved.reshape(-1, height, width),
+        steps,
+        zoom(height, 56),
+        top=[f"{value:+.1f}".replace("-", "−") if value else "0" for value in ends],
+        left=where,
+    )
+    nats = [float(kl.flat[int(number)]) for number in a["traversed"]]
+    return [
+        Picture(
+            f"traversals-{view.name}",
+            f"Traversals of {view.name}",
+            f"The latent of one validation image with one of its {kl.size} numbers moved from "
+            f"−{TRAVERSAL} to {TRAVERSAL} standard deviations (seed {view.seed}). Rows: the "
+            f"{rows} numbers that carry most, {digits(nats[0])} to {digits(nats[-1])} nats of KL "
+            f"each, named channel : row, column.",
+            f"{rows} rows of images; in each, one number of the latent grows from left to right.",
+            sheet([block], 70),
+        )
+    ]
+
+
+def collapse(view: EncoderView) -> list[Picture]:
+    """How much of the images each number of the latent tells, and which tell nothing."""
+    kl, std = view.arrays["kl"], view.arrays["posterior_std"]
+    n = len(view.arrays["error"])
+    channels = kl.sum(axis=(1, 2))
+    gone = np.flatnonzero(kl.mean(axis=(1, 2)) < COLLAPSED)
+    share = float((kl < COLLAPSED).mean())
+    listed = join(str(k) for k in gone)
+    which = f"Collapsed channels: {listed}" if len(gone) else "No channel has collapsed"
+    shown = np.sort(np.argsort(-channels, kind="stable")[:CHANNELS])
+    some = f" The {len(shown)} of {len(kl)} channels with most." if len(shown) < len(kl) else ""
+    words = f"{n:,} validation images, seed {view.seed}"
+    total = digits(float(kl.sum()))
+    rows = [
+        Maps("KL (nats)", kl[shown], 0, max(float(kl.max()), COLLAPSED)),
+        Maps("deviation", std[shown], 1, max(float(std.max()), 1.0)),
+    ]
+    return [
+        Picture(
+            f"collapse-{view.name}",
+            f"What each channel of {view.name} carries",
+            f"KL divergence of the posterior from the prior, summed over a channel's "
+            f"{kl.shape[1]}×{kl.shape[2]} positions, mean over {words}; {total} nats in all. "
+            f"{which} (below {COLLAPSED} nats a number); of all {kl.size} numbers {share:.1%} "
+            f"lie below that.",
+            f"KL of each channel, {total} nats in all. {which}.",
+            columns(channels, 0, "channel of the latent", "KL (nats)", (5.5, 3.0)),
+        ),
+        Picture(
+            f"collapse-maps-{view.name}",
+            "The same over the positions, and how sure it is",
+            f"Above, KL of each number of the latent in nats. Below, the mean deviation of its "
+            f"posterior, in standard deviations of the latent: near 0 it is certain, near 1 the "
+            f"image tells nothing of it. Mean over {words}.{some}",
+            f"Maps of KL (up to {digits(float(kl.max()))} nats) and of the posterior's deviation "
+            f"({digits(float(std.min()))} to {digits(float(std.max()))}).",
+            maps(rows, [f"channel {k}" if len(shown) <= 6 else str(k) for k in shown]),
+        ),
+    ]
+
+
+def _address(number: int, shape: tuple[int, ...]) -> str:
+    channel, row, column = np.unravel_index(number, shape)
+    return f"{channel} : {row}, {column}"
+
+
+AUTOENCODER_FIGURES: dict[str, Callable[[EncoderView], list[Picture]]] = {
+    "reconstructions": reconstructions,
+    "interpolations": interpolations,
+    "traversals": traversals,
+    "collapse": collapse,
+}
+"""The figures of an autoencoder by name."""

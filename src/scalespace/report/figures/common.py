@@ -1,0 +1,73 @@
+"""What the figures of a study share: a colour for each set of images, words, and sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalespace.evaluation.controls import FLOORS
+from scalespace.figures.picture import Color, Picture
+from scalespace.figures.sheets import Block
+from scalespace.report.results import REAL, REAL_DOWN_UP, Results
+
+Figure = Callable[[Results], list[Picture]]
+
+GRID_COLUMNS = 13  # more classes than this go on in a second band
+MARGIN = 34  # dots for a short word beside a row of images
+# the two sets of real images are never in one chart
+CONTROL_COLORS = {
+    REAL: "control0",
+    **dict.fromkeys(FLOORS.values(), "control0"),
+    REAL_DOWN_UP: "control1",
+    "pixel-noise": "muted",
+}
+
+
+def color(results: Results, name: str) -> Color:
+    """The colour of a control or method: the same in every chart of a study."""
+    if name in CONTROL_COLORS:
+        return CONTROL_COLORS[name]
+    return [method.name for method in results.study.methods].index(name)
+
+
+def class_blocks(
+    images: NDArray[np.float32], names: tuple[str, ...], title: str = "", named: bool = True
+) -> list[Block]:
+    """Images [classes, k, h, w] as bands of at most `GRID_COLUMNS` classes.
+
+    Args:
+        images: a column of the grid for each class.
+        names: of the classes.
+        title: a line above all.
+        named: write the names above the columns.
+    """
+    bands = -(-len(names) // GRID_COLUMNS)
+    columns = -(-len(names) // bands)
+    blocks = []
+    for start in range(0, len(names), columns):
+        part = images[start : start + columns]
+        height, width = part.shape[2:]
+        rows = part.swapaxes(0, 1).reshape(-1, height, width)
+        word = title if start == 0 else ""
+        top = [name[:6] for name in names[start : start + columns]] if named else []
+        blocks.append(Block(rows, len(part), zoom(height, 56), top=top, title=word))
+    return blocks
+
+
+def resized(x: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Images [n, h, w] at another size, each pixel as the nearest of its own."""
+    rows = np.arange(height) * x.shape[1] // height
+    columns = np.arange(width) * x.shape[2] // width
+    return x[:, rows][:, :, columns]
+
+
+def evenly(n: int, most: int) -> list[int]:
+    """At most `most` of the indices 0 .. n-1, first and last included, evenly spread."""
+    return [int(k) for k in np.unique(np.linspace(0, n - 1, min(n, most)).round())]
+
+
+def zoom(height: int, dots: int) -> int:
+    """Dots a pixel that bring images of a height near to a number of dots."""
+    return max(1, round(dots / height))

@@ -1,0 +1,99 @@
+"""What quality costs: every method in few calls and in many, a curve for each."""
+
+from __future__ import annotations
+
+from scalespace.evaluation.controls import CONTROLS
+from scalespace.figures.charts import Point, Trail, frontier
+from scalespace.figures.picture import Picture
+from scalespace.report import paper
+from scalespace.report.about import MethodInfo
+from scalespace.report.figures.common import color
+from scalespace.report.results import Results
+from scalespace.report.words import digits
+
+AXES = {
+    "macs": ("million multiply-adds a sample", 1e-6, "Multiply-adds"),
+    "latency_median": ("median latency of one image (ms)", 1e3, "Latency"),
+}
+"""What an image costs: the axis, its unit in the results', and a word for titles."""
+SIZE = (5.6, 4.2)
+
+
+def frontiers(results: Results) -> list[Picture]:
+    """Quality against cost, over the variants of each method that were timed."""
+    return [
+        picture
+        for axis in AXES
+        for metric in reversed(results.study.decides)  # FD first: it tells more apart
+        if (picture := _frontier(results, axis, metric)) is not None
+    ]
+
+
+def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
+    label, unit, word = AXES[axis]
+    found = (_trail(results, method, axis, unit, metric) for method in results.study.methods)
+    trails = [trail for trail in found if trail is not None]
+    if not trails:
+        return None
+    share = metric == "cas"
+    seeds, study = len(results.study.seeds), results.study
+    name = metric.upper()
+    told = "; ".join(
+        f"{trail.label} {', '.join(digits(y) for y in trail.y)} at "
+        f"{', '.join(f'{x:,.3g}' for x in trail.x)}"
+        for trail in trails
+    )
+    spread = f"mean ± standard deviation of {seeds} trainings" if seeds > 1 else "one training"
+    marks = _paper(results) if share and axis == "macs" else []
+    crosses = " Crosses: the paper's three, its own networks." if marks else ""
+    return Picture(
+        f"frontier-{metric}-{axis}",
+        f"{name} against {word.lower()}",
+        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; the "
+        f"line joins what is better than all that is cheaper. "
+        f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each; dashed: real "
+        f"images.{crosses}",
+        f"{name} against {label}: {told}.",
+        frontier(trails, _levels(results, metric), marks, label, name, SIZE, share=share),
+    )
+
+
+def _trail(
+    results: Results, method: MethodInfo, axis: str, unit: float, metric: str
+) -> Trail | None:
+    points = []
+    for variant in results.study.of_method(method.name):
+        view = results.of(variant.name)
+        cost, calls = (view.value(one, method=method.name) for one in (axis, "calls"))
+        scores = view.by_seed(metric, method.name)
+        if cost is None or calls is None or scores.empty:
+            continue
+        spread = scores.std() if len(scores) > 1 else 0.0
+        points.append((cost * unit, scores.mean(), spread, f"{calls:g}"))
+    if not points:
+        return None
+    x, y, spreads, words = zip(*sorted(set(points)), strict=True)
+    return Trail(method.title, color(results, method.name), x, y, spreads, words)
+
+
+def _levels(results: Results, metric: str) -> list[tuple[str, str | int, float]]:
+    if metric == "cas":
+        return [
+            (CONTROLS[name], color(results, name), results.scores[name].mean)
+            for name in CONTROLS
+            if name in results.scores
+        ]
+    floor = results.measurement("fd", results.floor)
+    if floor is None or floor["value"] <= 0:
+        return []
+    return [(results.measured[results.floor], color(results, results.floor), floor["value"])]
+
+
+def _paper(results: Results) -> list[Point]:
+    if not paper.shown(results.study):
+        return []
+    return [
+        Point(f"{method.title}, paper", color(results, name), paper.MACS[name], paper.CAS[name][0])
+        for method in results.study.methods
+        if (name := method.name) in paper.MACS
+    ]

@@ -1,0 +1,308 @@
+"""Processes at work: from noise to image, and from real images to noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import NoiseStreams
+from scalespace.core.schedule import Schedule
+from scalespace.core.segment import Segment
+from scalespace.figures.charts import Line, curves
+from scalespace.figures.grids import BACKGROUND
+from scalespace.figures.picture import Picture
+from scalespace.figures.sheets import Block, in_domain_colors, sheet
+from scalespace.methods import stages
+from scalespace.report.about import MethodInfo, StageInfo
+from scalespace.report.arrays import Trajectory
+from scalespace.report.figures.common import MARGIN, color, evenly, resized, zoom
+from scalespace.report.results import REAL, Results
+from scalespace.stages.diffusion import DiffusionStage
+from scalespace.stages.from_recipe import make_schedule
+
+STATES = 12  # of a process that are shown, the first and the last among them
+FORWARD_ROWS = 6
+IN_PAPER = {"baseline": 5, "small": 6, "upscaler": 7}
+LATENT_ENDS = 3.0  # deviations of a latent that are black and white
+SCHEDULES = {
+    "linear": "Linear betas. ",
+    "flow": "The straight path of flow matching, in unit variance. ",
+}
+
+
+def reverse(results: Results) -> list[Picture]:
+    """Figure 2: reverse processes from noise to image, and the range of values on the way."""
+    pictures = []
+    for method in results.study.methods:
+        for seed in results.study.seeds:
+            if trajectory := results.trajectory(method.name, seed):
+                if latents := _latents(results, method, trajectory):
+                    pictures += _through_latents(results, method, seed, trajectory, latents)
+                else:
+                    pictures += _in_pixels(results, method, seed, trajectory)
+                break
+    return pictures
+
+
+def forward(results: Results) -> list[Picture]:
+    """Figures 5 to 7: real images on their way to noise, by each stage's own schedule.
+
+    A process in latents shows its schedule alone: what it dissolves is no image.
+    """
+    real = results.examples(REAL, None)
+    real = results.examples(results.floor, None) if real is None else real
+    pictures = []
+    for stage in results.study.stages:
+        if stage.kind != "diffusion" or stage.states < 2 or stage.name not in results.study.recipes:
+            continue
+        process = results.study.recipes[stage.name].process
+        schedule = make_schedule(process, stage.states)
+        segment = _segment(results, stage)
+        if real is not None and segment is not None:
+            pictures.append(_forward_sheet(results, segment, real))
+        pictures.append(_schedule_curve(stage, schedule, SCHEDULES.get(process.schedule, "")))
+    return pictures
+
+
+def _segment(results: Results, stage: StageInfo) -> Segment | None:
+    """What a stage over images learnt to undo; None for one in latents."""
+    if not stage.in_pixels:
+        return None
+    found, data = stages().get(stage.name), results.study.data
+    recipe = results.study.recipes[stage.name]
+    if not isinstance(found, DiffusionStage):  # as far as the study itself tells of it
+        found = DiffusionStage(stage.name, stage.states, stage.scale, int(stage.conditioned))
+    return found.segment(recipe, data)
+
+
+def _latents(results: Results, method: MethodInfo, trajectory: Trajectory) -> int:
+    """How many states are latents: where an autoencoder decodes, all but the last."""
+    kinds = {stage.kind for stage in results.study.stages if stage.name in method.stages}
+    return len(trajectory.x) - 1 if "vae" in kinds else 0
+
+
+def _in_pixels(
+    results: Results, method: MethodInfo, seed: int, trajectory: Trajectory
+) -> list[Picture]:
+    data = results.study.data
+    low, high = data.domain
+    chosen = evenly(len(trajectory.x), STATES)
+    shown = [resized(trajectory.x[k], data.height, data.width) for k in chosen]
+    sizes = [trajectory.x[k].shape[1:] for k in chosen]
+    runs = [k for k in range(len(sizes)) if k == 0 or sizes[k] != sizes[k - 1]]
+    ends = [*runs[1:], len(sizes)]
+    groups = [(f"{sizes[a][0]}×{sizes[a][1]}", a, b - a) for a, b in zip(runs, ends, strict=True)]
+    block = Block(
+        in_domain_colors(_film(shown), low, high),
+        len(chosen),
+        zoom(data.height, 84),
+        top=[f"t={trajectory.t[k]}" for k in chosen],
+        left=_row_names(results, method, trajectory),
+        groups=groups if len(groups) > 1 else (),
+    )
+    last = trajectory.x[-1]
+    far = 0.05 * (high - low)
+    outside = float(((last < low - far) | (last > high + far)).mean())
+    figure = " Figure 2 of the paper." if method.name == "baseline" else ""
+    caption = (
+        f"{len(trajectory.labels)} images of seed {seed}, {len(chosen)} of {len(trajectory.x)} "
+        f"states from noise (left) to image (right). Blue lies below black, red above white. In "
+        f"the finished images {outside:.1%} of the pixels lie outside the domain by more than 5% "
+        f"of its width.{figure}"
+    )
+    ranges = _ranges(trajectory.x)
+    return [
+        Picture(
+            f"reverse-{method.name}",
+            f"Reverse process of {method.title}",
+            caption,
+            f"Film strips: {len(trajectory.labels)} images of {method.title} emerge from noise.",
+            sheet([block], MARGIN + 6),
+        ),
+        Picture(
+            f"range-{method.name}",
+            "Range of values on the way",
+            f"Pixels of the same images after each step, in standardised units. The band is the "
+            f"images' domain, black ({low:.2f}) to white ({high:.2f}).".replace("-", "−"),
+            f"Extremes of the pixel values of {method.title} from {ranges[0, 0]:.1f} and "
+            f"{ranges[0, 3]:.1f} in noise to {ranges[-1, 0]:.1f} and {ranges[-1, 3]:.1f}.",
+            curves(
+                _range_lines(ranges, color(results, method.name), "pixels"),
+                "steps done",
+                "standardised value",
+                (3.5, 5.4),
+                whole=True,
+                band=(low, high),
+            ),
+        ),
+    ]
+
+
+def _through_latents(
+    results: Results, method: MethodInfo, seed: int, trajectory: Trajectory, latents: int
+) -> list[Picture]:
+    """The same where all states but the last are latents: these have no black and no white."""
+    data = results.study.data
+    dots = zoom(data.height, 84)
+    cell = (data.height * dots, data.width * dots)
+    chosen = evenly(latents, STATES - 1)
+    shown: list[NDArray[Any]] = [_tiles(trajectory.x[k], *cell) for k in chosen]
+    shown.append(in_domain_colors(resized(trajectory.x[-1], *cell), *data.domain))
+    names = _row_names(results, method, trajectory)
+    n = len(trajectory.labels)
+    units = (
+        f"A latent is shown as its channels side by side, in units of its own: "
+        f"black at −{LATENT_ENDS:g} standard deviations, white at {LATENT_ENDS:g}."
+    )
+    if latents == 1:
+        # no process: a column for each image
+        block = Block(np.concatenate(shown), n, 1, top=names, left=["latent", "image"])
+        return [
+            Picture(
+                f"reverse-{method.name}",
+                f"From latent to image: {method.title}",
+                f"{n} latents drawn with seed {seed}, and under each the image that it decodes to. "
+                f"{units}",
+                f"{n} latents of {method.title} above the images that they decode to.",
+                sheet([block], MARGIN + 42),
+            )
+        ]
+    block = Block(
+        _film(shown),
+        len(shown),
+        1,
+        top=[*(f"t={trajectory.t[k]}" for k in chosen), "decoded"],
+        left=names,
+        groups=[("latents", 0, len(chosen))],
+    )
+    ranges = _ranges(trajectory.x[:latents])
+    return [
+        Picture(
+            f"reverse-{method.name}",
+            f"Reverse process of {method.title}",
+            f"{n} latents of seed {seed}, {len(chosen)} of {latents} states from noise (left) on, "
+            f"and the image that each one decodes to. {units}",
+            f"Film strips: {n} latents of {method.title} emerge from noise; last, their images.",
+            sheet([block], MARGIN + 6),
+        ),
+        Picture(
+            f"range-{method.name}",
+            "Range of the latents on the way",
+            "Numbers of the same latents after each step, in standard deviations of the training "
+            "part's.",
+            f"Extremes of the latents of {method.title} from {ranges[0, 0]:.1f} and "
+            f"{ranges[0, 3]:.1f} in noise to {ranges[-1, 0]:.1f} and {ranges[-1, 3]:.1f}.",
+            curves(
+                _range_lines(ranges, color(results, method.name), "numbers"),
+                "steps done",
+                "value in standard deviations",
+                (3.5, 5.4),
+                whole=True,
+            ),
+        ),
+    ]
+
+
+def _film(states: list[NDArray[Any]]) -> NDArray[Any]:
+    """States [images, h, w(, 3)] as a sheet's images: rows are images and columns states."""
+    return np.stack(states, axis=1).reshape(-1, *states[0].shape[1:])
+
+
+def _tiles(x: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
+    """Latents [n, h, w] in grey, [n, height, width, 3], each number a square as large as fits."""
+    side = max(1, min(height // x.shape[1], width // x.shape[2]))
+    tall, wide = min(height, side * x.shape[1]), min(width, side * x.shape[2])
+    out = np.full((len(x), height, width), BACKGROUND / 255)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    grey = np.clip((resized(x, tall, wide) / LATENT_ENDS + 1) / 2, 0, 1)
+    out[:, top : top + tall, left : left + wide] = grey
+    return out[..., None].repeat(3, axis=3)
+
+
+def _row_names(results: Results, method: MethodInfo, trajectory: Trajectory) -> list[str]:
+    """The classes that were asked for, unless the method does not heed them."""
+    names = results.study.data.classes
+    return [names[label][:3] for label in trajectory.labels] if method.conditional else []
+
+
+def _ranges(states: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
+    return np.array([np.quantile(x, [0, 0.01, 0.99, 1]) for x in states])
+
+
+def _range_lines(ranges: NDArray[np.float64], shade: int | str, what: str) -> list[Line]:
+    steps = np.arange(len(ranges))
+    return [
+        Line(steps, ranges[:, 3], shade, f"all {what}", width=1.8),
+        Line(steps, ranges[:, 0], shade, width=1.8),
+        Line(steps, ranges[:, 2], shade, "98% of them", "--", 1.1),
+        Line(steps, ranges[:, 1], shade, "", "--", 1.1),
+    ]
+
+
+def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]) -> Picture:
+    data, schedule = results.study.data, segment.schedule
+    labels = evenly(len(data.classes), FORWARD_ROWS)
+    x0 = segment.x0_of(data.standardize(torch.from_numpy(real[labels, :1])))
+    # one noise an image for all its states: what changes from left to right is the mixture alone
+    noise = NoiseStreams(0, range(len(labels)), "forward").normal(x0.shape[1:])
+    states = evenly(schedule.states, STATES)
+    columns = [
+        segment.q_sample(x0, torch.full((len(labels),), t, dtype=torch.int64), noise)
+        for t in states
+    ]
+    top = [f"t={t}" for t in states]
+    beside = segment.jump.training_condition(segment.jump.inputs(x0), Condition(), None).given
+    if beside is not None:
+        columns.insert(0, beside)
+        top.insert(0, "given")
+    height, width = x0.shape[-2:]
+    film = torch.cat(columns, dim=1).reshape(-1, height, width).numpy()
+    block = Block(
+        in_domain_colors(film, *data.domain),
+        len(columns),
+        zoom(height, 56),
+        top=top,
+        left=[data.classes[label][:3] for label in labels],
+    )
+    number = IN_PAPER.get(segment.name)
+    figure = f" Figure {number} of the paper." if number else ""
+    given = "" if beside is None else " The first column is what the network is given beside x_t."
+    return Picture(
+        f"forward-{segment.name}",
+        f"Forward process of {segment.name}",
+        f"{len(labels)} real images at {height}×{width} in {len(states)} of {schedule.states} "
+        f"states; blue lies below black, red above white.{given}{figure}",
+        f"Real images at {height} by {width} pixels dissolve into noise from left to right.",
+        sheet([block], MARGIN),
+    )
+
+
+def _schedule_curve(stage: StageInfo, schedule: Schedule, kind: str) -> Picture:
+    t = np.arange(schedule.states)
+    alpha_bar = schedule.alpha_bar.numpy()
+    left = schedule.last_signal
+    what = "image" if stage.in_pixels else "latent"
+    lines = [
+        Line(t, alpha_bar, 0, "ᾱ", width=2.2),
+        Line(t, np.sqrt(alpha_bar), "ink", "signal √ᾱ", "--", 1.2),
+        Line(t, np.sqrt(1 - alpha_bar), "muted", "noise √(1−ᾱ)", ":", 1.6),
+    ]
+    return Picture(
+        f"schedule-{stage.name}",
+        f"Schedule of {stage.name}",
+        f"{kind}{schedule.states} states. At the last state a share "
+        f"of √ᾱ = {left:.3f} of the {what} is left.",
+        f"The signal falls from 1 to {left:.3f} and the noise rises to 1.",
+        curves(
+            lines,
+            "state t",
+            "",
+            (5.7 if stage.in_pixels else 5.5, 3.1),
+            whole=True,
+            ylim=(-0.03, 1.05),
+        ),
+    )

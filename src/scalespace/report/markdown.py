@@ -1,0 +1,32 @@
+"""The tables of a study with its sentences as Markdown, for papers and pull requests."""
+
+from __future__ import annotations
+
+from scalespace.report.narrative import OfMethods, OfVariants, warnings
+from scalespace.report.results import Results
+from scalespace.report.tables import methods_table, quality_table, variant_tables
+
+
+def markdown(results: Results) -> str:
+    """The whole of `table.md`."""
+    study, lines = results.study, []
+    if study.compares:
+        told = OfVariants(results)
+        lines += [f"**{told.headline}**", "", *(f"- {one}" for one in told.remarks), ""]
+        for method in study.methods:
+            for table in variant_tables(results, method):
+                lines += [*table.markdown(), ""]
+        lines += [f"What follows is of the variant “{results.variant}”.", ""]
+    methods, quality = OfMethods(results), quality_table(results)
+    lines += [f"**{methods.headline}**", ""]
+    if methods.nearest not in ("", methods.headline):
+        lines += [methods.nearest, ""]
+    seeds = ", ".join(map(str, study.seeds))
+    lines += [f"Data `{study.data.name}`, preset `{study.preset}`, training seeds {seeds}.", ""]
+    lines += methods_table(results).markdown()
+    if quality:
+        lines += ["", *quality.markdown()]
+    lines += [f"- **Note.** {warning}" for warning in warnings(results)]
+    if results.missing:
+        lines.append(f"- **Not finished.** Missing: {'; '.join(results.missing)}.")
+    return "\n".join(lines) + "\n"

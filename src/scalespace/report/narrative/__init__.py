@@ -1,0 +1,14 @@
+"""What a study found, in sentences: one kind for methods, one for variants."""
+
+from scalespace.report.narrative.base import Narrative
+from scalespace.report.narrative.of_methods import OfMethods
+from scalespace.report.narrative.of_variants import OfVariants
+from scalespace.report.narrative.warnings import warnings
+from scalespace.report.results import Results
+
+__all__ = ["Narrative", "OfMethods", "OfVariants", "narrative", "warnings"]
+
+
+def narrative(results: Results) -> Narrative:
+    """The sentences that head a study's report."""
+    return OfVariants(results) if results.study.compares else OfMethods(results)

@@ -1,0 +1,115 @@
+"""A study of methods in sentences: which makes the best images, and is it chance?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from scalespace.evaluation.controls import CONTROLS
+from scalespace.report import paper
+from scalespace.report.narrative.base import Narrative
+from scalespace.report.results import REAL
+from scalespace.report.tables.methods import spread
+from scalespace.report.tables.quality import ratio_to_floor
+from scalespace.report.words import digits, join, times
+
+
+class OfMethods(Narrative):
+    """By CAS where it was measured, and by FD."""
+
+    @property
+    def headline(self) -> str:
+        results, names = self.results, self.ranking
+        scores, titles, study = results.scores, results.titles, results.study
+        if not names:
+            if not study.decides:
+                return "This study measured neither CAS nor FD: what it did measure is in Table 2."
+            return self.nearest or "No method of this study has been scored yet."
+        best, top = scores[names[0]], titles[names[0]]
+        leaders = [name for name in names if self._tied(names[0], name)]
+        if len(leaders) > 1:
+            listed = join(f"“{titles[name]}”" for name in leaders)
+            start, what = f"{listed} are too close to call", f"images of “{top}”"
+        elif len(names) > 1:
+            start, what = f"“{top}” makes the most useful images", "of them"
+        else:
+            start, what = f"“{top}” stands alone in this study", "of its images"
+        outcome = f"a classifier trained on {best.n:,} {what} reads {best.mean:.1%} of "
+        outcome += f"real {study.part} images"
+        if REAL in scores:
+            real = scores[REAL]
+            many = "as many real ones" if real.n == best.n else f"{real.n:,} real ones"
+            outcome += f", one trained on {many} {real.mean:.1%}"
+        return f"{start}: {outcome}."
+
+    @property
+    def remarks(self) -> list[str]:
+        """The order of the methods, beside the paper's, and which is nearest to real images."""
+        results, names = self.results, self.ranking
+        scores, titles = results.scores, results.titles
+        out = []
+        for first, second in itertools.pairwise(names):
+            gap = scores[first].mean - scores[second].mean
+            noise = math.hypot(spread(results, first), spread(results, second))
+            verdict = "within" if self._tied(first, second) else "more than"
+            out.append(
+                f"{titles[first]} is {gap:.4f} above {titles[second]}: {verdict} two standard "
+                f"deviations of the difference ({2 * noise:.4f})."
+            )
+        compared = [name for name in names if name in paper.CAS]
+        if paper.shown(results.study) and len(compared) > 1:
+            theirs = sorted(compared, key=lambda name: -paper.CAS[name][0])
+            ours, its = (" > ".join(titles[n] for n in order) for order in (compared, theirs))
+            out.append(f"Order here: {ours}. Order in the paper: {its}.")
+        if names and self.nearest:
+            out.append(self.nearest)
+        return out
+
+    @property
+    def ranking(self) -> list[str]:
+        """The scored methods, best first."""
+        scores = self.results.scores
+        names = [name for name in scores if name not in CONTROLS]
+        return sorted(names, key=lambda name: -scores[name].mean)
+
+    @property
+    def nearest(self) -> str:
+        """Which method's images are nearest to the real ones, by FD; empty if it is not known."""
+        results = self.results
+        found = {one.name: results.measurement("fd", one.name) for one in results.study.methods}
+        rows = {name: row for name, row in found.items() if row is not None}
+        if not rows:
+            return ""
+
+        def told(name: str, units: str) -> str:
+            ratio = ratio_to_floor(results, name)
+            value = digits(rows[name]["value"])
+            return value + (units.format(f"{times(ratio)} times the floor") if ratio else "")
+
+        names = sorted(rows, key=lambda name: rows[name]["value"])
+        first = names[0]
+        noise = {name: self._fd_spread(name, rows[name].get("se")) for name in names}
+        leaders = [
+            name
+            for name in names
+            if rows[name]["value"] - rows[first]["value"]
+            <= 2 * math.hypot(noise[first], noise[name])
+        ]
+        if len(rows) == 1:
+            return f"FD of “{results.titles[first]}” is {told(first, ', {}')}."
+        if len(leaders) > 1:
+            quoted = join(f"“{results.titles[name]}”" for name in leaders)
+            listed = join(told(name, " ({})") for name in leaders)
+            return f"By FD {quoted} are too close to call: {listed}."
+        start = f"“{results.titles[first]}” is nearest to the real images"
+        return f"{start}: FD {told(first, ', {}')}."
+
+    def _tied(self, first: str, second: str) -> bool:
+        scores, results = self.results.scores, self.results
+        gap = scores[first].mean - scores[second].mean
+        return gap <= 2 * math.hypot(spread(results, first), spread(results, second))
+
+    def _fd_spread(self, name: str, se: float | None) -> float:
+        """The larger of the standard error of the images and the deviation of the trainings."""
+        over_seeds = float(self.results.by_seed("fd", name).std())
+        return max((sd for sd in (se or 0.0, over_seeds) if sd > 0), default=0.0)

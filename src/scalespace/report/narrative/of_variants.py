@@ -1,0 +1,120 @@
+"""A study of variants in sentences: which is best, and which switches carry the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scalespace.report import words
+from scalespace.report.about import MethodInfo
+from scalespace.report.batch_leaks import leak_findings
+from scalespace.report.differences import Paired, all_right, paired, right_alone, wrong_alone
+from scalespace.report.narrative.base import Narrative
+from scalespace.report.words import join
+from scalespace.study.variants import ALL_RIGHT, ALL_WRONG
+
+
+class OfVariants(Narrative):
+    """By the first of CAS and FD that was measured, seed by seed."""
+
+    @property
+    def headline(self) -> str:
+        """Of the method with the most variants."""
+        study = self.results.study
+        method = max(study.methods, key=lambda m: len(study.of_method(m.name)), default=None)
+        if method is None or not study.decides:
+            return "This study measured neither CAS nor FD of its variants."
+        if study.config.study.switches:
+            told = self.switches(method)
+            return told[0] if told else "No variant of this study has been scored at both ends yet."
+        return self.best(method, study.decides[0]) or "No variant has been scored yet."
+
+    @property
+    def remarks(self) -> list[str]:
+        study = self.results.study
+        out: list[str] = []
+        for method in study.methods:
+            if study.config.study.switches:
+                out += self.switches(method)
+            else:
+                out += filter(None, (self.best(method, metric) for metric in study.decides))
+        return out + leak_findings(self.results)
+
+    def best(self, method: MethodInfo, metric: str) -> str:
+        """Which variant of a method is best by a metric, and by how much; empty if not known."""
+        own = [one.name for one in self.results.study.of_method(method.name)]
+        found = {name: self.results.by_seed(metric, method.name, name) for name in own}
+        means = {name: values.mean() for name, values in found.items() if len(values)}
+        if len(means) < 2:
+            return ""
+        sign, first = (1 if metric == "cas" else -1), own[0]
+        best = max(means, key=lambda name: sign * means[name])
+        start = f"{method.title}, {metric.upper()}: “{best}” is best of {len(means)} variants"
+        text = f"{start}, {words.spread(metric, means[best], found[best].std())}"
+        if best == first:
+            return f"{text}: no change helps."
+        gap = paired(self.results, metric, method.name, best, first)
+        if gap is None:
+            return f"{text}."
+        caution = ", which chance explains as well"
+        if gap.certain:  # by a test that knows nothing of the choice
+            caution = " (its interval does not count the choice)" if len(means) > 2 else ""
+        caution = " (one seed)" if len(gap.values) == 1 else caution
+        return f"{text}, {gap} beside “{first}”{caution}."
+
+    def switches(self, method: MethodInfo) -> list[str]:
+        """Which switches carry the loss of a method."""
+        results, name = self.results, method.name
+        switches = list(results.study.config.study.switches)
+        if not results.study.decides:
+            return []
+        metric = results.study.decides[0]
+        sign = 1 if metric == "cas" else -1
+        ends = all_right(results, metric, name)
+        gains = _known({s: right_alone(results, metric, name, s) for s in switches})
+        losses = _known({s: wrong_alone(results, metric, name, s) for s in switches})
+        single = len(results.study.seeds) == 1
+        caution = " (one seed: chance is not told apart)" if single else ""
+        nothing = "no switch" if single else "no switch, by what these seeds can tell"
+
+        def ranked(gaps: dict[str, Paired], direction: int) -> str:
+            """Those that matter, the largest first."""
+            chosen = [
+                s for s, g in gaps.items() if (g.certain or single) and direction * g.mean > 0
+            ]
+            chosen.sort(key=lambda s: -direction * gaps[s].mean)
+            return join(f"“{s}” ({gaps[s]})" for s in chosen)
+
+        out = []
+        if ends is not None:
+            wrong, right = (
+                words.spread(metric, values.mean(), values.std())
+                for values in (results.by_seed(metric, name, one) for one in (ALL_WRONG, ALL_RIGHT))
+            )
+            out.append(
+                f"{method.title}: turning all {len(switches)} switches right takes "
+                f"{metric.upper()} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
+            )
+        if gains:
+            alone = f"{method.title}, turned right alone, what"
+            out.append(f"{alone} helps{caution}: {ranked(gains, sign) or nothing}.")
+            if harmful := ranked(gains, -sign):
+                out.append(f"{alone} makes it worse{caution}: {harmful}.")
+        if losses:
+            costly = ranked(losses, -sign) or nothing
+            out.append(f"{method.title}, left wrong alone, what costs{caution}: {costly}.")
+        idle = [s for s in gains if s in losses and not (gains[s].certain or losses[s].certain)]
+        if idle and not single:
+            quoted = join(f"“{s}”" for s in idle)
+            out.append(f"{method.title}, neither way told from no change by these seeds: {quoted}.")
+        if ends is not None and len(gains) == len(switches) > 1:
+            total = sum(gap.mean for gap in gains.values())
+            added, together = (Paired(metric, np.array([x])) for x in (total, ends.mean))
+            out.append(
+                f"{method.title}: the single gains add up to {added}; all switches together bring "
+                f"{together}."
+            )
+        return out
+
+
+def _known(gaps: dict[str, Paired | None]) -> dict[str, Paired]:
+    return {switch: gap for switch, gap in gaps.items() if gap is not None}

@@ -1,0 +1,57 @@
+"""What a reader must know before believing a number."""
+
+from __future__ import annotations
+
+import math
+
+from scalespace.report import paper
+from scalespace.report.results import Results
+
+
+def warnings(results: Results) -> list[str]:
+    """Scores above their control, sets of unequal size, and what data a number is of."""
+    out = [*_above_control(results), *_unequal(results)]
+    if results.study.data.name == paper.EMBEDDED_DATA:
+        out.append(
+            "These figures are for the embedded digits, a small subset of MNIST's training part: "
+            "they are not MNIST's. The paper's figures (MNIST, 10,000 images) are shown for "
+            "orientation only."
+        )
+    return out
+
+
+def _above_control(results: Results) -> list[str]:
+    """A warning for each method that scores above what it is held to."""
+    scores, titles = results.scores, results.titles
+    out = []
+    for method in results.study.methods:
+        control = results.control(method)
+        if method.name not in scores or control not in scores:
+            continue
+        own, its = scores[method.name], scores[control]
+        sd = math.hypot(*(0.0 if math.isnan(score.sd) else score.sd for score in (own, its)))
+        if own.mean > its.mean + 2 * sd:
+            out.append(
+                f"{titles[method.name]} scores {own.mean - its.mean:.4f} above its control "
+                f"{titles[control]}, more than 2 sd ({2 * sd:.4f}). This needs an explanation: "
+                f"generated images cannot teach what the real ones lack, unless the generator saw "
+                f"more real images than the {its.n:,} of the control, or {results.study.part} "
+                "images leaked."
+                + (f" It was also given more images, {own.n:,}." if own.n > its.n else "")
+            )
+    return out
+
+
+def _unequal(results: Results) -> list[str]:
+    """A warning where FDs stand side by side that are of different numbers of images."""
+    sizes: dict[int, list[str]] = {}
+    for name, title in results.measured.items():
+        if row := results.measurement("fd", name):
+            sizes.setdefault(int(row["n"]), []).append(title)
+    if len(sizes) < 2:
+        return []
+    listed = "; ".join(f"{n:,} ({', '.join(titles)})" for n, titles in sorted(sizes.items()))
+    return [
+        f"FD is larger for fewer images, and its rows are not all of the same number: {listed}. "
+        "They cannot be compared as they stand."
+    ]

@@ -1,0 +1,306 @@
+"""A study's folder as data: `study.json`, `results.jsonl` and the files that its rows name."""
+
+from __future__ import annotations
+
+import copy
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scalespace.data import read_samples
+from scalespace.errors import InputError
+from scalespace.evaluation.cas import CASResult
+from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
+from scalespace.files import read_text
+from scalespace.report.about import MethodInfo, read_study
+from scalespace.report.arrays import (
+    Arrays,
+    Row,
+    Trajectory,
+    read_epochs,
+    read_inspection,
+    read_trajectory,
+)
+from scalespace.study.folder import ABOUT, RESULTS, made_anew
+from scalespace.study.plan import reconstruction
+
+REAL, REAL_DOWN_UP = "real", "real-down-up"
+EXAMPLES = 4  # images of each class that a report shows of a samples file
+KEYS = ("variant", "method", "stage", "metric", "seed", "classifier", "value", "n")
+"""The columns of a study's table that are always there, in order."""
+
+
+def results(folder: Path | str) -> pd.DataFrame:
+    """A study's measurements as a tidy table: a row for each.
+
+    Columns: `variant`, `method`, `stage`, `metric`, `seed` (missing: the images of all seeds
+    together), `classifier`, `value`, `n` (images), and whatever else numbers or words tell of a
+    measurement, such as `low` and `high` (a 95 % interval), `judge`, `machine`.
+
+        table = sc.results("runs/few-mnist")
+        table[table.metric == "fd"].groupby(["method", "variant"]).value.agg(["mean", "std"])
+
+    Raises:
+        InputError: the folder is no study, or damaged.
+    """
+    return Results(folder).table
+
+
+class Results:
+    """A study folder, read, as seen by one of its variants: the first; `of` gives the others.
+
+    Rows are those of that variant and those that belong to none, such as the controls'.
+
+    Raises:
+        InputError: the folder, `study.json` or `results.jsonl` is absent or damaged; later, when a
+            file that a row names is.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(f"study folder not found: {self.folder}")
+        self.study = read_study(self.folder / ABOUT)
+        self.every = _read_rows(self.folder / RESULTS, len(self.study.data.classes))
+        self._views: dict[str, Results] = {}
+        self._see(next(iter(self.study.variants)))
+
+    def of(self, variant: str) -> Results:
+        """The same study as seen by another of its variants."""
+        if variant not in self._views:
+            other = copy.copy(self)
+            other.__dict__.pop("scores", None)
+            other._see(variant)
+            self._views[variant] = other
+        return self._views[variant]
+
+    def _see(self, variant: str) -> None:
+        self.variant = variant
+        self.rows = [row for row in self.every if row.get("variant", variant) == variant]
+        self._examples: dict[tuple[str, int | None], NDArray[np.float32] | None] = {}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """All measurements, of all variants; see `results`."""
+        rows = [
+            {key: value for key, value in row.items() if not isinstance(value, list | dict)}
+            for row in self.every
+            if row["metric"] != "artefact"
+        ]
+        table = pd.DataFrame(rows)
+        more = [name for name in table.columns if name not in KEYS]
+        table = table.reindex(columns=[*KEYS, *more])
+        words = dict.fromkeys(("variant", "method", "stage", "metric"), "str")
+        return table.astype(words | {"seed": "Int64", "classifier": "Int64"})
+
+    # What is scored
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The title of everything that CAS scores, by name: controls first, then methods."""
+        return CONTROLS | {method.name: method.title for method in self.study.methods}
+
+    @property
+    def floor(self) -> str:
+        """The name of the set of held-out real images."""
+        return FLOORS[self.study.config.study.part]
+
+    @property
+    def feature_controls(self) -> dict[str, str]:
+        """The title of the sets beside what is compared with the training images, by name."""
+        return feature_controls(self.study.config.study.part)
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """The title of everything that is compared with the training images, by name.
+
+        Controls first, the floor among them, then methods: none in a study of CAS alone.
+        """
+        if set(self.study.config.study.metrics) <= {"cas"}:
+            return {}
+        return self.feature_controls | {method.name: method.title for method in self.study.methods}
+
+    @property
+    def reconstructions(self) -> dict[str, str]:
+        """The title of real images through each autoencoder, by name, where there are any."""
+        sets = {row.get("method") for row in self.find("artefact", kind="real_samples")}
+        return {
+            name: f"Real {self.study.part} images through {stage.name}"
+            for stage in self.study.stages
+            if (name := reconstruction(stage.name)) in sets
+        }
+
+    def control(self, method: MethodInfo) -> str:
+        """What a method is held to: one that never works at full size, to images without it."""
+        scales = [stage.scale for stage in self.study.stages if stage.name in method.stages]
+        return REAL_DOWN_UP if scales and min(scales) > 1 else REAL
+
+    # Measurements
+
+    def find(self, metric: str, **where: Any) -> list[Row]:
+        """The rows of a metric whose fields are as given; a field that is absent is None."""
+        return [
+            row
+            for row in self.rows
+            if row["metric"] == metric
+            and all(row.get(field) == value for field, value in where.items())
+        ]
+
+    def value(self, metric: str, **where: Any) -> float | None:
+        """The mean of a metric's values over the rows that fit; None if there are none."""
+        values = [row["value"] for row in self.find(metric, **where) if row["value"] is not None]
+        return float(np.mean(values)) if values else None
+
+    def measurement(self, metric: str, method: str, seed: int | None = None) -> Row | None:
+        """The row of a metric other than CAS: pooled over seeds, or of one seed alone."""
+        rows = self.find(metric, method=method, seed=seed)
+        return rows[-1] if rows and rows[-1]["value"] is not None else None
+
+    def score(self, method: str, seed: int | None = None) -> CASResult | None:
+        """CAS of a control or method, pooled over seeds or of one seed alone, if it is there."""
+        rows = {row["classifier"]: row for row in self.find("cas", method=method, seed=seed)}
+        if not rows:
+            return None
+        chosen = [rows[k] for k in sorted(rows)]
+        counts = np.array([row["confusion"] for row in chosen], dtype=np.int64)
+        return CASResult(counts, int(chosen[0]["n"]))
+
+    @cached_property
+    def scores(self) -> dict[str, CASResult]:
+        """CAS over all seeds together, of all that was scored, in the order of `titles`."""
+        found = {name: self.score(name) for name in self.titles}
+        return {name: score for name, score in found.items() if score is not None}
+
+    def by_seed(self, metric: str, method: str, variant: str | None = None) -> pd.Series[float]:
+        """A metric of each training seed alone, as far as it is known; index: the seeds.
+
+        CAS is the mean over the classifiers.
+        """
+        table, seeds = self.table, self.study.seeds
+        named = self.variant if variant is None else variant
+        rows = table[
+            (table.metric == metric)
+            & (table.method == method)
+            & table.variant.fillna(named).eq(named)
+        ]
+        if len(seeds) == 1:  # the images of all seeds together are those of the one
+            rows = rows.assign(seed=rows.seed.fillna(seeds[0]))
+        values = rows.dropna(subset=["seed", "value"]).groupby("seed").value.mean()
+        return values[values.index.isin(seeds)]
+
+    @property
+    def alone(self) -> tuple[int, ...]:
+        """The seeds that have scores of their own: none where there is only one."""
+        return self.study.seeds if len(self.study.seeds) > 1 else ()
+
+    @property
+    def missing(self) -> list[str]:
+        """The tasks that are not done, in words; a study of an early version lists none."""
+        done = {row.get("task") for row in self.every}
+        return [str(words) for task, words in self.study.tasks.items() if task not in done]
+
+    # Files
+
+    def inspection(self, stage: str) -> Arrays:
+        """What a stage showed from inside: arrays by name; {} if the study has none of it."""
+        path = self.place("inspection", stage=stage)
+        if path is None:
+            return {}
+        with made_anew(path):
+            return read_inspection(path)
+
+    def epochs(self, stage: str, seed: int) -> list[Row]:
+        """A training's epochs: `epoch`, `loss` and, where validated, `val_loss(_per_t)`."""
+        path = self.place("metrics", stage=stage, seed=seed)
+        if path is None:
+            return []
+        with made_anew(path):
+            return read_epochs(path)
+
+    def trajectory(self, method: str, seed: int) -> Trajectory | None:
+        """A recorded reverse process of a method, if there is one."""
+        path = self.place("trajectory", method=method, seed=seed)
+        if path is None:
+            return None
+        with made_anew(path):
+            return read_trajectory(path, len(self.study.data.classes))
+
+    def examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
+        """The first images of each class of a control (seed None) or of a method's seed.
+
+        Float32 [classes, EXAMPLES, h, w] in [0, 1], black where a class has too few; None if the
+        study has no images of it. A samples file is read once and only these are kept.
+        """
+        if (method, seed) not in self._examples:
+            self._examples[method, seed] = self._read_examples(method, seed)
+        return self._examples[method, seed]
+
+    def _read_examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
+        kind = "real_samples" if method in TITLES else "samples"
+        path = self.place(kind, method=method, seed=seed)
+        if path is None:
+            return None
+        data = self.study.data
+        classes, shape = len(data.classes), (data.height, data.width)
+        with made_anew(path):
+            samples = read_samples(path, shape=shape, classes=classes)
+        out = np.zeros((classes, EXAMPLES, *shape), dtype=np.float32)
+        for label in range(classes):
+            chosen = samples.images[samples.labels == label][:EXAMPLES]
+            out[label, : len(chosen)] = chosen
+        return out
+
+    def place(self, kind: str, **where: Any) -> Path | None:
+        """Where a file of that kind lies, if the study has it; `InputError` if outside of it."""
+        rows = self.find("artefact", kind=kind, **where)
+        if not rows:
+            return None
+        inside = Path(str(rows[-1].get("path")))
+        if inside.is_absolute() or ".." in inside.parts:
+            raise InputError(f"{self.folder}: the {kind} file '{inside}' is not inside the study")
+        return self.folder / inside
+
+
+def _read_rows(path: Path, classes: int) -> list[Row]:
+    rows = []
+    for number, line in enumerate(read_text(path, "results").splitlines(), start=1):
+        try:
+            rows.append(_checked(json.loads(line), classes))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{path}, line {number} is damaged: {reason}") from error
+    return rows
+
+
+def _checked(row: Any, classes: int) -> Row:
+    """The row, if it has what every row must have, and a score's fields where it is one."""
+    if not isinstance(row, dict) or not isinstance(row.get("metric"), str):
+        raise ValueError("not a JSON object with a 'metric'")
+    if not isinstance(row.get("value"), int | float | None):
+        raise ValueError(f"the value of '{row['metric']}' is no number")
+    for name in ("seed", "classifier"):
+        if not isinstance(row.get(name), int | None):
+            raise ValueError(f"its {name} is no whole number")
+    if row["metric"] == "cas":
+        for name in ("value", "n", "classifier"):
+            float(row[name])
+        if np.array(row["per_class"], dtype=np.float64).shape != (classes,):
+            raise ValueError(f"per_class must be {classes} numbers")
+        counts = np.array(row["confusion"], dtype=np.int64)
+        if counts.shape != (classes, classes) or counts.min() < 0 or not counts.any():
+            raise ValueError(f"confusion must be {classes} x {classes} counts")
+        if abs(np.trace(counts) / counts.sum() - row["value"]) > 1e-6:
+            raise ValueError(f"its score, {row['value']}, is not what its counts give")
+    if row["metric"] == "state_loss":
+        if not all(isinstance(row[name], str) for name in ("stage", "batches", "statistics")):
+            raise ValueError("a loss by state must say of what")
+        int(row["seed"]), str(row["config"])
+        if np.array(row["per_t"], dtype=np.float64).ndim != 1:
+            raise ValueError("per_t must be a row of numbers")
+    row.setdefault("value", None)
+    return row

@@ -1,0 +1,53 @@
+"""A study and its report, from beginning to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from scalespace.config import Config
+from scalespace.data import load
+from scalespace.errors import InputError
+from scalespace.report.page import build
+from scalespace.study.runner import run_study
+from scalespace.training.runtime import Runtime
+
+
+def study(
+    folder: Path | str,
+    config: Config,
+    preset: str = "",
+    data_dir: Path | str | None = None,
+    runtime: Runtime | None = None,
+    jobs: int = 1,
+    command: str = "",
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Carries out a study and writes its report; the same call goes on after an interruption.
+
+    Args:
+        folder: the study's folder.
+        config: what to compare and how; see `scalespace.settings.load_config`.
+        preset: the preset's name, for the report.
+        data_dir: root of the data.
+        runtime: device, precision, progress bars.
+        jobs: tasks at a time.
+        command: what was typed, for the report.
+        say: told of progress, a line at a time.
+
+    Returns:
+        the path of `report.html`.
+
+    Raises:
+        InputError: the data cannot be had, a folder not be written, another process works on the
+            study, or a task failed.
+    """
+    if jobs < 1:
+        raise InputError(f"--jobs must be at least 1, got {jobs}")
+    runtime = runtime or Runtime()
+    if runtime.devices > 1:
+        raise InputError("a study runs its tasks side by side: use --jobs instead of --devices")
+    splits = load(config.data, data_dir)
+    about = {"preset": preset, "command": command}
+    run_study(Path(folder), config, splits, runtime, jobs, about, say, report=build)
+    return Path(folder) / "report.html"

@@ -1,0 +1,132 @@
+"""The tables of a study of variants: each beside its base, by training seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from scalespace.report import words
+from scalespace.report.about import MethodInfo
+from scalespace.report.differences import all_right, paired, right_alone, wrong_alone
+from scalespace.report.results import Results
+from scalespace.report.tables.base import Table
+from scalespace.report.words import NONE
+from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
+
+BESIDE = ("variety", "detail")
+"""What is told of each variant besides: neither more nor less of it is better than 1."""
+OUTSIDE = {
+    "outside_pixels": "pixels outside",
+    "outside_images": "images with any",
+    "outside_x0_hat": "x0 estimates outside",
+}
+"""What is told of values outside the images' domain, and how tables call it."""
+
+
+def variant_tables(results: Results, method: MethodInfo) -> list[Table]:
+    """Those of a method: of its switches, if the study has any, and of its variants."""
+    tables = (switch_table(results, method), variant_table(results, method))
+    return [table for table in tables if table is not None]
+
+
+def variant_table(results: Results, method: MethodInfo) -> Table:
+    """A row for each variant of a method: its scores, and how they differ from its base's."""
+    study = results.study
+    own, name = study.of_method(method.name), method.name
+    columns: dict[str, list[str]] = {}
+    if len({one.base for one in own if one.base != one.name}) > 1:
+        columns["compared with"] = [NONE if one.base == one.name else one.base for one in own]
+    for metric in study.decides:
+        title = metric.upper()
+        found = [results.by_seed(metric, name, one.name) for one in own]
+        columns[title] = [_mean(metric, values) for values in found]
+        if results.alone:
+            seeds = ", ".join(map(str, study.seeds))
+            columns[f"{title} of seeds {seeds}"] = [_each(metric, v, study.seeds) for v in found]
+        gaps = [
+            None if one.base == one.name else paired(results, metric, name, one.name, one.base)
+            for one in own
+        ]
+        columns[f"{title}, difference"] = [NONE if gap is None else str(gap) for gap in gaps]
+    for metric in BESIDE:
+        columns[metric] = [_mean(metric, results.by_seed(metric, name, one.name)) for one in own]
+    for metric, title in OUTSIDE.items():
+        shares = [results.of(one.name).value(metric, method=name) for one in own]
+        columns[title] = [NONE if share is None else f"{share:.2%}" for share in shares]
+    cells = pd.DataFrame(columns, index=[one.name for one in own])
+    return Table(
+        cells.loc[:, (cells != NONE).any()],
+        tuple(_notes(results, own)),
+        f"{method.title}: {words.plural(len(own), 'variant')}",
+        {own[0].name: "control"},
+    )
+
+
+def switch_table(results: Results, method: MethodInfo) -> Table | None:
+    """A row for each switch: what it brings turned right alone, and costs left wrong alone.
+
+    None for a method of which `study.only` has the ends alone: its variants say it all.
+    """
+    own = {one.name for one in results.study.of_method(method.name)}
+    switches = [
+        switch
+        for switch in results.study.config.study.switches
+        if {only_right(switch), only_wrong(switch)} & own
+    ]
+    if not switches:
+        return None
+    columns = {}
+    for metric in results.study.decides:
+        ends = all_right(results, metric, method.name)
+        right = [right_alone(results, metric, method.name, switch) for switch in switches]
+        wrong = [wrong_alone(results, metric, method.name, switch) for switch in switches]
+        columns[f"{metric.upper()}, right alone"] = [*right, ends]
+        columns[f"{metric.upper()}, wrong alone"] = [*wrong, None if ends is None else -ends]
+    every = "all of them"
+    cells = pd.DataFrame(
+        {
+            title: [NONE if gap is None else str(gap) for gap in gaps]
+            for title, gaps in columns.items()
+        },
+        index=[*switches, every],
+    )
+    note = (
+        f"Right alone: this switch turned right, the difference to “{ALL_WRONG}”. Wrong alone: "
+        f"this one left wrong, the difference to “{ALL_RIGHT}”. Mean ± sample standard deviation "
+        f"of the differences paired over {words.plural(len(results.study.seeds), 'training seed')}."
+        " A switch whose mistake matters gains in the first column and loses in the second; one "
+        "that does so in the second alone is hidden by the others' mistakes."
+    )
+    return Table(cells, (note,), f"{method.title}: switches", {every: "control"})
+
+
+def _notes(results: Results, own: Sequence[Variant]) -> list[str]:
+    study = results.study
+    n, m = len(study.seeds), study.config.cas.classifiers
+    spread = f"mean ± sample standard deviation over {n} training seeds" if n > 1 else "one seed"
+    notes = [
+        f"Each seed is scored on {study.config.study.images:,} images of its own, {spread}; CAS is "
+        f"the mean of {words.plural(m, 'classifier')} examined on the real {study.part} images."
+    ]
+    bases = {one.base for one in own[1:]}
+    if bases:
+        which = f"to “{bases.pop()}”, paired" if len(bases) == 1 else "paired"
+        notes.append(f"Differences are {which} over the seeds (n = {n}).")
+    notes.append(
+        "Outside: share of what the sampler gives, before it is clipped to pixels, that lies "
+        "outside [0, 1] by more than 1e-6 or is no number; of the estimates of x0, over a whole "
+        "reverse process of 12 images."
+    )
+    return notes
+
+
+def _mean(metric: str, values: pd.Series[float]) -> str:
+    return words.spread(metric, values.mean(), values.std()) if len(values) else NONE
+
+
+def _each(metric: str, values: pd.Series[float], seeds: Sequence[int]) -> str:
+    if not len(values):
+        return NONE
+    write = "{:.4f}".format if metric == "cas" else words.digits
+    return ", ".join(write(values[seed]) if seed in values else NONE for seed in seeds)

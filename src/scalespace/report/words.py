@@ -1,0 +1,76 @@
+"""How numbers and lists are written in tables, figures and sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+NONE = "–"
+
+
+def plus_minus(mean: float, sd: float) -> str:
+    """'0.9764 ± 0.0043', without the spread where it is not known."""
+    return f"{mean:.4f}" if math.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
+
+
+def signed(value: float) -> str:
+    """'+0.0123' or '−0.0123', with a minus sign that is as wide as the plus."""
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds with three figures or more."""
+    value = 1000 * seconds
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def digits(value: float, most: int = 3) -> str:
+    """A number of any size in three figures: '48.4', '0.00511', '12,300', '0'."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = max(0, most - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}".replace("-", "−")
+
+
+def times(ratio: float) -> str:
+    """A ratio: '3.1', '472'."""
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+def compared(value: float, unit: float) -> str:
+    """How much of another number it is: '4.1 times', '24% of'."""
+    ratio = value / unit
+    if ratio < 0.01:
+        return "less than 1% of"
+    return f"{times(ratio)} times" if ratio >= 1 else f"{ratio:.0%} of"
+
+
+def join(words: Iterable[str]) -> str:
+    """'a, b and c'."""
+    listed = list(words)
+    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def plural(n: int, word: str) -> str:
+    """'1 epoch', '1,000 epochs'."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def of_seeds(seeds: Iterable[int | None]) -> str:
+    """'training seeds 0, 1 and 2'."""
+    listed = [str(seed) for seed in seeds]
+    return f"training seed{'s' if len(listed) > 1 else ''} {join(listed)}"
+
+
+def spread(metric: str, mean: float, sd: float) -> str:
+    """A mean of a metric with its deviation: CAS in four places, others in three figures."""
+    if metric == "cas":
+        return plus_minus(mean, sd)
+    return digits(mean) if math.isnan(sd) else f"{digits(mean)} ± {digits(sd, 2)}"
+
+
+def difference(metric: str, mean: float, sd: float) -> str:
+    """The same with a sign."""
+    if metric == "cas":
+        return signed(round(mean, 4) + 0.0) + ("" if math.isnan(sd) else f" ± {sd:.4f}")
+    return ("+" if mean > 0 else "") + spread(metric, mean, sd)

@@ -1,0 +1,32 @@
+"""What a study's folder holds, and where.
+
+study.json        what was asked: methods, stages, recipes, seeds, machine
+settings.json     the same for the study's own processes
+results.jsonl     a row a measurement: all that a report reads, with the files that it names
+trainings/        trained stages, by the hash of their training
+units/            a folder a task: result.json and its files
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scalespace.errors import InputError
+
+FORMAT = 1  # of study.json
+ABOUT, SETTINGS, RESULTS = "study.json", "settings.json", "results.jsonl"
+TRAININGS, TASKS = "trainings", "units"
+DONE = "result.json"
+"""Of a task: written last and whole, so that its presence says that the task is done."""
+
+
+@contextmanager
+def made_anew(path: Path) -> Iterator[None]:
+    """Adds to what is wrong with a file of a task how the study makes it anew."""
+    try:
+        yield
+    except InputError as error:
+        first = "delete it and run" if path.exists() else "run"
+        raise InputError(f"{error} ({first} the study again to make it anew)") from error

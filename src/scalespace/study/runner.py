@@ -1,0 +1,333 @@
+"""Running a study's tasks: in order or side by side, each cached, resumed after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalespace.config import Config
+from scalespace.data import DataSplits, load
+from scalespace.errors import InputError
+from scalespace.files import locked, read_bytes, read_json, write_json, write_rows
+from scalespace.machine import machine, versions
+from scalespace.nets.unet import parameters
+from scalespace.presets import build
+from scalespace.stages.base import Models, Stage
+from scalespace.study.folder import ABOUT, DONE, FORMAT, RESULTS, SETTINGS
+from scalespace.study.plan import Plan, Task, make_plan
+from scalespace.study.tasks import KINDS, Context, Row
+from scalespace.training.loop import read_metrics
+from scalespace.training.runtime import Runtime
+from scalespace.training.training import FINISHED
+
+STATUS_SECONDS = 30.0  # between lines that say how far the running tasks are
+
+Say = Callable[[str], None]
+
+
+def run_study(
+    folder: Path,
+    config: Config,
+    splits: DataSplits,
+    runtime: Runtime,
+    jobs: int = 1,
+    about: dict[str, Any] | None = None,
+    say: Say = print,
+    report: Callable[[Path], Any] | None = None,
+) -> Path:
+    """Carries out a study and collects its rows; what is done already is not done again.
+
+    No other process may do so in the same folder meanwhile: it would do all work twice, and clear
+    away what this one makes.
+
+    Args:
+        folder: the study's; the same one goes on where it stopped.
+        config: what to compare, and how.
+        splits: the data.
+        runtime: device, precision and number of devices.
+        jobs: tasks at a time; more than one run as processes of their own.
+        about: what `study.json` should say besides: preset and command.
+        say: told of progress, a line at a time.
+        report: makes the report on the folder, before another process may work there.
+
+    Returns:
+        the path of `results.jsonl`.
+
+    Raises:
+        InputError: a task failed, another process works on the study, or the folder cannot be
+            written.
+    """
+    plan = make_plan(config, splits.info)
+    context = Context(folder, config, splits, plan, runtime)
+    with locked(folder, "study"):
+        _carry_out(context, jobs, about or {}, say)
+        results = collect(context)
+        if report:
+            report(folder)
+    return results
+
+
+def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> None:
+    """Does all tasks that are not done."""
+    folder, plan, splits = context.folder, context.plan, context.splits
+    write_json(folder / ABOUT, describe(context, about))
+    settings = {
+        "config": asdict(context.config),
+        "data": splits.name,
+        "data_dir": None if splits.data_dir is None else str(splits.data_dir),
+        "runtime": asdict(context.runtime),
+    }
+    write_json(folder / SETTINGS, settings)
+
+    left = [task for task in plan.tasks if not is_done(context, task)]
+    if len(left) < len(plan.tasks):
+        say(f"{len(plan.tasks) - len(left)} of {len(plan.tasks)} tasks are done already")
+    if again := [task for task in left if (context.place(task) / DONE).exists()]:
+        say(
+            f"{len(again)} of {len(plan.tasks)} tasks are done again: files of theirs are gone or "
+            "damaged"
+        )
+    if jobs == 1:
+        for k, task in enumerate(left, 1):
+            began = time.monotonic()
+            say(f"[{k}/{len(left)}] {_title(plan, task)}")
+            run_task(context, task)
+            say(f"[{k}/{len(left)}] {_title(plan, task)}: {time.monotonic() - began:.0f} s")
+    else:
+        _run_side_by_side(context, left, jobs, say)
+
+
+def run_task(context: Context, task: Task) -> None:
+    """Carries out one task and writes its result last, so that it is there whole or not at all."""
+    place = context.place(task)
+    if place.exists():
+        shutil.rmtree(place, ignore_errors=True)  # what a killed run left
+    rows = KINDS[task.kind](task, context)
+    about = {"device": context.runtime.torch_device.type, "versions": versions()}
+    write_json(place / DONE, {"unit": task.id, "rows": [{**row, **about} for row in rows]})
+
+
+def is_done(context: Context, task: Task) -> bool:
+    """Whether the task's result is there and whole, and so are the files that belong to it."""
+    return _rows(context, task) is not None
+
+
+def collect(context: Context) -> Path:
+    """Writes the rows of all done tasks, in the plan's order, to `results.jsonl`.
+
+    Rows of what is a part of variants are written for each of them, with its name as `variant`.
+    """
+    rows = []
+    for task in context.plan.tasks:
+        if (found := _rows(context, task)) is not None:
+            variants = context.plan.serves.get(task.id)
+            rows += [
+                row | {"task": task.id} | ({"variant": name} if name else {})
+                for name in variants or ("",)
+                for row in found
+            ]
+    path = context.folder / RESULTS
+    write_rows(path, rows)
+    return path
+
+
+def _rows(context: Context, task: Task) -> list[Row] | None:
+    """The rows of a done task; None where its result or one of its files is gone or damaged.
+
+    That files are there is all that is asked of them, for reading them takes long.
+
+    Raises:
+        InputError: the result is there, but the system does not let it be read.
+    """
+    path = context.place(task) / DONE
+    if not path.exists():
+        return None
+    content = read_bytes(path, "task result")
+    try:
+        result = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    rows = result.get("rows") if isinstance(result, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return None
+    files = [
+        context.folder / str(row.get("path")) for row in rows if row.get("metric") == "artefact"
+    ]
+    if task.kind == "train":  # its rows name no weights, which others need
+        files.append(context.training(task).folder(context.trainings) / FINISHED)
+    return rows if all(file.is_file() for file in files) else None
+
+
+def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
+    """What `study.json` holds: all that the report says besides the measurements.
+
+    Of methods, stages and recipes those of the first variant.
+    """
+    config, data, trainings = context.config, context.splits.info, context.plan.shown
+    models = Models({name: training.build() for name, training in trainings.items()})
+    return {
+        "format": FORMAT,
+        "data": asdict(data),
+        "config": asdict(config),
+        "recipes": {name: asdict(training.recipe) for name, training in trainings.items()},
+        "methods": [
+            {
+                "name": arm.method.name,
+                "title": arm.method.title,
+                "doc": " ".join((arm.method.__doc__ or "").split()),
+                "calls": arm.method.calls(models),
+                "conditional": arm.conditional,
+                "unlabelled": [
+                    other.variant.name
+                    for other in context.plan.arms
+                    if other.method is arm.method and not other.conditional
+                ],
+                "stages": [stage.name for stage in arm.method.stages],
+            }
+            for arm in context.plan.first
+        ],
+        "stages": [
+            {
+                "name": name,
+                **_shown(training.stage),
+                **models[name].facts(),
+                "parameters": parameters(models[name]),
+            }
+            for name, training in trainings.items()
+        ],
+        "seeds": list(config.study.seeds),
+        "tasks": {task.id: _title(context.plan, task) for task in context.plan.tasks},
+        "machine": machine(context.runtime.torch_device),
+        "versions": versions(),
+        **about,
+    }
+
+
+def _shown(stage: Stage) -> dict[str, Any]:
+    """The fields of a stage that a report shows, and the names of the stages it needs."""
+    kinds = {"scale": int, "conditioned": bool}
+    own = {key: kind(getattr(stage, key)) for key, kind in kinds.items() if hasattr(stage, key)}
+    return {**own, "needs": [need.name for need in stage.needs]}
+
+
+def _run_side_by_side(context: Context, left: list[Task], jobs: int, say: Say) -> None:
+    """At most `jobs` tasks at a time, each a process that reads the study's settings.
+
+    A task that fails lets the others finish; an interruption ends them, wherever it came from: the
+    Ctrl-C of a terminal reaches all processes, a signal from elsewhere this one alone.
+    """
+    waiting = {task.id: task for task in left}
+    running: dict[Future[None], Task] = {}
+    total, done = len(left), 0
+    workers = _Workers()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            while waiting or running:
+                for task in list(waiting.values()):
+                    blocked = any(n.id in waiting or n in running.values() for n in task.needs)
+                    alone = task.alone or any(other.alone for other in running.values())
+                    if blocked or len(running) >= jobs or (alone and running):
+                        continue
+                    del waiting[task.id]
+                    say(f"start {_title(context.plan, task)}")
+                    running[pool.submit(workers.run, context, task, jobs)] = task
+                finished, _ = wait(running, STATUS_SECONDS, return_when=FIRST_COMPLETED)
+                if not finished:
+                    say("; ".join(_status(context, task) for task in running.values()))
+                for future in finished:
+                    task = running.pop(future)
+                    future.result()
+                    done += 1
+                    say(f"[{done}/{total}] {_title(context.plan, task)}")
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):
+                workers.stop()
+            raise
+
+
+class _Workers:
+    """The processes of a study's tasks."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[str]] = set()
+        self.stopped = False
+
+    def run(self, context: Context, task: Task, jobs: int) -> None:
+        """One task in a process of its own; `InputError` with its last line if it fails."""
+        beside = 1 if task.alone else jobs  # the cores are shared between so many
+        command = [sys.executable, "-m", "scalespace.study.runner", str(context.folder), task.id]
+        command.append(str(beside))
+        silent, heard = subprocess.DEVNULL, subprocess.PIPE
+        with subprocess.Popen(
+            command, stdout=silent, stderr=heard, text=True, errors="replace"
+        ) as worker:
+            self.running.add(worker)
+            if self.stopped:
+                worker.terminate()
+            _, errors = worker.communicate()
+            self.running.discard(worker)
+        if worker.returncode:
+            lines = errors.strip().splitlines() or ["no message"]
+            raise InputError(f"{task.kind} {task.name} failed: {lines[-1]}")
+
+    def stop(self) -> None:
+        """Ends those that run, and those that are about to."""
+        self.stopped = True
+        for worker in tuple(self.running):
+            worker.terminate()
+
+
+def _title(plan: Plan, task: Task) -> str:
+    """A task in words, with the variants that it serves."""
+    names = plan.serves.get(task.id, ())
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{task.kind} {task.name}" + (f" ({names[0]}{more})" if names else "")
+
+
+def _status(context: Context, task: Task) -> str:
+    """How far a running task is, as far as its files tell."""
+    name = _title(context.plan, task)
+    if task.kind != "train":
+        return name
+    training = context.training(task)
+    rows = read_metrics(training.folder(context.trainings) / "metrics.jsonl")
+    epochs = training.recipe.train.epochs
+    return f"{name}: epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"
+
+
+def _main(folder: str, task_id: str, jobs: str) -> None:
+    """One task of a study, in a process of its own, which ends if the study's does."""
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    settings = read_json(Path(folder) / SETTINGS, "study settings")
+    config = build(Config, settings["config"])
+    runtime = Runtime(**{**settings["runtime"], "progress": False})
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(jobs)))
+    splits = load(settings["data"], settings["data_dir"])
+    plan = make_plan(config, splits.info)
+    run_task(Context(Path(folder), config, splits, plan, runtime), plan.task(task_id))
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        _main(*sys.argv[1:])
+    except InputError as error:
+        sys.exit(str(error))

@@ -1,0 +1,343 @@
+"""How each kind of task is carried out: from the results it needs to rows and files of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scalespace.config import Config
+from scalespace.data import (
+    DataSplits,
+    Samples,
+    balanced_sample,
+    read_samples,
+    write_samples,
+)
+from scalespace.evaluation.controls import control
+from scalespace.evaluation.evaluate import METRICS, Real
+from scalespace.evaluation.judge import Judge
+from scalespace.files import atomic, write_rows
+from scalespace.machine import machine
+from scalespace.methods import get_method
+from scalespace.model import Model, benchmark
+from scalespace.stages.ablation import losses_by_state
+from scalespace.stages.base import StageModel
+from scalespace.stages.diffusion import Diffusion
+from scalespace.stages.judge import JUDGE
+from scalespace.study.folder import TASKS, TRAININGS, made_anew
+from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Task
+from scalespace.training.fit import fit
+from scalespace.training.judge import train_judge
+from scalespace.training.runtime import Runtime
+from scalespace.training.training import TrainedStage, Training, load_stage
+
+Row = dict[str, Any]
+
+FAR = 1e6  # a trajectory that runs away further than this is shown no further
+LEAK_IMAGES = 512  # of the validation part
+
+COSTS = {
+    "mean": "latency_mean",
+    "median": "latency_median",
+    "q1": "latency_q1",
+    "q3": "latency_q3",
+    "macs": "macs",
+    "calls": "calls",
+    "parameters": "parameters",
+}
+"""Which field of a benchmark becomes which metric."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every task may use."""
+
+    folder: Path
+    config: Config
+    splits: DataSplits
+    plan: Plan
+    runtime: Runtime
+
+    def place(self, task: Task) -> Path:
+        """The task's own folder."""
+        return self.folder / TASKS / task.id
+
+    @property
+    def trainings(self) -> Path:
+        """Where trained stages live."""
+        return self.folder / TRAININGS
+
+    @cached_property
+    def blind(self) -> Real:
+        """The real data without a judge, for what needs none: the study's own may not be there."""
+        return self._real(None)
+
+    @cached_property
+    def real(self) -> Real:
+        """The same with the study's judge: what every set is measured against."""
+        judge: Judge | str = self.config.study.judge
+        if self.plan.judge:  # none ships for this data: the study trains one
+            judge = train_judge(self.plan.judge, self.splits, self.trainings, self.runtime)
+        return self._real(judge or None)
+
+    def _real(self, judge: Judge | str | None) -> Real:
+        device, progress = self.runtime.torch_device, self.runtime.progress
+        part = self.config.study.part
+        return Real(self.splits, self.config.cas, judge, device, progress, part)
+
+    def training(self, task: Task) -> Training:
+        """The training that a task is about."""
+        return self.plan.trainings[task.id][0]
+
+    def stage(self, task: Task) -> StageModel:
+        """The outcome of that training, ready to sample."""
+        return load_stage(self.training(task), self.trainings).model(self.runtime.torch_device)
+
+    def model(self, name: str, task: Task) -> Model:
+        """A method with the stages that the plan has trained for a task."""
+        method, used = get_method(name), {t.stage.name: t for t in self.plan.trainings[task.id]}
+        stages = {
+            stage.name: load_stage(used[stage.name], self.trainings) for stage in method.stages
+        }
+        return Model(method, stages, self.runtime.torch_device)
+
+    def relative(self, path: Path) -> str:
+        """A path as the results name it."""
+        return path.relative_to(self.folder).as_posix()
+
+
+def train(task: Task, context: Context) -> list[Row]:
+    """Trains one stage with one seed."""
+    training = context.training(task)
+    stage = fit(training, context.splits, context.trainings, context.runtime)
+    own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
+    metrics = training.folder(context.trainings) / "metrics.jsonl"
+    if not metrics.exists():  # the outcome was there, and remembers what a report shows of them
+        write_rows(metrics, _remembered(stage))
+    n = stage.record["images"]
+    return [
+        {**own, "metric": "train_seconds", "value": stage.record["seconds"], "n": n},
+        {**own, "metric": "loss", "value": stage.record["loss"], "n": n},
+        {**own, "metric": "val_loss", "value": stage.record["val_loss"], "n": n},
+        _artefact(own, "metrics", context.relative(metrics)),
+    ]
+
+
+def _remembered(stage: TrainedStage) -> list[Row]:
+    """The rows of a training's metrics as far as its record has them."""
+    record, epochs = stage.record, stage.training.recipe.train.epochs
+    last = {name: record[name] for name in ("loss", "val_loss", "val_loss_per_t")}
+    return [*record.get("history", [])[:-1], {"epoch": epochs, **last}]
+
+
+def sample(task: Task, context: Context) -> list[Row]:
+    """Makes a method's images with one seed, balanced by class, and one trajectory.
+
+    A recipe that is wrong on purpose may run away from all numbers. That is a finding and no
+    failure: what is no number becomes black, and counts as outside the images' domain.
+    """
+    seed = task.inputs["seed"]
+    model = context.model(task.inputs["method"], task)
+    n, classes = task.inputs["images"], len(model.data.classes)
+    labels = [i % classes for i in range(n)]
+    place = context.place(task)
+    samples = model.sample(labels, seed, progress=context.runtime.progress)
+    np.nan_to_num(samples.images, copy=False, nan=0.0)
+    write_samples(place / "samples.npz", samples)
+    outside = {f"outside_{name}": share for name, share in samples.meta["outside"].items()}
+    labels = labels[:TRAJECTORY_IMAGES]
+    steps = list(model.trajectory(labels, seed))
+    if all(getattr(one, "domain", None) == model.data.domain for one in model.models.values()):
+        found = [model.data.outside(step.x0_hat) for step in steps if step.x0_hat is not None]
+        pixels = torch.cat([beyond.flatten() for beyond in found])
+        outside["outside_x0_hat"] = float(pixels.float().mean())
+    arrays: dict[str, Any] = {
+        f"x_{k:03d}": np.nan_to_num(step.x[:, 0].float().cpu().numpy()).clip(-FAR, FAR)
+        for k, step in enumerate(steps)
+    }
+    arrays |= {"t": np.array([step.t for step in steps]), "steps": np.array(len(steps))}
+    with atomic(place / "trajectory.npz") as aside:
+        np.savez(aside, labels=np.array(labels), **arrays)
+    own = {"method": model.method.name, "seed": seed, "config": model.hash, "n": n}
+    return [
+        _artefact(own, "samples", context.relative(place / "samples.npz")),
+        _artefact(own, "trajectory", context.relative(place / "trajectory.npz")),
+        *({**own, "metric": name, "value": float(share)} for name, share in outside.items()),
+    ]
+
+
+def real(task: Task, context: Context) -> list[Row]:
+    """Real training images, as they are or taken down and up again: what samples are held to."""
+    samples = control(task.name, context.splits, task.inputs["images"])
+    path = context.place(task) / "samples.npz"
+    write_samples(path, samples)
+    own = {"method": task.name, "seed": None, "config": task.id, "n": len(samples)}
+    return [_artefact(own, "real_samples", context.relative(path))]
+
+
+def reconstruct(task: Task, context: Context) -> list[Row]:
+    """Held-out real images through an autoencoder: as near as anything it decodes may come."""
+    autoencoder = context.stage(task)
+    samples = _samples(task.needs[1], context)
+    unit_range = torch.from_numpy(samples.images)[:, None].to(context.runtime.torch_device)
+    images = autoencoder.reconstruct(unit_range)[:, 0].cpu().numpy()  # type: ignore[operator]
+    path = context.place(task) / "samples.npz"
+    write_samples(path, Samples(images, samples.labels, {"method": task.name}))
+    own = {"method": task.name, "seed": None, "config": task.id, "n": len(images)}
+    return [_artefact(own, "real_samples", context.relative(path))]
+
+
+def score(task: Task, context: Context) -> list[Row]:
+    """One metric of the images of the tasks below."""
+    images = [need for need in task.needs if need.kind in ("sample", "real", "reconstruct")]
+    samples = pool([_samples(need, context) for need in images], task.inputs["images"])
+    metric = task.inputs["metric"]
+    real = context.real if METRICS[metric].judged else context.blind
+    found = METRICS[metric].measure(samples, real)
+    own = {"method": task.inputs["method"], "seed": task.inputs["seed"], "config": task.id}
+    return _ROWS.get(metric, _plain)(own, metric, found)
+
+
+def _plain(own: Row, metric: str, found: dict[str, Any]) -> list[Row]:
+    """A row for each figure of a metric, with what else was found (n, judge, interval)."""
+    figures = METRICS[metric].figures
+    about = {key: value for key, value in found.items() if key not in figures}
+    return [{**own, **about, "metric": name, "value": found[name]} for name in figures]
+
+
+def _cas(own: Row, metric: str, found: dict[str, Any]) -> list[Row]:
+    """A row for each classifier."""
+    return [
+        {
+            **own,
+            "metric": "cas",
+            "classifier": k,
+            "value": found["accuracy"][k],
+            "n": found["n"],
+            "per_class": found["classifiers"][k]["per_class"],
+            "confusion": found["classifiers"][k]["confusion"],
+        }
+        for k in range(len(found["accuracy"]))
+    ]
+
+
+def _fd(own: Row, metric: str, found: dict[str, Any]) -> list[Row]:
+    """A row for each kind of features."""
+    linear = found.pop("before_relu")
+    [row] = _plain(own, metric, found)
+    return [row, {**row, "metric": "fd_before_relu", "value": linear.pop("fd"), **linear}]
+
+
+_ROWS: dict[str, Callable[..., list[Row]]] = {"cas": _cas, "fd": _fd}
+
+
+def inspect(task: Task, context: Context) -> list[Row]:
+    """What a stage shows from inside, on held-out images; the judge on those scored by."""
+    name, path = task.name, context.place(task) / "inspection.npz"
+    own: Row = {"stage": name, "seed": task.inputs.get("seed"), "config": task.id}
+    if name == JUDGE.name:
+        judge = context.real.eye
+        arrays = judge.inspect(context.real.held_out)
+        own |= {"judge": judge.hash, "accuracy": judge.record.get("accuracy")}
+        own |= {
+            "trained_on": judge.data.name,
+            "shipped": not (task.needs or context.config.study.judge),
+        }
+    else:
+        held_out = context.splits.val.to(context.runtime.torch_device)
+        arrays = context.stage(task).inspect(held_out.unit(), held_out.labels)
+    with atomic(path) as aside, open(aside, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    return [_artefact(own, "inspection", context.relative(path))]
+
+
+def leak(task: Task, context: Context) -> list[Row]:
+    """The loss at each state: batches of one state or of all, batch norm by batch or by training.
+
+    A network that reads the noise level off its batch has the least loss where its batches are
+    those of its training, and fails a sampler, whose batches share one state.
+    """
+    training, model = context.training(task), context.stage(task)
+    assert isinstance(model, Diffusion)
+    held_out = context.splits.val
+    chosen = balanced_sample(held_out.labels, min(LEAK_IMAGES, len(held_out)), seed=0)
+    images = held_out.subset(chosen).to(context.runtime.torch_device)
+    batch = model.prepare(training.data.standardize(images.unit()))
+    found = losses_by_state(model, batch, images.labels)
+    own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
+    own["n"] = len(images)
+    return [
+        {
+            **own,
+            "metric": "state_loss",
+            "batches": batches,
+            "statistics": statistics,
+            "value": float(per_t.mean()),
+            "per_t": per_t.tolist(),
+        }
+        for (batches, statistics), per_t in found.items()
+    ]
+
+
+def bench(task: Task, context: Context) -> list[Row]:
+    """What an image costs by each method, or by each variant of it, measured in turns."""
+    seed, every = task.inputs["seed"], context.config.bench.variants
+    models: dict[str, Model] = {}
+    rows_of: dict[str, Row] = {}
+    for arm in context.plan.timed(context.config):
+        name = f"{arm.method.name}, {arm.variant.name}" if every else arm.method.name
+        stages = {t.stage.name: load_stage(t, context.trainings) for t in arm.trainings[seed]}
+        models[name] = Model(arm.method, stages, context.runtime.torch_device)
+        rows_of[name] = {"method": arm.method.name}
+        if every and arm.variant.name:
+            rows_of[name]["variant"] = arm.variant.name
+    found = benchmark(models, context.config.bench, progress=context.runtime.progress)
+    where, rows = machine(context.runtime.torch_device), []
+    for name, model in models.items():
+        cost = found[name]
+        own = {**rows_of[name], "seed": None, "config": model.hash}
+        own |= {"n": cost["productions"], "machine": where["gpu"] or where["cpu"]}
+        rows += [{**own, "metric": metric, "value": cost[key]} for key, metric in COSTS.items()]
+        batch = {"batch_size": cost["best_batch_size"], "throughput": cost["throughput"]}
+        rows.append({**own, "metric": "images_per_s", "value": cost["images_per_s"], **batch})
+    return rows
+
+
+def pool(parts: list[Samples], n: int) -> Samples:
+    """As many images from each part as make n together, shuffled and cut to n (section 0.2)."""
+    each = -(-n // len(parts))
+    images = np.concatenate([part.images[:each] for part in parts])
+    labels = np.concatenate([part.labels[:each] for part in parts])
+    order = np.random.default_rng(0).permutation(len(labels))[:n]
+    conditional = all(part.meta.get("conditional", True) for part in parts)
+    meta = {"conditional": conditional, "parts": [part.meta for part in parts]}
+    return Samples(images[order], labels[order], meta)
+
+
+KINDS: dict[str, Callable[[Task, Context], list[Row]]] = {
+    "train": train,
+    "sample": sample,
+    "real": real,
+    "reconstruct": reconstruct,
+    "score": score,
+    "inspect": inspect,
+    "leak": leak,
+    "bench": bench,
+}
+
+
+def _samples(task: Task, context: Context) -> Samples:
+    """The images that a task has made."""
+    path = context.place(task) / "samples.npz"
+    with made_anew(path):
+        return read_samples(path)
+
+
+def _artefact(own: Row, kind: str, path: str) -> Row:
+    return {"n": None, **own, "metric": "artefact", "kind": kind, "path": path, "value": None}

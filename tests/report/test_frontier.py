@@ -1,0 +1,152 @@
+"""The study of quality against cost: variants that call the same networks in other states."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tiny
+from scalespace.data import DataSplits
+from scalespace.report import paper
+from scalespace.report.figures import FIGURES, render
+from scalespace.report.results import Results
+from scalespace.report.study import study
+from scalespace.settings import load_config
+from scalespace.study.plan import make_plan
+
+CHANGES: dict[str, Any] = {
+    "process.states": 5,
+    "study.methods": ["small", "cascaded", "latent"],
+    "study.seeds": [0, 1],
+    "bench.variants": True,
+    "study.variants": {
+        "every state": {},
+        "1 call": {"process.steps": 1},
+        "2 calls": {"process.steps": 2, "stages.upscaler.process.steps": 1},
+    },
+    "study.only": {"small": ["2 calls"], "latent": ["1 call", "2 calls"]},
+}
+CALLS = {
+    "small": {"every state": 4, "2 calls": 2},
+    "cascaded": {"every state": 8, "1 call": 2, "2 calls": 3},
+    "latent": {"every state": 5, "1 call": 2, "2 calls": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def results(data_dir: Path, preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("frontier")
+    config = load_config(preset, CHANGES)
+    study(folder, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
+    return Results(folder)
+
+
+def test_every_variant_has_its_cost(results: Results) -> None:
+    for method, variants in CALLS.items():
+        for variant, calls in variants.items():
+            view = results.of(variant)
+            assert view.value("calls", method=method) == calls
+            assert len(view.find("latency_median", method=method)) == 1
+            assert view.value("macs", method=method) > 0  # type: ignore[operator]
+    every, two = (results.of(v).value("macs", method="small") for v in ("every state", "2 calls"))
+    assert every == 2 * two  # type: ignore[operator]
+
+
+def test_networks_are_trained_once(results: Results, splits: DataSplits, preset: Path) -> None:
+    plan = make_plan(load_config(preset, CHANGES), splits.info)
+    trained = [task.name for task in plan.tasks if task.kind == "train"]
+    expected = [f"{stage}-seed{seed}" for seed in (0, 1)
+                for stage in ("small", "upscaler", "vae", "latent")]  # fmt: skip
+    assert sorted(trained) == sorted(expected)
+    (bench,) = [task for task in plan.tasks if task.kind == "bench"]
+    assert bench.alone
+    assert len(bench.inputs["methods"]) == 8
+
+
+def test_without_it_a_studys_units_keep_their_names(splits: DataSplits, preset: Path) -> None:
+    plain = {**CHANGES, "bench.variants": False}
+    (bench,) = [
+        task
+        for task in make_plan(load_config(preset, plain), splits.info).tasks
+        if task.kind == "bench"
+    ]
+    assert "variants" not in bench.inputs["bench"]
+    assert bench.inputs["methods"] == ["small", "cascaded", "latent"]
+
+
+def test_the_picture(results: Results, tmp_path: Path) -> None:
+    pictures = {picture.name: picture for picture in FIGURES["frontier"](results)}
+    assert list(pictures) == ["frontier-cas-macs", "frontier-cas-latency_median"]
+    picture = pictures["frontier-cas-macs"]
+    assert picture.title == "CAS against multiply-adds"
+    assert "2 trainings" in picture.caption
+    assert "the paper's three" in picture.caption
+    assert "Cascaded" in picture.alt
+    path = render(results.folder, "frontier", tmp_path / "frontier.png")
+    assert path.stat().st_size > 5000
+
+
+def test_the_curves_are_the_rows(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scalespace.report.figures import frontier as module
+
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        module, "frontier", lambda trails, *rest, **more: seen.append((trails, rest, more))
+    )
+    monkeypatch.setattr(module, "Picture", lambda *parts: parts)
+    module.frontiers(results)
+    (trails, (levels, marks, *_), more), _ = seen
+    assert more == {"share": True}
+    assert [label for label, _, _ in levels] == ["Real", "Real, down and up"]
+    assert {mark.x for mark in marks} == {paper.MACS["small"], paper.MACS["cascaded"]}
+    by_title = {trail.label: trail for trail in trails}
+    cascaded = by_title["Cascaded"]
+    assert list(cascaded.x) == sorted(cascaded.x)
+    assert list(cascaded.words) == ["2", "3", "8"]
+    for words, x, y in zip(cascaded.words, cascaded.x, cascaded.y, strict=True):
+        variant = next(v for v, calls in CALLS["cascaded"].items() if str(calls) == words)
+        view = results.of(variant)
+        assert x == pytest.approx(view.value("macs", method="cascaded") / 1e6)  # type: ignore[operator]
+        scores = [view.score("cascaded", seed).mean for seed in (0, 1)]  # type: ignore[union-attr]
+        assert y == pytest.approx(np.mean(scores))
+
+
+def test_the_report_begins_with_it(results: Results) -> None:
+    page = (results.folder / "report.html").read_text(encoding="utf-8")
+    assert page.index('id="frontier"') < page.index('id="variants"') < page.index('id="result"')
+    assert "What quality costs" in page
+
+
+def test_a_study_that_times_one_variant_has_a_point_a_method(results: Results) -> None:
+    plain = Results(results.folder)
+    timed = [
+        row for row in plain.every if row.get("variant") != "2 calls" or row["metric"] != "macs"
+    ]
+    plain.every = [
+        row for row in timed if row.get("variant") != "1 call" or row["metric"] != "macs"
+    ]
+    plain._see(plain.variant)
+    picture = FIGURES["frontier"](plain)[0]
+    assert all(at.count(",") == 0 for at in re.findall(r" at ([^;]*)[;.]$", picture.alt))
+
+
+def test_the_preset(splits: DataSplits) -> None:
+    """It trains what `series` trains, and nothing else."""
+    frontier, series = load_config("frontier"), load_config("series")
+    plans = [
+        make_plan(config, replace(splits.info, height=28, width=28))
+        for config in (frontier, series)
+    ]
+    trained = [
+        {task.inputs["training"] for task in plan.tasks if task.kind == "train"} for plan in plans
+    ]
+    assert trained[0] <= trained[1]
+    pixels, latents = {"baseline", "small", "upscaler"}, {"vae", "latent", "latent-flow"}
+    found = {task.inputs["stage"] for task in plans[0].tasks if task.kind == "train"}
+    assert found - {"judge"} == pixels | latents
+    assert frontier.bench.variants

@@ -1,0 +1,340 @@
+"""Differences, tables and findings of variants, by figures computed by hand or by scipy."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake import make_study
+from fake_variants import OF_VARIANTS, make_variant_study
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import stats
+
+from scalespace.errors import InputError
+from scalespace.figures.picture import DARK
+from scalespace.report import batch_leaks
+from scalespace.report import page as report
+from scalespace.report.differences import Paired, paired
+from scalespace.report.figures import FIGURES, render
+from scalespace.report.markdown import markdown
+from scalespace.report.narrative import OfVariants
+from scalespace.report.results import Results
+from scalespace.report.tables.variants import switch_table, variant_table
+
+VARIANTS = {"as it is": {}, "better": {"train.epochs": 9}, "noisy": {"train.lr": 0.1}}
+CAS = {
+    "as it is": (0.90, 0.91, 0.92),
+    "better": (0.93, 0.94, 0.96),
+    "noisy": (0.95, 0.90, 0.91),
+}
+FD = {"as it is": (4.0, 5.0, 6.0), "better": (2.0, 3.0, 4.0), "noisy": (9.0, 9.5, 10.0)}
+SWITCHES = {"p": {"process.x0": "clip"}, "q": {"train.lr": 0.1}, "r": {"net.norm": "group"}}
+TWO_SIDED = {
+    "all wrong": (0.70, 0.72, 0.74),
+    "only p right": (0.80, 0.81, 0.84),  # +0.10, +0.09, +0.10
+    "only q right": (0.70, 0.73, 0.73),  # chance
+    "only r right": (0.60, 0.63, 0.64),  # worse, certainly: -0.10, -0.09, -0.10
+    "all right": (0.90, 0.91, 0.92),
+    "only p wrong": (0.88, 0.92, 0.93),  # chance
+    "only q wrong": (0.90, 0.92, 0.91),  # chance
+    "only r wrong": (0.50, 0.52, 0.52),  # -0.40, -0.39, -0.40
+}
+LEAKS = {
+    ("mixed", "batch"): (0.05, 0.03),
+    ("single", "batch"): (0.30, 0.10),
+    ("mixed", "running"): (0.05, 0.04),
+    ("single", "running"): (4e7, 0.0),
+}
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_variant_study(
+        tmp_path_factory.mktemp("variants") / "s", CAS, fd=FD, leaks=LEAKS, variants=VARIANTS
+    )
+
+
+@pytest.fixture(scope="module")
+def switches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("switches") / "s"
+    return make_variant_study(folder, TWO_SIDED, switches=SWITCHES)
+
+
+def method(results: Results) -> Any:
+    return results.study.methods[0]
+
+
+# The statistics
+
+
+@given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=10))
+def test_an_interval_without_0_is_a_paired_t_test(values: list[float]) -> None:
+    gap = Paired("cas", np.array(values))
+    if gap.sd < 1e-9:
+        assert gap.certain == (abs(gap.mean) > 1e-9) or gap.mean == 0
+        return
+    p = float(stats.ttest_1samp(values, 0).pvalue)
+    if abs(p - 0.05) > 1e-3:
+        assert gap.certain == (p < 0.05)
+    assert gap.sd == pytest.approx(np.std(values, ddof=1))
+
+
+def test_one_seed_is_never_certain() -> None:
+    gap = Paired("cas", np.array([0.5]))
+    assert math.isnan(gap.sd)
+    assert not gap.certain
+
+
+def test_differences_are_paired_by_seed(variants: Path) -> None:
+    results = Results(variants)
+    gap = paired(results, "cas", "small", "better", "as it is")
+    assert gap is not None
+    np.testing.assert_allclose(gap.values, [0.03, 0.03, 0.04])
+    assert dict(results.by_seed("fd", "small", "noisy")) == {0: 9.0, 1: 9.5, 2: 10.0}
+    assert paired(results, "kid", "small", "better", "as it is") is None
+
+
+def test_only_seeds_that_both_have(variants: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (variants / "results.jsonl").read_text().splitlines()]
+    lost = [r for r in rows if not (r.get("variant") == "better" and r.get("seed") == 1)]
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "study.json").write_bytes((variants / "study.json").read_bytes())
+    lost = [row for row in lost if row["metric"] != "artefact"]
+    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lost))
+    results = Results(folder)
+    gap = paired(results, "cas", "small", "better", "as it is")
+    assert gap is not None
+    np.testing.assert_allclose(gap.values, [0.03, 0.04])
+    assert "cas small-seed1 (better)" in results.missing
+    assert "fd small-seed1 (better)" in results.missing
+    assert not [
+        task for task in results.missing if task.startswith(("cas", "fd")) and "noisy" in task
+    ]
+    report.build(folder)
+
+
+# Tables and sentences
+
+
+def test_the_table_of_variants_is_exact(variants: Path) -> None:
+    results = Results(variants)
+    table = variant_table(results, method(results))
+    assert table.title == "Small, upscaled: 3 variants"
+    assert tuple(table.cells.columns) == (
+        *("CAS", "CAS of seeds 0, 1, 2", "CAS, difference"),
+        *("FD", "FD of seeds 0, 1, 2", "FD, difference", "pixels outside"),
+    )
+    cells = {label: tuple(row) for label, _, row in table.rows}
+    assert cells["as it is"][:3] == ("0.9100 ± 0.0100", "0.9000, 0.9100, 0.9200", "–")
+    # 0.03, 0.03, 0.04: mean 0.0333, sd 0.0058
+    assert cells["better"][2] == "+0.0333 ± 0.0058"
+    assert cells["better"][3:] == ("3.00 ± 1.0", "2.00, 3.00, 4.00", "−2.00 ± 0", "25.00%")
+    # 0.05, -0.01, -0.01
+    assert cells["noisy"][2] == "+0.0100 ± 0.0346"
+    assert any("to “as it is”, paired over the seeds (n = 3)" in note for note in table.notes)
+
+
+def test_variety_is_told_of_each_variant_where_it_was_measured(tmp_path: Path) -> None:
+    folder = make_variant_study(tmp_path / "s", CAS, variants=VARIANTS)
+    rows = [
+        {"metric": metric, "method": "small", "variant": name, "seed": seed, "n": 100, "value": v}
+        for metric, name, v in (("variety", "better", 0.875), ("detail", "better", 1.25))
+        for seed in (0, 1, 2)
+    ]
+    with (folder / "results.jsonl").open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    results = Results(folder)
+    table = variant_table(results, method(results))
+    found = {title: tuple(column) for title, column in table.cells.items()}
+    assert found["variety"] == ("–", "0.875 ± 0", "–")
+    assert found["detail"] == ("–", "1.25 ± 0", "–")
+
+
+def test_the_table_of_switches_is_exact(switches: Path) -> None:
+    results = Results(switches)
+    table = switch_table(results, method(results))
+    assert table is not None
+    assert tuple(table.cells.columns) == ("CAS, right alone", "CAS, wrong alone")
+    assert [(label, *cells) for label, _, cells in table.rows] == [
+        ("p", "+0.0967 ± 0.0058", "+0.0000 ± 0.0173"),
+        ("q", "+0.0000 ± 0.0100", "+0.0000 ± 0.0100"),
+        ("r", "−0.0967 ± 0.0058", "−0.3967 ± 0.0058"),
+        ("all of them", "+0.1900 ± 0.0100", "−0.1900 ± 0.0100"),
+    ]
+    own = variant_table(results, method(results))
+    bases = list(own.cells.iloc[:, 0])
+    assert bases == ["–", *["all wrong"] * 4, *["all right"] * 3]
+    assert own.cells.columns[0] == "compared with"
+
+
+def test_switches_that_a_method_does_not_try_have_no_row(tmp_path: Path) -> None:
+    ends = {"all wrong": (0.7, 0.72), "all right": (0.9, 0.91)}
+    only = {"small": ["all right"]}
+    folder = make_variant_study(tmp_path / "ends", ends, switches=SWITCHES, only=only)
+    results = Results(folder)
+    assert switch_table(results, method(results)) is None
+    assert len(variant_table(results, method(results)).rows) == 2
+    some = {name: TWO_SIDED[name] for name in ("all wrong", "only q right", "all right")}
+    only = {"small": ["only q right", "all right"]}
+    results = Results(make_variant_study(tmp_path / "q", some, switches=SWITCHES, only=only))
+    table = switch_table(results, method(results))
+    assert table is not None
+    assert list(table.cells.index) == ["q", "all of them"]
+
+
+def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_path: Path) -> None:
+    results = Results(variants)
+    assert OfVariants(results).headline == (
+        "Small, upscaled, CAS: “better” is best of 3 variants, 0.9433 ± 0.0153, "
+        "+0.0333 ± 0.0058 beside “as it is” (its interval does not count the choice)."
+    )
+    # FD: lower is better
+    assert "FD: “better” is best of 3 variants, 3.00 ± 1.0, −2.00" in OfVariants(results).remarks[1]
+    chance = {"a": (0.9, 0.9), "b": (0.91, 0.90)}
+    folder = make_variant_study(tmp_path / "c", chance, variants={"a": {}, "b": {"train.lr": 1}})
+    assert OfVariants(Results(folder)).headline.endswith(
+        "beside “a”, which chance explains as well."
+    )
+    best = {"a": (0.9, 0.9), "b": (0.8, 0.8)}
+    folder = make_variant_study(tmp_path / "b", best, variants={"a": {}, "b": {"train.lr": 1}})
+    assert OfVariants(Results(folder)).headline.endswith("no change helps.")
+
+
+def test_which_switches_carry_the_loss(switches: Path) -> None:
+    results = Results(switches)
+    assert OfVariants(results).remarks == [
+        "Small, upscaled: turning all 3 switches right takes CAS from 0.7200 ± 0.0200 to "
+        "0.9100 ± 0.0100 (+0.1900 ± 0.0100, n = 3).",
+        "Small, upscaled, turned right alone, what helps: “p” (+0.0967 ± 0.0058).",
+        "Small, upscaled, turned right alone, what makes it worse: “r” (−0.0967 ± 0.0058).",
+        "Small, upscaled, left wrong alone, what costs: “r” (−0.3967 ± 0.0058).",
+        "Small, upscaled, neither way told from no change by these seeds: “q”.",
+        "Small, upscaled: the single gains add up to +0.0000; all switches together bring +0.1900.",
+    ]
+    assert OfVariants(results).headline == OfVariants(results).remarks[0]
+
+
+def test_one_seed_ranks_switches_with_a_caution(tmp_path: Path) -> None:
+    one = {name: values[:1] for name, values in TWO_SIDED.items()}
+    folder = make_variant_study(tmp_path / "s", one, switches=SWITCHES)
+    results = Results(folder)
+    text = OfVariants(results).remarks
+    assert "(+0.2000, n = 1)" in text[0]
+    caution = "(one seed: chance is not told apart)"
+    assert text[1:4] == [
+        f"Small, upscaled, turned right alone, what helps {caution}: “p” (+0.1000).",
+        f"Small, upscaled, turned right alone, what makes it worse {caution}: “r” (−0.1000).",
+        f"Small, upscaled, left wrong alone, what costs {caution}: “r” (−0.4000) and "
+        "“p” (−0.0200).",
+    ]
+    assert "neither way" not in " ".join(text)
+    table = switch_table(results, method(results))
+    assert table is not None
+    assert tuple(table.cells.iloc[0]) == ("+0.1000", "−0.0200")
+
+
+def test_leaks_in_words(variants: Path) -> None:
+    """Means over the states: 0.04, 0.2 (5 times), 0.045 (not worth a word), 2e7."""
+    results = Results(variants)
+    [leak] = batch_leaks.leaks(results)
+    assert (leak.stage, leak.variants, leak.seeds) == ("small", ("as it is",), (0, 1, 2))
+    [sentence] = batch_leaks.leak_findings(results)
+    assert "a loss of 0.0400 on what it was trained on" in sentence
+    assert "0.200 on batches of one state by batch statistics (5.0 times)" in sentence
+    assert "20,000,000 on batches of one state by running statistics" in sentence
+    assert "mixed batches by running" not in sentence
+
+
+def test_trainings_that_are_alike_are_one_leak(tmp_path: Path) -> None:
+    folder = make_variant_study(tmp_path / "s", CAS, leaks=LEAKS, variants=VARIANTS)
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    more = [dict(row, variant="noisy") for row in rows if row["metric"] == "state_loss"]
+    more += [dict(row, variant="better", config="b") for row in more]
+    with open(folder / "results.jsonl", "a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in more)
+    found = batch_leaks.leaks(Results(folder))
+    assert [leak.variants for leak in found] == [("as it is", "noisy"), ("better",)]
+    assert [leak.title for leak in found] == ["small, as it is and 1 more", "small, better"]
+
+
+# The page
+
+
+@pytest.mark.parametrize("folder", ["variants", "switches"])
+def test_the_page_is_whole(folder: str, request: pytest.FixtureRequest) -> None:
+    html = report.build(request.getfixturevalue(folder)).read_text()
+    text = " ".join(html.split())
+    assert '<section id="variants">' in text
+    assert "not finished" not in text
+    assert "From here on the page is of this variant alone" in text
+    first, change = {
+        "variants": ("as it is", '<th scope="row">better</th><td>train.epochs: 9</td>'),
+        "switches": ("all wrong", '<th scope="row">only p right</th><td>process.x0: clip</td>'),
+    }[folder]
+    assert change in text
+    assert f'<th scope="row">{first}</th><td>nothing</td>' in text
+
+
+def test_the_table_in_markdown(variants: Path) -> None:
+    lines = markdown(Results(variants)).splitlines()
+    assert lines[0].startswith("**Small, upscaled, CAS: “better” is best")
+    assert "What follows is of the variant “as it is”." in lines
+
+
+def test_a_study_without_variants_speaks_of_none(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", methods=("small",), pictures=False)
+    text = report.build(folder).read_text()
+    assert 'id="variants"' not in text
+    assert "variant" not in markdown(Results(folder)).lower()
+
+
+@pytest.mark.parametrize("name", OF_VARIANTS)
+def test_pictures_have_words_and_can_be_written(name: str, variants: Path, tmp_path: Path) -> None:
+    pictures = FIGURES[name](Results(variants))
+    assert len({picture.name for picture in pictures}) == len(pictures) > 0
+    for picture in pictures:
+        assert picture.caption.endswith(".")
+        assert picture.alt.endswith(".")
+        assert "nan" not in picture.caption + picture.alt
+        with Image.open(io.BytesIO(picture.png(DARK))) as image:
+            assert abs(image.width - picture.css_width * 1.5) <= 2
+    with Image.open(render(variants, name, tmp_path / "a.png")) as image:
+        image.verify()
+
+
+def test_figures_of_switches(switches: Path) -> None:
+    pictures = FIGURES["variants"](Results(switches))
+    assert [picture.name for picture in pictures] == ["variant-cas-small"]
+    assert "r −0.0967, −0.397" in pictures[0].alt.replace("-", "−")
+    assert Image.open(io.BytesIO(pictures[0].png())).width > 300
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"per_t": "x"}, {"per_t": [[1.0]]}, {"stage": None}, {"seed": None}, {"batches": 3}],
+    ids=str,
+)
+def test_a_damaged_loss_by_state(fields: dict[str, Any], tmp_path: Path) -> None:
+    folder = make_variant_study(tmp_path / "s", CAS, leaks=LEAKS, variants=VARIANTS)
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    lines[-1] = json.dumps({**json.loads(lines[-1]), **fields})
+    (folder / "results.jsonl").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=f"line {len(lines)} is damaged"):
+        Results(folder)
+
+
+def test_damaged_variants(tmp_path: Path) -> None:
+    folder = make_variant_study(tmp_path / "s", CAS, variants=VARIANTS)
+    about = json.loads((folder / "study.json").read_text())
+    about["config"]["study"]["variants"]["x"] = {"like": "nobody"}
+    (folder / "study.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match=r"study\.json cannot be used: unknown variant"):
+        Results(folder)
