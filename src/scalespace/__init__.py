@@ -7,7 +7,8 @@
 
 `Model` samples, saves and shares; `redraw`, `fill`, `interpolate` and `same_noise` begin otherwise
 or keep what is there; `load_data`, `load_config` and `train` make one; `evaluate` and
-`benchmark` measure. What a caller gives wrongly raises `InputError`, a `ValueError` of one line.
+`benchmark` measure; `run_study` compares, and `results` has what it measured as a data frame. What
+a caller gives wrongly raises `InputError`, a `ValueError` of one line.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _PLACES = {
     "load_data": "scalespace.data",
     "read_samples": "scalespace.data",
     "redraw": "scalespace.model.edits",
+    "results": "scalespace.report.results",
+    "run_study": "scalespace.report.study",
     "same_noise": "scalespace.model.edits",
     "save_gif": "scalespace.figures.grids",
     "save_grid": "scalespace.figures.grids",
@@ -57,6 +60,8 @@ __all__ = [
     "load_data",
     "read_samples",
     "redraw",
+    "results",
+    "run_study",
     "same_noise",
     "save_gif",
     "save_grid",
@@ -74,6 +79,8 @@ if TYPE_CHECKING:
     from scalespace.methods import METHODS
     from scalespace.model import Model, benchmark, train
     from scalespace.model.edits import fill, interpolate, redraw, same_noise
+    from scalespace.report.results import results
+    from scalespace.report.study import run_study
     from scalespace.settings import load_config
     from scalespace.training.runtime import Runtime
 
@@ -84,3 +91,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'scalespace' has no attribute '{name}'")
     module = importlib.import_module(_PLACES[name])
     return getattr(module, "load" if name == "load_data" else name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,7 +15,7 @@ from scalespace.data import DataSplits
 from scalespace.report import paper
 from scalespace.report.figures import FIGURES, render
 from scalespace.report.results import Results
-from scalespace.report.study import study
+from scalespace.report.study import run_study
 from scalespace.settings import load_config
 from scalespace.study.plan import make_plan
 
@@ -42,7 +42,7 @@ CALLS = {
 def results(data_dir: Path, preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("frontier")
     config = load_config(preset, CHANGES)
-    study(folder, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
+    run_study(folder, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
     return Results(folder)
 
 

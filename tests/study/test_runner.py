@@ -27,13 +27,13 @@ from scalespace.methods import METHODS
 from scalespace.methods.vae import AUTOENCODER
 from scalespace.report.page import build
 from scalespace.report.results import Results
-from scalespace.report.study import study
+from scalespace.report.study import run_study
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.stages.vae import VAE
 from scalespace.study import runner
 from scalespace.study.plan import make_plan
-from scalespace.study.runner import run_study, run_task
+from scalespace.study.runner import run_task, run_tasks
 from scalespace.study.tasks import Context, pool
 from scalespace.training import load_stage
 from scalespace.training.judge import train_judge
@@ -51,7 +51,7 @@ def quiet(_: str) -> None:
 
 def run(folder: Path, splits: DataSplits, jobs: int = 1, **changes: Any) -> list[Row]:
     config = replace(tiny.CONFIG, **changes)
-    path = run_study(folder, config, splits, tiny.CPU, jobs, ABOUT, quiet)
+    path = run_tasks(folder, config, splits, tiny.CPU, jobs, ABOUT, quiet)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -392,23 +392,23 @@ def test_the_report_is_made_before_another_process_may_work(
         reported.append(folder)
 
     config = replace(tiny.CONFIG, **SMALL)
-    run_study(harmed, config, splits, tiny.CPU, about=ABOUT, say=quiet, report=report)
+    run_tasks(harmed, config, splits, tiny.CPU, about=ABOUT, say=quiet, report=report)
     assert reported == [harmed]
 
 
 def test_a_study_that_cannot_be_done_writes_nothing(data_dir: Path, tmp_path: Path) -> None:
     few = replace(tiny.CONFIG.study, images=5, metrics=("prdc",))
     with pytest.raises(InputError, match=r"study\.images=5 is too few for prdc"):
-        study(tmp_path / "few", replace(tiny.CONFIG, study=few), data_dir=data_dir)
+        run_study(tmp_path / "few", replace(tiny.CONFIG, study=few), data_dir=data_dir)
     odd = replace(tiny.CONFIG.study, variants={1: {}, 2: {"train.epochs": 1}})
     with pytest.raises(InputError, match=r"study\.variants: a name must be text, got 1"):
-        study(tmp_path / "odd", replace(tiny.CONFIG, study=odd), data_dir=data_dir)
+        run_study(tmp_path / "odd", replace(tiny.CONFIG, study=odd), data_dir=data_dir)
     assert not list(tmp_path.iterdir())
 
 
 def test_jobs_must_be_positive(data_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--jobs must be at least 1"):
-        study(tmp_path, tiny.CONFIG, data_dir=data_dir, jobs=0)
+        run_study(tmp_path, tiny.CONFIG, data_dir=data_dir, jobs=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -430,7 +430,7 @@ CONTROLS = ["real-test", "real-down-up", "pixel-noise", "vae-reconstruction"]
 def measured(splits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study by every metric, of a method without classes among others; to be read only."""
     folder = tmp_path_factory.mktemp("measured")
-    run_study(folder, MEASURED, splits, tiny.CPU, about=ABOUT, say=quiet)
+    run_tasks(folder, MEASURED, splits, tiny.CPU, about=ABOUT, say=quiet)
     return folder
 
 
@@ -564,14 +564,14 @@ def test_a_second_run_by_every_metric_does_nothing(
         raise AssertionError("a finished task was run again")
 
     monkeypatch.setattr(runner, "run_task", forbidden)
-    path = run_study(measured, MEASURED, splits, tiny.CPU, about=ABOUT, say=quiet)
+    path = run_tasks(measured, MEASURED, splits, tiny.CPU, about=ABOUT, say=quiet)
     assert [json.loads(line) for line in path.read_text().splitlines()] == figures
 
 
 def test_a_judge_of_ones_own(judge_dir: Path, splits: DataSplits, tmp_path: Path) -> None:
     study = replace(tiny.CONFIG.study, methods=("small",), metrics=("kid",), seeds=(0,))
     config = replace(tiny.CONFIG, study=replace(study, judge=str(judge_dir)))
-    path = run_study(tmp_path, config, splits, tiny.CPU, say=quiet)
+    path = run_tasks(tmp_path, config, splits, tiny.CPU, say=quiet)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert {row["judge"] for row in rows if row["metric"] == "kid"} == {load_judge(judge_dir).hash}
     assert not list((tmp_path / "trainings").glob("judge-*"))
@@ -639,7 +639,7 @@ def test_an_interruption_ends_the_running_units(
     monkeypatch.setattr(runner, "STATUS_SECONDS", 0.1)
     long = replace(tiny.CONFIG, train=replace(tiny.CONFIG.train, epochs=100_000))
     with pytest.raises(KeyboardInterrupt):
-        run_study(tmp_path, long, splits, tiny.CPU, 2, ABOUT, interrupt)
+        run_tasks(tmp_path, long, splits, tiny.CPU, 2, ABOUT, interrupt)
     assert [worker.returncode for worker in started] == [-signal.SIGTERM] * len(started)
     assert not list(tmp_path.rglob("result.json"))
 

@@ -24,7 +24,7 @@ from scalespace.report.results import Results
 from scalespace.stages.diffusion import Diffusion
 from scalespace.study import runner
 from scalespace.study.plan import Plan, make_plan
-from scalespace.study.runner import run_study
+from scalespace.study.runner import run_tasks
 
 Row = dict[str, Any]
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
@@ -128,7 +128,7 @@ def test_only_some_arms() -> None:
 
 
 def carry_out(folder: Path, splits: DataSplits, of: Config, jobs: int = 1) -> list[Row]:
-    path = run_study(folder, of, splits, tiny.CPU, jobs, {"preset": "tiny"}, quiet)
+    path = run_tasks(folder, of, splits, tiny.CPU, jobs, {"preset": "tiny"}, quiet)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import tiny
 from scalespace.data import DataSplits
 from scalespace.model import Model, train
-from scalespace.study.runner import run_study
+from scalespace.study.runner import run_tasks
 
 TOOL = Path(__file__).parents[2] / "tools" / "ship_models.py"
 NAMES = ("baseline", "small", "cascaded")
@@ -39,7 +39,7 @@ def finish(
 ) -> Path:
     study = replace(tiny.CONFIG.study, methods=methods, seeds=seeds, metrics=("cas", "copies"))
     config = replace(tiny.CONFIG, study=study)
-    run_study(folder, config, splits, tiny.CPU, 1, {"preset": "tiny"}, lambda _: None)
+    run_tasks(folder, config, splits, tiny.CPU, 1, {"preset": "tiny"}, lambda _: None)
     return folder
 
 

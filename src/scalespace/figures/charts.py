@@ -319,8 +319,8 @@ def frontier(
                     fontsize=6.5,
                     color=color,
                 )
-        for label, color, y in levels:
-            ax.axhline(height(y), color=theme.color(color), lw=1.2, ls="--")
+        for label, shade, y in levels:
+            ax.axhline(height(y), color=theme.color(shade), lw=1.2, ls="--")
             ax.annotate(
                 label,
                 (0, height(y)),

@@ -9,11 +9,11 @@ from scalespace.config import Config
 from scalespace.data import load
 from scalespace.errors import InputError
 from scalespace.report.page import build
-from scalespace.study.runner import run_study
+from scalespace.study.runner import run_tasks
 from scalespace.training.runtime import Runtime
 
 
-def study(
+def run_study(
     folder: Path | str,
     config: Config,
     preset: str = "",
@@ -49,5 +49,5 @@ def study(
         raise InputError("a study runs its tasks side by side: use --jobs instead of --devices")
     splits = load(config.data, data_dir)
     about = {"preset": preset, "command": command}
-    run_study(Path(folder), config, splits, runtime, jobs, about, say, report=build)
+    run_tasks(Path(folder), config, splits, runtime, jobs, about, say, report=build)
     return Path(folder) / "report.html"

@@ -37,7 +37,7 @@ STATUS_SECONDS = 30.0  # between lines that say how far the running tasks are
 Say = Callable[[str], None]
 
 
-def run_study(
+def run_tasks(
     folder: Path,
     config: Config,
     splits: DataSplits,

@@ -31,12 +31,12 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.report.study import study
+    from scalespace.report.study import run_study
 
     config = load_config(options.preset, opt.config_fields(given))
     name = Path(options.preset).stem
     out = Path(options.out or Path("runs") / f"{name}-{config.data}")
-    report = study(
+    report = run_study(
         out,
         config,
         preset=name,
