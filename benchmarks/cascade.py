@@ -31,7 +31,7 @@ from scalespace.files import write_text
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
 from scalespace.settings import make_training
-from scalespace.stages.diffusion import Diffusion
+from scalespace.stages.denoising import Diffusion
 from scalespace.training.fit import fit
 
 PART = 500  # images sampled together

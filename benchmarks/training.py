@@ -26,7 +26,8 @@ from scalespace.core.scale import up
 from scalespace.data import DataSplits, ImageSet
 from scalespace.methods import METHODS
 from scalespace.settings import load_config, stage_recipe
-from scalespace.stages.diffusion import Diffusion, DiffusionStage
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.diffusion import DiffusionStage
 from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import Training

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import tiny
@@ -132,6 +133,23 @@ def test_options_for_a_stage_add_up_and_the_later_wins() -> None:
 def test_options_for_a_stage_without_a_value_or_a_stage(words: list[str]) -> None:
     with pytest.raises(InputError, match=r"^--stages"):
         given(*words)
+
+
+def test_a_dry_run_shows_the_recipe_of_each_stage(tmp_path: Path, capsys: Capture) -> None:
+    """As a preset that gives the same."""
+    words = ["--preset", "quick", "--train.epochs=7", "--stages.small.train.lr=0.5"]
+    main(["train", "cascaded", *words, "--dry-run"])
+    shown = capsys.readouterr().out
+    stages = yaml.safe_load(shown)["stages"]
+    assert list(stages) == ["small", "upscaler"]
+    assert [stages[name]["train"]["epochs"] for name in stages] == [7, 7]
+    assert stages["small"]["train"]["lr"] == 0.5
+    (tmp_path / "mine.yaml").write_text(shown)
+    main(["train", "cascaded", "--preset", str(tmp_path / "mine.yaml"), "--dry-run"])
+    assert yaml.safe_load(capsys.readouterr().out)["stages"] == stages
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+    main(["train", "judge", "--dry-run"])
+    assert list(yaml.safe_load(capsys.readouterr().out)["stages"]) == ["judge"]
 
 
 # The whole way

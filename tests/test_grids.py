@@ -18,6 +18,18 @@ def test_a_picture_row_by_row() -> None:
 
 
 @pytest.mark.parametrize(
+    ("n", "columns", "zoom"), [(1, 1, 4), (4, 2, 4), (100, 10, 3), (2000, 45, 2)]
+)
+def test_a_picture_is_near_to_square_and_large_enough_to_read(
+    n: int, columns: int, zoom: int, tmp_path: Path
+) -> None:
+    save_grid(tmp_path / "a.png", np.zeros((n, 28, 28)))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width == columns * (28 * zoom + 2) + 2
+        assert picture.height <= picture.width
+
+
+@pytest.mark.parametrize(
     ("images", "columns", "message"),
     [
         (np.zeros((2, 3, 4)), 0, "at least 1 column"),

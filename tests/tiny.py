@@ -30,7 +30,7 @@ from scalespace.data import write_idx
 from scalespace.data.catalog import DATASETS
 from scalespace.methods import Method
 from scalespace.stages.base import Models, StageModel
-from scalespace.stages.diffusion import Diffusion
+from scalespace.stages.denoising import Diffusion
 from scalespace.training.runtime import Runtime
 
 SIDE, CLASSES = 12, 3

@@ -28,7 +28,8 @@ from scalespace.methods.latent import LATENT
 from scalespace.methods.small import SMALL
 from scalespace.settings import make_training
 from scalespace.stages.ablation import Ablated, batch_statistics, losses_by_state
-from scalespace.stages.diffusion import Diffusion, DiffusionStage
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.diffusion import DiffusionStage
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
 STAGE = DiffusionStage("baseline", states=6)

@@ -24,7 +24,8 @@ from scalespace.model import train
 from scalespace.nets.norms import batch_norms
 from scalespace.settings import load_config
 from scalespace.stages.base import Models
-from scalespace.stages.diffusion import Diffusion, DiffusionStage
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.diffusion import DiffusionStage
 from scalespace.study.plan import make_plan
 
 LABELS = torch.tensor([0, 1, 2, 1])

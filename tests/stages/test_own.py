@@ -13,7 +13,7 @@ from scalespace.errors import InputError
 from scalespace.methods.cascaded_own import OWN
 from scalespace.methods.small import SMALL
 from scalespace.stages.base import Models
-from scalespace.stages.diffusion import Diffusion
+from scalespace.stages.denoising import Diffusion
 from scalespace.stages.own import OwnUpscaler
 from scalespace.training.training import Training
 

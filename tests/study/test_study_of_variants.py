@@ -21,7 +21,7 @@ from scalespace.evaluation import judge as judges
 from scalespace.evaluation.judge import Judge
 from scalespace.report import page as report
 from scalespace.report.results import Results
-from scalespace.stages.diffusion import Diffusion
+from scalespace.stages.denoising import Diffusion
 from scalespace.study import runner
 from scalespace.study.plan import Plan, make_plan
 from scalespace.study.runner import run_tasks

@@ -17,6 +17,7 @@ from scalespace.core.noise import derive_seed
 from scalespace.data.images import ImageSet
 from scalespace.errors import InputError
 from scalespace.nets.classifier import CASClassifier
+from scalespace.progress import bar
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,16 @@ def cas(
     classes = len(test.classes)
     steps = config.classifiers * config.epochs * -(-len(x) // config.batch_size)
     confusion = np.zeros((config.classifiers, classes, classes), dtype=np.int64)
-    with tqdm(total=steps, desc="classifiers", unit="step", disable=not progress) as bar:
+    with bar(steps, "classifiers", "step", shown=progress) as shown:
         for k in range(config.classifiers):
-            answers = _train(x, y, test, config, derive_seed(seed, "cas", k), bar)(real)
+            answers = _train(x, y, test, config, derive_seed(seed, "cas", k), shown)(real)
             np.add.at(confusion[k], (truth, answers), 1)
     return CASResult(confusion, len(x))
 
 
-def _train(x: Tensor, y: Tensor, test: ImageSet, config: CASConfig, seed: int, bar: tqdm) -> Any:
+def _train(
+    x: Tensor, y: Tensor, test: ImageSet, config: CASConfig, seed: int, shown: tqdm[Any]
+) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = CASClassifier(*test.shape, len(test.classes))
@@ -147,7 +150,7 @@ def _train(x: Tensor, y: Tensor, test: ImageSet, config: CASConfig, seed: int, b
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            bar.update()
+            shown.update()
     net.eval()
 
     @torch.inference_mode()

@@ -35,7 +35,7 @@ SEES = {"mnist": "mnist", "digits": "mnist"}
 """Data sets that a shipped judge knows, and its folder; the embedded digits are MNIST's."""
 PART = 1000  # images at a time
 HISTORY = ("epoch", "loss", "val_loss")
-"""What a judge's record keeps of each epoch of its training."""
+"""What figures show of each epoch in a judge's record."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from scalespace.config import BenchConfig
+from scalespace.progress import bar
 
 # Makes the images with the given indices and leaves them on the device.
 Producer = Callable[[range], None]
@@ -66,15 +66,19 @@ def measure(
         for k in range(config.warmup):
             produce(range(k, k + 1))
     seconds: dict[str, list[float]] = {name: [] for name in producers}
-    for k in tqdm(range(config.productions), desc="time one image", disable=not progress):
-        for name, produce in producers.items():
-            seconds[name].append(_seconds(produce, range(k, k + 1), device))
+    with bar(config.productions, "time one image", "image", shown=progress) as shown:
+        for k in range(config.productions):
+            for name, produce in producers.items():
+                seconds[name].append(_seconds(produce, range(k, k + 1), device))
+            shown.update()
     rates: dict[str, dict[int, float]] = {name: {} for name in producers}
-    for size in tqdm(config.batch_sizes, desc="time batches", disable=not progress):
-        for name, produce in producers.items():
-            produce(range(size))
-            times = [_seconds(produce, range(size), device) for _ in range(config.batches)]
-            rates[name][size] = size / float(np.median(times))
+    with bar(len(config.batch_sizes), "time batches", "size", shown=progress) as shown:
+        for size in config.batch_sizes:
+            for name, produce in producers.items():
+                produce(range(size))
+                times = [_seconds(produce, range(size), device) for _ in range(config.batches)]
+                rates[name][size] = size / float(np.median(times))
+            shown.update()
     return {
         name: _summary(seconds[name], rates[name], macs(produce))
         for name, produce in producers.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +14,22 @@ from scalespace.errors import InputError
 from scalespace.files import atomic, check_suffix
 
 GAP = 2
+WIDTH, LARGEST = 900, 112  # dots
 BACKGROUND = 40
 PICTURES = (".png", ".jpg", ".webp")
 """The suffixes of pictures."""
 
 
-def tile(images: NDArray[np.floating], columns: int, zoom: int = 2) -> Image.Image:
-    """Images in [0, 1] row by row, `columns` in each, enlarged by whole pixels.
+def tile(
+    images: NDArray[np.floating], columns: int | None = None, zoom: int | None = None
+) -> Image.Image:
+    """Images in [0, 1] row by row, enlarged by whole pixels.
 
-    They are grey [n, h, w] or coloured [n, h, w, 3].
+    Args:
+        images: grey [n, h, w] or coloured [n, h, w, 3].
+        columns: images a row; about as many as there are rows unless given.
+        zoom: dots a pixel; unless given, what brings a row near to `WIDTH` dots, between 2 and
+            what makes an image `LARGEST` dots high.
 
     Raises:
         InputError: no images, of another shape, not finite, or less than one column.
@@ -32,12 +40,16 @@ def tile(images: NDArray[np.floating], columns: int, zoom: int = 2) -> Image.Ima
             f"a picture takes images [n, h, w] or [n, h, w, 3], n at least 1: got "
             f"{list(images.shape)}"
         )
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(images)))
     if columns < 1:
         raise InputError(f"a picture takes at least 1 column, got {columns}")
     if not np.isfinite(images).all():
         raise InputError("a picture takes finite images, and some of these pixels are not")
     n, height, width = images.shape[:3]
     rows = -(-n // columns)
+    if zoom is None:
+        zoom = max(2, min(round(LARGEST / height), WIDTH // (min(n, columns) * width)))
     pixels = np.clip(np.rint(images * 255), 0, 255).astype(np.uint8)
     pixels = pixels.repeat(zoom, axis=1).repeat(zoom, axis=2)
     cell_h, cell_w = height * zoom + GAP, width * zoom + GAP
@@ -49,7 +61,12 @@ def tile(images: NDArray[np.floating], columns: int, zoom: int = 2) -> Image.Ima
     return Image.fromarray(sheet)
 
 
-def save_grid(path: Path | str, images: NDArray[np.floating], columns: int, zoom: int = 2) -> None:
+def save_grid(
+    path: Path | str,
+    images: NDArray[np.floating],
+    columns: int | None = None,
+    zoom: int | None = None,
+) -> None:
     """Writes `tile(...)` as a picture; the format is that of the path's suffix.
 
     Raises:

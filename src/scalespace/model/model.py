@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from scalespace import pretrained
 from scalespace.config import Recipe
@@ -30,6 +29,7 @@ from scalespace.methods import Method
 from scalespace.model.folder import CARD, CONFIG, FORMAT, check_free, read, write
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest, mapping, merge, nested
+from scalespace.progress import bar
 from scalespace.stages.base import Models
 from scalespace.stages.vae import VAE
 from scalespace.training.checkpoint import with_prefix
@@ -455,7 +455,7 @@ class Model:
             raise unknown("segment", start.segment, self.steps)
         y = torch.tensor(labels, dtype=torch.int64, device=self.device)
         noise = noise or Seeded(seed, chosen, self.device)
-        yield from model.method.sample(model.models, y, noise, start, edit)
+        return model.method.sample(model.models, y, noise, start, edit)
 
     def sample(
         self,
@@ -533,7 +533,7 @@ class Model:
         name = f"sample {self.method.name}" + (
             f" (seed {about['seed']})" if "seed" in about else ""
         )
-        with tqdm(total=len(labels), desc=name, unit="image", disable=not progress) as bar:
+        with bar(len(labels), name, "image", shown=progress) as shown:
             for begin in range(0, len(labels), batch_size):
                 rows = slice(begin, min(begin + batch_size, len(labels)))
                 for step in part(rows):
@@ -541,7 +541,7 @@ class Model:
                 images[rows] = self.data.to_unit(x)[:, 0].cpu().numpy()
                 beyond = self.data.outside(x).flatten(1)
                 outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
-                bar.update(len(x))
+                shown.update(len(x))
         visited = ways(self.legs, start)
         passed = sum(leg.calls(way[-1]) for leg, way in ways(self.legs))
         passed -= sum(leg.calls(way[-1], way[0]) for leg, way in visited)

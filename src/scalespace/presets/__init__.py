@@ -53,7 +53,8 @@ class _Loader(yaml.SafeLoader):
 def read_preset(preset: str | Path) -> dict[str, Any]:
     """The fields that a preset sets: one of `names()`, or the path of a YAML file.
 
-    One that begins with `base: NAME` takes the fields of that preset and puts its own over them.
+    One that begins with `base: NAME` takes the fields of that preset and puts its own over them, as
+    `put_over` does.
 
     Raises:
         InputError: no such preset, or the file is no YAML mapping.
@@ -71,7 +72,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
         return value
     if base not in names() or base == preset:
         raise InputError(f"preset {path}: base must be another one of {', '.join(names())}")
-    return merge(read_preset(base), value)
+    return put_over(read_preset(base), value)
 
 
 def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:

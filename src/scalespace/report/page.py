@@ -177,7 +177,7 @@ def _strip(results: Results, name: str) -> str:
         return ""
     strip = images[:10, 0]
     buffer = io.BytesIO()
-    tile(strip, -(-len(strip) // 2)).save(buffer, format="PNG")
+    tile(strip, -(-len(strip) // 2), zoom=2).save(buffer, format="PNG")
     return _uri(buffer.getvalue())
 
 

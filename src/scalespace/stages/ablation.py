@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ from scalespace.core.segment import Segment
 from scalespace.core.solvers import make_solver
 from scalespace.data.info import DataInfo
 from scalespace.nets.norms import batch_norms, batch_statistics
-from scalespace.stages.diffusion import Diffusion, DiffusionStage
+from scalespace.stages.base import Stage
+from scalespace.stages.denoising import Diffusion
 
 BATCHES, STATISTICS = ("single", "mixed"), ("batch", "running")
 """Whether a batch is of one state or of all; what batch norms normalise by."""
@@ -34,9 +36,7 @@ class Ablated(Diffusion):
         stage, recipe, data, segment: as for `Diffusion`; `recipe.ablation` says what is wrong.
     """
 
-    def __init__(
-        self, stage: DiffusionStage, recipe: Recipe, data: DataInfo, segment: Segment
-    ) -> None:
+    def __init__(self, stage: Stage[Any], recipe: Recipe, data: DataInfo, segment: Segment) -> None:
         super().__init__(stage, recipe, data, segment)
         self.wrong = recipe.ablation
         if self.wrong.renoise:

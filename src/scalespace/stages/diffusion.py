@@ -1,43 +1,22 @@
-"""The diffusion stage: a U-Net trained by Algorithm 1 at one scale, and what it is sampled with."""
+"""The diffusion stage: a class-conditional process over images at one scale."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from scalespace.config import Recipe, UNetConfig
-from scalespace.core.denoiser import ANY, Condition, Guided, InDomain
-from scalespace.core.domain import X0_RULES
 from scalespace.core.jumps import Conditioned
-from scalespace.core.noise import Noise, Seeded
-from scalespace.core.objective import Objective
-from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.sampling import Leg, Step, run
 from scalespace.core.segment import FromNoise, Jump, Segment
-from scalespace.core.training_mean import TrainingMean
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.nets.norms import in_passing
-from scalespace.nets.unet import UNet
-from scalespace.stages.base import Models, Stage, StageModel
-from scalespace.stages.from_recipe import (
-    make_augmentation,
-    make_guidance,
-    make_objective,
-    make_schedule,
-    make_visits,
-    solver_of,
-)
+from scalespace.stages.ablation import Ablated
+from scalespace.stages.base import Models, Stage
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.from_recipe import make_augmentation, make_schedule
 
 
 @dataclass(frozen=True)
-class DiffusionStage(Stage["Diffusion"]):
+class DiffusionStage(Stage[Diffusion]):
     """A class-conditional diffusion process over images at one scale: a segment and its network.
 
     Args:
@@ -56,8 +35,6 @@ class DiffusionStage(Stage["Diffusion"]):
 
     def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> Diffusion:
         """An untrained `Diffusion` for this stage; `InputError` as from `segment`."""
-        from scalespace.stages.ablation import Ablated  # which builds on this module
-
         kind = Ablated if recipe.ablation.in_sampling else Diffusion
         return kind(self, recipe, data, self.segment(recipe, data))
 
@@ -111,190 +88,6 @@ class DiffusionStage(Stage["Diffusion"]):
     def idle(self) -> tuple[str, ...]:
         """Conditioning augmentation, where there is no condition."""
         return () if self.conditioned else ("condition",)
-
-
-class Diffusion(StageModel):
-    """One stage's network, the segment that it works in, and how it is sampled.
-
-    Args:
-        stage: its name and states.
-        recipe: its fields.
-        data: of the images.
-        segment: what is learnt to be undone.
-    """
-
-    def __init__(
-        self, stage: DiffusionStage, recipe: Recipe, data: DataInfo, segment: Segment
-    ) -> None:
-        super().__init__()
-        p, o = recipe.process, recipe.objective
-        if not segment.plain and (p.predict != "x0" or o.unroll > 1 or o.target == "mean"):
-            raise InputError(
-                f"stage '{stage.name}': its states are not a x_0 + b eps, so that it needs "
-                "process.predict=x0, objective.target=sample and objective.unroll=1"
-            )
-        self.stage, self.data, self.segment = stage, data, segment
-        self.classes = len(data.classes)
-        self.conditional = p.labels
-        self.parametrization = PARAMETRIZATIONS[p.predict]
-        self.objective = make_objective(o, p, segment)
-        self.algorithm_1 = Objective(segment, self.parametrization)
-        self.unlabelled = o.unlabelled
-        self.mean: TrainingMean | None = None  # made when training begins
-        self.x0_rule = X0_RULES[p.x0]
-        self.solver, self.temperature = solver_of(p), p.temperature
-        self.visits, self.guidance = make_visits(p, segment), make_guidance(p)
-        if self.guidance.strength and not any(map(self.guidance.acts, self.visits())):
-            raise InputError(
-                f"stage '{stage.name}': process.guidance_states hold none of the states that it is "
-                f"called in, {', '.join(f'{t:g}' for t in self.visits())}"
-            )
-        channels, height, width = segment.shape
-        jump = segment.jump
-        self.sees_given = isinstance(jump, Conditioned)
-        self.told_level = isinstance(jump, Conditioned) and jump.augmentation is not None
-        inputs = channels * (1 + self.sees_given + o.self_condition)
-        context = 1 + self.classes + self.told_level
-        self.net = UNet(recipe.net, inputs, channels, context, (height, width))
-
-    @property
-    def domain(self) -> tuple[float, float]:
-        """The ends of what an x0 may be, in the process's units."""
-        return self.data.domain
-
-    @property
-    def calls(self) -> int:
-        """Network calls a sample."""
-        return sum(leg.calls() for leg in self.legs())
-
-    def legs(self) -> tuple[Leg, ...]:
-        """Its part of the way from noise to an image: the segment, as it is sampled."""
-        guided = Guided(self.denoise, self.guidance)
-        denoise = InDomain(guided, self.x0_rule, self.domain, self.segment.schedule)
-        leg = Leg(self.segment, denoise, self.solver, self.visits, self.temperature, self.guidance)
-        return (leg,)
-
-    def denoise(self, x: Tensor, t: float, condition: Condition) -> Tensor:
-        """The network's estimate of x_0: a `Denoiser`, before guidance and the domain's rule."""
-        u = torch.full((len(x),), t / self.segment.schedule.last, device=x.device)
-        prediction = self.predict(x, u, condition).to(x.dtype)
-        return self.estimate(prediction, x, t)
-
-    def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
-        """The network's prediction for images x_t: a `Network`.
-
-        Args:
-            x: images [n, c, h, w] in states of their own.
-            u: those states over the last: float [n] (paper, appendix 3.6.1).
-            condition: labels, with `ANY` where the network is told none; and what else the stage's
-                network sees: a coarser image and how much it was made worse, an earlier estimate.
-        """
-        inputs = [x]
-        if self.sees_given:
-            assert condition.given is not None, "this network sees a coarser image"
-            inputs.append(condition.given)
-        if self.objective.self_condition:
-            guess = condition.guess
-            inputs.append(torch.zeros_like(x) if guess is None else guess)
-        labels = condition.labels
-        assert labels is not None, "an image's class is told, or `ANY`"
-        one_hot = F.one_hot(labels.clamp(min=0), self.classes) * (labels >= 0)[:, None]
-        context = [u[:, None], one_hot.to(u.dtype) * self.conditional]
-        if self.told_level:
-            level = condition.level
-            context.append((torch.zeros_like(u) if level is None else level)[:, None])
-        # convolutions on the CPU, and half-precision ones on a GPU, run faster channels-last
-        seen = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
-        return self.net(
-            seen.contiguous(memory_format=torch.channels_last), torch.cat(context, dim=1)
-        )
-
-    def estimate(self, prediction: Tensor, x: Tensor, t: float) -> Tensor:
-        """The x0 that a prediction for images x, all in state t, stands for: shaped as x."""
-        return self.parametrization.x0(prediction, x, *self.segment.schedule.scales(t))
-
-    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
-        """x0 in the stage's segment, and what else of the image the network is shown."""
-        x0 = self.segment.x0_of(images)
-        return (x0, *self.segment.jump.inputs(x0))
-
-    def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
-        """Keeps the training images, where the objective aims at their means."""
-        if self.objective.target == "mean":
-            self.mean = TrainingMean(batch[0], labels)
-
-    def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
-        """The stage's `Objective`, Algorithm 1 of Ho et al. 2020 unless changed: float [n]."""
-        if self.unlabelled:
-            share = torch.rand(labels.shape, generator=rng, device=labels.device)
-            labels = torch.where(share < self.unlabelled, ANY, labels)
-        condition = self.segment.jump.training_condition(tuple(batch[1:]), Condition(labels), rng)
-        return self.objective.losses(self._network, batch[0], condition, rng, self._mean_x0)
-
-    def _mean_x0(self, x: Tensor, a: Tensor, b: Tensor, labels: Tensor | None) -> Tensor:
-        assert self.mean is not None, "`begin` comes first"
-        return self.mean(x, a, b, labels if self.conditional else None)
-
-    def _network(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
-        with nullcontext() if torch.is_grad_enabled() else in_passing(self.net):
-            return self.predict(x, u, condition)
-
-    def losses(self, batch: Sequence[Tensor], labels: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Algorithm 1's squared error of each image at given states int64 [n] and noise: float [n].
-
-        Whatever the stage's objective is. An augmented condition is at degree 0.
-        """
-        condition = self.segment.jump.training_condition(tuple(batch[1:]), Condition(labels), None)
-        return self.algorithm_1.losses_at(self.predict, batch[0], t, eps, condition)
-
-    def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
-        """`losses` at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].
-
-        A sampler's batch shares one t as well, so a network that reads the noise level off its
-        batch (batch norm does) shows it here and not in the training loss.
-        """
-        columns = []
-        for state in range(1, self.segment.schedule.states):
-            t = torch.full_like(labels, state)
-            eps = torch.randn(batch[0].shape, generator=rng, device=batch[0].device)
-            columns.append(self.losses(batch, labels, t, eps))
-        return torch.stack(columns, dim=1)
-
-    def facts(self) -> dict[str, Any]:
-        """The states it has, and how much of the image is left in the last one."""
-        schedule = self.segment.schedule
-        return {
-            "kind": "diffusion",
-            "states": schedule.states,
-            "last_signal": schedule.last_signal,
-            "conditional": self.conditional,
-        }
-
-    def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
-        """Samples of this stage alone; a conditioned one is given real images to upscale."""
-        noise = Seeded(seed, range(len(labels)), labels.device)
-        shown, name = tuple(batch[1:]), self.segment.name
-        condition = self.segment.jump.real_condition(shown, Condition(labels), noise, name)
-        for step in self.alone(condition, noise):
-            x = step.x
-        return x
-
-    def alone(
-        self, condition: Condition, noise: Noise, start: tuple[float, Tensor] | None = None
-    ) -> Iterator[Step]:
-        """The reverse process of this stage's segment, without those before it.
-
-        Args:
-            condition: all that its network is told.
-            noise: of these images.
-            start: a state and images in it [n, c, h, w], to go on from; None begins with noise.
-        """
-        (leg,) = self.legs()
-        stream, last = noise.stream(self.segment.name), self.segment.schedule.last
-        if start is None:
-            start = last, self.temperature * stream.normal(self.segment.shape)
-        tables = self.segment.tables(self.solver, leg.states(start[0], 0))
-        yield from run(leg.denoise, self.segment, tables, start[1], condition, stream)
 
 
 def check_size(stage: str, net: UNetConfig, height: int, width: int) -> None:

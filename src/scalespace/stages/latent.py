@@ -18,7 +18,8 @@ from scalespace.core.spectrum import Components, flat
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.stages.base import Models, Stage
-from scalespace.stages.diffusion import Diffusion, DiffusionStage, check_size
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.diffusion import DiffusionStage, check_size
 from scalespace.stages.from_recipe import make_schedule
 from scalespace.stages.vae import VAE, VAEStage
 

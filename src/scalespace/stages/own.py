@@ -22,7 +22,8 @@ from scalespace.core.segment import Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.stages.base import Models, Stage
-from scalespace.stages.diffusion import Diffusion, DiffusionStage
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.diffusion import DiffusionStage
 
 PART = 500  # images redrawn at a time
 SEED = 0  # of the noise that they are redrawn with: it belongs to the data

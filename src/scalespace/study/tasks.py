@@ -28,7 +28,7 @@ from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
 from scalespace.stages.ablation import losses_by_state
 from scalespace.stages.base import StageModel
-from scalespace.stages.diffusion import Diffusion
+from scalespace.stages.denoising import Diffusion
 from scalespace.stages.judge import JUDGE
 from scalespace.study.folder import TASKS, TRAININGS, made_anew
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Task

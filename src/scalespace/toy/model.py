@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from scalespace.core.denoiser import Condition
 from scalespace.core.domain import X0_RULES
@@ -19,6 +18,7 @@ from scalespace.core.schedule import Schedule
 from scalespace.core.segment import Segment
 from scalespace.errors import InputError
 from scalespace.nets.mlp import MLP
+from scalespace.progress import bar
 from scalespace.stages.from_recipe import make_objective, make_schedule, solver_of
 from scalespace.toy.config import STATES, ToyConfig
 from scalespace.training.checkpoint import load_tensors, load_weights, save_tensors
@@ -127,15 +127,7 @@ def _train(model: Toy, seed: int, progress: bool) -> float:
     steps, step = config.epochs * config.batches, 0
     rng = torch.Generator().manual_seed(derive_seed(seed, "toy", "training"))
     optimizer = torch.optim.Adam(model.net.parameters(), config.lr, fused=True)
-    bar = tqdm(
-        total=steps,
-        desc=f"train {config.identity} (seed {seed})",
-        unit="step",
-        disable=not progress,
-        dynamic_ncols=True,
-        mininterval=0.5,
-    )
-    with bar:
+    with bar(steps, f"train {config.identity} (seed {seed})", "step", shown=progress) as shown:
         for _ in range(config.epochs):
             total = torch.zeros(())
             points = model.mixture.draw(config.batches * config.batch_size, rng).float()
@@ -147,12 +139,12 @@ def _train(model: Toy, seed: int, progress: bool) -> float:
                 optimizer.zero_grad()
                 total += loss.detach()
                 step += 1
-            bar.update(config.batches)
+            shown.update(config.batches)
             mean = float(total) / config.batches
             if not math.isfinite(mean):
                 raise InputError(
                     f"the training diverged (loss {mean}): try points nearer to one another, or a "
                     "smaller lr"
                 )
-            bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
+            shown.set_postfix(loss=f"{mean:.4f}", refresh=False)
     return mean

@@ -21,9 +21,9 @@ from scalespace.config import TrainConfig
 from scalespace.core.noise import derive_seed
 from scalespace.data import DataSplits, balanced_sample
 from scalespace.errors import InputError
-from scalespace.evaluation.judge import HISTORY
 from scalespace.figures.grids import save_grid
 from scalespace.files import write_rows
+from scalespace.progress import bar
 from scalespace.stages.base import Models
 from scalespace.training.checkpoint import (
     load_tensors,
@@ -38,6 +38,8 @@ from scalespace.training.runtime import Runtime, keep_freed_memory
 from scalespace.training.training import Training
 
 CHECKPOINT_SECONDS = 15.0
+HISTORY = ("epoch", "loss", "val_loss")
+"""What a stage's record keeps of each epoch."""
 MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "Muon": ("momentum",)}
 """What an optimiser remembers of each parameter."""
 
@@ -137,20 +139,20 @@ class Loop:
     def run(self) -> None:
         """All steps that are left."""
         saved = time.monotonic()
-        with self._bar() as bar:
+        with self._bar() as shown:
             while self.step < self.steps:
                 for batch in self.rest_of_epoch():
                     began = time.monotonic()
                     self.take_step(batch)
-                    bar.update()
+                    shown.update()
                     self.seconds += time.monotonic() - began
                     ended = self.step % self.steps_per_epoch == 0  # _end_epoch saves, with its row
                     if not ended and time.monotonic() - saved > CHECKPOINT_SECONDS:
                         self._save()
-                        bar.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
+                        shown.set_postfix(loss=f"{self._mean_loss():.4f}", refresh=False)
                         saved = time.monotonic()
                 self._end_epoch()
-                bar.set_postfix(loss=f"{self.rows[-1]['loss']:.4f}", refresh=False)
+                shown.set_postfix(loss=f"{self.rows[-1]['loss']:.4f}", refresh=False)
                 saved = time.monotonic()
 
     @torch.no_grad()
@@ -323,13 +325,11 @@ class Loop:
         epochs_done = self.step // self.steps_per_epoch
         self.rows = read_metrics(self.folder / "metrics.jsonl")[:epochs_done]
 
-    def _bar(self) -> tqdm:
-        return tqdm(
-            total=self.steps,
-            initial=self.step,
-            desc=f"train {self.training.stage.name} (seed {self.training.seed})",
-            unit="step",
-            disable=not (self.runtime.progress and self.fabric.is_global_zero),
-            dynamic_ncols=True,
-            mininterval=0.5,
+    def _bar(self) -> tqdm[Any]:
+        return bar(
+            self.steps,
+            f"train {self.training.stage.name} (seed {self.training.seed})",
+            "step",
+            shown=self.runtime.progress and self.fabric.is_global_zero,
+            done=self.step,
         )

@@ -12,15 +12,13 @@ from importlib import import_module
 from scalespace import options as opt
 
 
-def run(verb: str, arguments: Sequence[str]) -> None:
-    """Reads the options of a verb and acts.
+def run(verb: str, about: str, arguments: Sequence[str]) -> None:
+    """Reads the options of a verb, which its help describes by `about`, and acts.
 
     Raises:
         InputError: see the functions that the verbs call.
     """
-    from scalespace.cli import VERBS
-
     module = import_module(f"scalespace.verbs.{verb}")
-    parser = opt.parser(verb, VERBS[verb].capitalize() + ".")
+    parser = opt.parser(verb, about)
     module.add_options(parser)
     module.act(*opt.parse(parser, arguments))

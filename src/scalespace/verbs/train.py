@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.config import Config
 from scalespace.data import load
-from scalespace.errors import unknown
+from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, get_method
 from scalespace.model import train
 from scalespace.model.folder import check_free
-from scalespace.settings import load_config, make_training
+from scalespace.settings import load_config, make_training, stage_recipe
 from scalespace.stages.judge import JUDGE
 from scalespace.verbs.common import (
     check_folder,
@@ -33,7 +36,10 @@ def add_options(parser: ArgumentParser) -> None:
     )
     preset_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
-    parser.add_argument("--out", required=True, help="the model folder to write")
+    parser.add_argument("--out", help="the model folder to write")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the recipe of each stage, and train nothing"
+    )
     parser.add_argument(
         "--trainings", help="folder of stage trainings, shared by methods (default: OUT/trainings)"
     )
@@ -44,6 +50,13 @@ def add_options(parser: ArgumentParser) -> None:
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
     config = load_config(options.preset, opt.config_fields(given))
+    if options.method not in METHODS and options.method != JUDGE.name:
+        raise unknown("method", options.method, [*METHODS, JUDGE.name])
+    if options.dry_run:
+        _show(options.method, config)
+        return
+    if options.out is None:
+        raise InputError("--out is missing: the model folder to write")
     out = Path(options.out)
     trainings = Path(options.trainings or out / "trainings")
     check_folder("--out", out)
@@ -51,8 +64,6 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.method == JUDGE.name:
         _train_judge(options, config, out, trainings)
         return
-    if options.method not in METHODS:
-        raise unknown("method", options.method, [*METHODS, JUDGE.name])
     check_free(out)
     method = get_method(options.method)
     splits = load(config.data, options.data_dir)
@@ -64,6 +75,14 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         seconds, loss = stage.record["seconds"], stage.record["val_loss"]
         note(f"{name}: {seconds:.0f} s of training, validation loss {loss:.4f}")
     print(f"model: {out}")
+
+
+def _show(method: str, config: Config) -> None:
+    """The recipe of each stage, all fields filled in, as YAML that a preset may hold."""
+    stages = [JUDGE] if method == JUDGE.name else get_method(method).stages
+    recipes = {stage.name: asdict(stage_recipe(config, stage)) for stage in stages}
+    shown = {"data": config.data, "stages": json.loads(json.dumps(recipes))}
+    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=100), end="")
 
 
 def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path) -> None:
