@@ -14,7 +14,7 @@ setup: .venv/.ready
 	touch $@
 
 demo: setup
-	$(BIN)/scalespace study --preset quick
+	$(BIN)/scalespace study --preset quick --jobs 2
 
 lint: setup
 	$(BIN)/ruff check

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import scalespace as sc
 import tiny
 from scalespace import __version__, options, pretrained
 from scalespace.cli import VERBS, main
@@ -276,7 +277,7 @@ def test_reconstruct(
     main([*words, "--samples", str(samples), "--grid", str(tmp_path / "x.png")])
     given, made = read_samples(samples), read_samples(out)
     np.testing.assert_array_equal(made.labels, given.labels)
-    np.testing.assert_allclose(made.images, trained("vae").reconstruct(given).images, atol=1e-5)
+    np.testing.assert_allclose(made.images, sc.reconstruct(trained("vae"), given).images, atol=1e-5)
     error = float(((made.images - given.images) ** 2).mean())
     assert capsys.readouterr().out == f"30 images, mean squared error {error:.5f}: {out}\n"
     # a row of originals, below it the same images again, and so on

@@ -32,7 +32,7 @@ LAYERS = {
         "config files presets machine settings __version__",
         "report": "report core nets data evaluation stages methods training figures "
         "model study config files presets settings",
-        "config": "",
+        "config": "config",
         "files": "",
         "errors": "",
         "presets": "presets files",
@@ -119,6 +119,11 @@ def test_imports_go_down(module: str, path: Path) -> None:
 @pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
 def test_nothing_read_can_run(module: str, path: Path) -> None:
     assert dangers(path.read_text()) == []
+
+
+def test_files_are_short() -> None:
+    long = {name: n for name, path in modules() if (n := len(path.read_text().splitlines())) > 400}
+    assert long == {}
 
 
 def test_no_circles() -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import scalespace as sc
 import tiny
 from scalespace import files
 from scalespace.data import DataSplits, Samples
@@ -325,7 +326,7 @@ def test_reconstructing(name: str, trained: Trained, splits: DataSplits) -> None
     """Every method with an autoencoder does it with the same one."""
     model, part = trained(name), splits.test()
     given = Samples(part.unit()[:, 0].numpy(), part.labels.numpy(), {"method": "real-test"})
-    found = model.reconstruct(given)
+    found = sc.reconstruct(model, given)
     np.testing.assert_array_equal(found.labels, given.labels)
     assert found.images.shape == given.images.shape
     assert found.images.dtype == np.float32
@@ -333,7 +334,7 @@ def test_reconstructing(name: str, trained: Trained, splits: DataSplits) -> None
     assert (found.meta["model"], found.meta["of"]) == (model.hash, given.meta)
     alike = np.abs(given.images - splits.train.unit().mean(dim=0).numpy()).mean()
     assert np.abs(found.images - given.images).mean() < 0.6 * alike
-    same = trained("vae").reconstruct(given)
+    same = sc.reconstruct(trained("vae"), given)
     np.testing.assert_array_equal(found.images, same.images)
     assert given.meta == {"method": "real-test"}
 
@@ -342,13 +343,13 @@ def test_reconstructing_refuses(trained: Trained) -> None:
     given = Samples(np.zeros((2, 12, 12), np.float32), np.array([0, 1]))
     for name in ("small", "cascaded", "baseline"):
         with pytest.raises(InputError, match=f"method '{name}' has no autoencoder"):
-            trained(name).reconstruct(given)
+            sc.reconstruct(trained(name), given)
     large = Samples(np.zeros((2, 28, 28), np.float32), np.array([0, 1]))
     with pytest.raises(InputError, match="12 x 12 are needed"):
-        trained("vae").reconstruct(large)
+        sc.reconstruct(trained("vae"), large)
     bright = Samples(given.images + 2, given.labels)
     with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
-        trained("vae").reconstruct(bright)
+        sc.reconstruct(trained("vae"), bright)
 
 
 @pytest.mark.parametrize("own", [{"stages": 3}, {"stages": {"small": 3}}, {"stages.small": None}])

@@ -33,6 +33,7 @@ _PLACES = {
     "load_config": "scalespace.settings",
     "load_data": "scalespace.data",
     "read_samples": "scalespace.data",
+    "reconstruct": "scalespace.model",
     "redraw": "scalespace.model.edits",
     "results": "scalespace.report.results",
     "run_study": "scalespace.report.study",
@@ -59,6 +60,7 @@ __all__ = [
     "load_config",
     "load_data",
     "read_samples",
+    "reconstruct",
     "redraw",
     "results",
     "run_study",
@@ -77,7 +79,7 @@ if TYPE_CHECKING:
     from scalespace.evaluation.evaluate import evaluate
     from scalespace.figures.grids import save_gif, save_grid
     from scalespace.methods import METHODS
-    from scalespace.model import Model, benchmark, train
+    from scalespace.model import Model, benchmark, reconstruct, train
     from scalespace.model.edits import fill, interpolate, redraw, same_noise
     from scalespace.report.results import results
     from scalespace.report.study import run_study

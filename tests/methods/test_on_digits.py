@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import scalespace as sc
 import tiny
 from scalespace.data import DataSplits, Samples, load
 from scalespace.evaluation.controls import control
@@ -88,7 +89,7 @@ def test_reconstructions_bound_what_is_decoded(
     made: Callable[[str], tuple[Model, Samples]], real: Real, digits: DataSplits, tmp_path: Path
 ) -> None:
     model, samples = made("latent-flow")
-    rebuilt = model.reconstruct(control("real-test", digits, N))
+    rebuilt = sc.reconstruct(model, control("real-test", digits, N))
     error = (rebuilt.images - control("real-test", digits, N).images) ** 2
     assert error.mean() < 0.02
     own = evaluate(rebuilt, real, ["fd"])["fd"]["fd"]

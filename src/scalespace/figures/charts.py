@@ -40,16 +40,6 @@ class Line:
     alpha: float = 1.0
 
 
-@dataclass(frozen=True)
-class Point:
-    """A labelled point."""
-
-    label: str
-    color: Color
-    x: float
-    y: float
-
-
 def bars(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Size) -> Drawing:
     """Grouped bars on an axis that starts at 0, with error bars."""
 
@@ -197,7 +187,7 @@ def curves(
             )
         if log:
             ax.set_yscale("log")
-            _plain_log_ticks(ax)
+            plain_log_ticks(ax)
         if whole:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         if ylim:
@@ -251,120 +241,6 @@ def matrix(share: NDArray[np.floating], names: Sequence[str], color: Color, size
     return Drawing(size, draw)
 
 
-@dataclass(frozen=True)
-class Trail:
-    """A curve of labelled points in rising order of x, each with a vertical spread."""
-
-    label: str
-    color: Color
-    x: Sequence[float]
-    y: Sequence[float]
-    spread: Sequence[float]
-    words: Sequence[str]
-
-
-def frontier(
-    trails: Sequence[Trail],
-    levels: Sequence[tuple[str, Color, float]],
-    marks: Sequence[Point],
-    xlabel: str,
-    ylabel: str,
-    size: Size,
-    *,
-    share: bool = False,
-) -> Drawing:
-    """What quality costs, a curve for each method: cost to the right, quality up, both logarithmic.
-
-    The curve joins the points that are better than all cheaper ones; the others stand alone.
-
-    Args:
-        trails: the curves; y is a distance (less is better) or, with `share`, a share of 1.
-        levels: horizontal lines (label, colour, y) to compare them with.
-        marks: single points of others.
-        xlabel, ylabel: what the axes show.
-        size: in inches.
-        share: the vertical axis is logarithmic in what is missing to 1.
-    """
-
-    def height(y: float) -> float:
-        return max(1 - y, 1e-4) if share else y  # nothing missing has no place on the axis
-
-    def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        widest = max(x for trail in trails for x in trail.x)
-        for trail in trails:
-            at = [height(y) for y in trail.y]
-            color = theme.color(trail.color)
-            best = [k for k in range(len(at)) if all(at[k] < y for y in at[:k])]
-            ax.plot([trail.x[k] for k in best], [at[k] for k in best], lw=1.8, color=color)
-            ax.errorbar(
-                trail.x,
-                at,
-                yerr=[min(s, 0.9 * y) for s, y in zip(trail.spread, at, strict=True)],
-                fmt="o",
-                ms=4,
-                elinewidth=1.0,
-                color=color,
-                label=trail.label,
-            )
-            for x, y, words in zip(trail.x, at, trail.words, strict=True):
-                ax.annotate(
-                    words,
-                    (x, y),
-                    xytext=(0, 5),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=6.5,
-                    color=color,
-                )
-        for label, shade, y in levels:
-            ax.axhline(height(y), color=theme.color(shade), lw=1.2, ls="--")
-            ax.annotate(
-                label,
-                (0, height(y)),
-                xycoords=("axes fraction", "data"),
-                xytext=(3, 2),
-                textcoords="offset points",
-                fontsize=8,
-                color=theme.muted,
-            )
-        for mark in marks:
-            color, left = theme.color(mark.color), mark.x > 0.2 * widest
-            ax.plot(mark.x, height(mark.y), "x", ms=8, mew=2, color=color)
-            ax.annotate(
-                mark.label,
-                (mark.x, height(mark.y)),
-                xytext=(-8 if left else 8, 0),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                va="center",
-                fontsize=8,
-                color=color,
-            )
-        ax.margins(0.06, 0.08)
-        across = [x for trail in trails for x in trail.x]
-        up = [height(y) for trail in trails for y in trail.y] + [height(y) for _, _, y in levels]
-        if min(across) == max(across):  # a single value makes no axis
-            ax.set_xlim(across[0] / 2, across[0] * 2)
-        if min(up) == max(up):
-            ax.set_ylim(up[0] / 2, up[0] * 2)
-        ax.invert_yaxis()
-        _plain_log_ticks(ax)
-        if share:
-            ax.yaxis.set_major_formatter(lambda y, _: f"{1 - y:.4g}")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xlabel(xlabel)
-        ax.set_ylabel(ylabel)
-        ax.grid(lw=0.6)
-        legend_above(ax)
-
-    return Drawing(size, draw)
-
-
 def axes(
     figure: FigureBase,
     size: Size,
@@ -394,7 +270,7 @@ def legend_above(ax: Any) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, handlelength=1.3, borderpad=0.2)
 
 
-def _plain_log_ticks(ax: Any) -> None:
+def plain_log_ticks(ax: Any) -> None:
     """Ticks like 0.05 and 0.1 on a logarithmic axis, few enough whatever it spans."""
     low, high = sorted(ax.get_ylim())
     subs: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3)

@@ -2,6 +2,7 @@
 
 from scalespace.model.cost import benchmark
 from scalespace.model.model import Model
+from scalespace.model.reconstruction import reconstruct
 from scalespace.model.trained import train
 
-__all__ = ["Model", "benchmark", "train"]
+__all__ = ["Model", "benchmark", "reconstruct", "train"]

@@ -7,6 +7,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.data import load, read_samples, write_samples
+from scalespace.model.reconstruction import autoencoder, reconstruct
 from scalespace.verbs.common import (
     check_target,
     data_dir_option,
@@ -34,13 +35,13 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     check_target("--out", options.out, ".npz")
     check_target("--grid", options.grid, *PICTURES)
     model = find_model(options.model, make_runtime(options).torch_device)
-    model.check_autoencoder()
+    autoencoder(model)
     if options.samples:
         originals = read_samples(options.samples)
     else:
         splits = load(model.data.name, options.data_dir)
         originals = control(FLOOR, splits, len(splits.test()))
-    rebuilt = model.reconstruct(originals)
+    rebuilt = reconstruct(model, originals)
     write_samples(options.out, rebuilt)
     if options.grid:
         columns = min(10, len(rebuilt))

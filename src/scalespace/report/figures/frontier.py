@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scalespace.evaluation.controls import CONTROLS
-from scalespace.figures.charts import Point, Trail, frontier
+from scalespace.figures.frontier import Point, Trail, frontier
 from scalespace.figures.picture import Picture
 from scalespace.report import paper
 from scalespace.report.about import MethodInfo

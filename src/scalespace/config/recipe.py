@@ -1,28 +1,15 @@
-"""Every choice a user can make, as frozen dataclasses: their docstrings are the help texts.
-
-A preset is a YAML file of these fields; `--a.b=value` on the command line overrides one.
-"""
+"""How a stage is built, trained and sampled."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
+
+from scalespace.config.checks import at_least, between
 
 Decay = Literal["none", "linear", "cosine"]
 """A learning rate's way down to 0: `scalespace.training.loop.decayed`."""
-
-
-def _between(low: float, high: float, **values: float) -> None:
-    for name, value in values.items():
-        if not low <= value <= high:
-            raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
-
-
-def _at_least(low: float, **values: float) -> None:
-    for name, value in values.items():
-        if not value >= low:
-            raise ValueError(f"{name} must be at least {low}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -62,11 +49,11 @@ class UNetConfig:
         if not self.channels:
             raise ValueError("net.channels must name the features of at least one encoder")
         for features in self.channels:
-            _between(1, 1024, **{"net.channels": features})
-        _between(1, 8, **{"net.patch": self.patch})
-        _between(0, 4096, **{"net.overview": self.overview})
-        _between(1, 1024, **{"net.groups": self.groups})
-        _between(1, 4096, **{"net.embedding": self.embedding})
+            between(1, 1024, **{"net.channels": features})
+        between(1, 8, **{"net.patch": self.patch})
+        between(0, 4096, **{"net.overview": self.overview})
+        between(1, 1024, **{"net.groups": self.groups})
+        between(1, 4096, **{"net.embedding": self.embedding})
         if self.norm == "group" and any(c % self.groups for c in self.channels):
             raise ValueError(
                 f"net.channels {self.channels} must be multiples of net.groups {self.groups}"
@@ -138,13 +125,13 @@ class ProcessConfig:
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, int):
-            _between(1, 10_000, **{"process.steps": self.steps})
+            between(1, 10_000, **{"process.steps": self.steps})
         elif self.steps is not None:
             if not all(map(math.isfinite, self.steps)):
                 raise ValueError(f"process.steps must be finite states, got {list(self.steps)}")
             whole = tuple(int(t) if t == int(t) else float(t) for t in self.steps)
             object.__setattr__(self, "steps", whole)
-        _between(0, 100, **{"process.guidance": self.guidance})
+        between(0, 100, **{"process.guidance": self.guidance})
         if self.guidance_states is not None:
             low, high = self.guidance_states
             object.__setattr__(self, "guidance_states", (low, high))
@@ -154,10 +141,10 @@ class ProcessConfig:
                     f"{low:g}, {high:g}"
                 )
         if self.states is not None:
-            _between(2, 10_000, **{"process.states": self.states})
+            between(2, 10_000, **{"process.states": self.states})
         if not 0 < self.power <= 100:
             raise ValueError(f"process.power must be positive and at most 100, got {self.power}")
-        _between(0, 100, **{"process.eta": self.eta})
+        between(0, 100, **{"process.eta": self.eta})
         if not 0 < self.temperature <= 10:
             raise ValueError(
                 f"process.temperature must be positive and at most 10, got {self.temperature}"
@@ -196,9 +183,9 @@ class ObjectiveConfig:
     target: Literal["sample", "mean"] = "sample"
 
     def __post_init__(self) -> None:
-        _at_least(0, **{"objective.perturb": self.perturb})
-        _between(1, 100, **{"objective.unroll": self.unroll})
-        _between(0, 1, **{"objective.unlabelled": self.unlabelled})
+        at_least(0, **{"objective.perturb": self.perturb})
+        between(1, 100, **{"objective.unroll": self.unroll})
+        between(0, 1, **{"objective.unlabelled": self.unlabelled})
         if not 0 <= self.guide < 1:
             raise ValueError(f"objective.guide must lie in [0, 1), got {self.guide}")
         if self.guide and not self.unlabelled:
@@ -231,7 +218,7 @@ class ConditionConfig:
     """The fields that matter in sampling only."""
 
     def __post_init__(self) -> None:
-        _between(1, 1000, **{"condition.most": self.most})
+        between(1, 1000, **{"condition.most": self.most})
         if not 0 <= self.level <= self.most:
             raise ValueError(f"condition.level must lie in 0 .. {self.most}, got {self.level}")
         if self.level and self.augment == "none":
@@ -293,9 +280,9 @@ class AutoencoderConfig:
         if not self.channels:
             raise ValueError("autoencoder.channels must name the features of at least one level")
         for features in self.channels:
-            _between(1, 1024, **{"autoencoder.channels": features})
-        _between(1, 256, **{"autoencoder.latent": self.latent})
-        _at_least(0, **{"autoencoder.beta": self.beta})
+            between(1, 1024, **{"autoencoder.channels": features})
+        between(1, 256, **{"autoencoder.latent": self.latent})
+        at_least(0, **{"autoencoder.beta": self.beta})
 
 
 @dataclass(frozen=True)
@@ -332,11 +319,11 @@ class TrainConfig:
     """What is looked at on the way: the outcome is the same."""
 
     def __post_init__(self) -> None:
-        _at_least(1, **{"train.epochs": self.epochs, "train.batch_size": self.batch_size})
-        _at_least(1, **{"train.validate_every": self.validate_every})
-        _at_least(1, **{"train.validate_images": self.validate_images})
-        _at_least(0, **{"train.warmup": self.warmup, "train.grid_every": self.grid_every})
-        _at_least(0, **{"train.muon": self.muon})
+        at_least(1, **{"train.epochs": self.epochs, "train.batch_size": self.batch_size})
+        at_least(1, **{"train.validate_every": self.validate_every})
+        at_least(1, **{"train.validate_images": self.validate_images})
+        at_least(0, **{"train.warmup": self.warmup, "train.grid_every": self.grid_every})
+        at_least(0, **{"train.muon": self.muon})
         if not self.lr > 0:
             raise ValueError(f"train.lr must be positive, got {self.lr}")
         if not 0 <= self.ema < 1:
@@ -368,129 +355,3 @@ class Recipe:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     condition: ConditionConfig = field(default_factory=ConditionConfig)
     ablation: AblationConfig = field(default_factory=AblationConfig)
-
-
-@dataclass(frozen=True)
-class CASConfig:
-    """The protocol of the Classification Accuracy Score, the same for real and generated images.
-
-    Args:
-        classifiers: m, trainings of the classifier a set of images.
-        epochs: passes over the images.
-        batch_size: images a step.
-        lr: AdamW's learning rate.
-        standardize: standardise the pixels with the real training part's mean and deviation.
-        shuffle: draw a new order every epoch.
-    """
-
-    classifiers: int = 5
-    epochs: int = 5
-    batch_size: int = 128
-    lr: float = 1e-3
-    standardize: bool = True
-    shuffle: bool = True
-
-    def __post_init__(self) -> None:
-        _between(1, 10_000, **{"cas.classifiers": self.classifiers})
-        _at_least(1, **{"cas.epochs": self.epochs})
-        _at_least(1, **{"cas.batch_size": self.batch_size})
-        if not self.lr > 0:
-            raise ValueError(f"cas.lr must be positive, got {self.lr}")
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """How sampling cost is measured.
-
-    Args:
-        productions: images made one at a time for the latency; the paper's number is 1,000.
-        warmup: productions before the clock starts.
-        batch_sizes: batch sizes tried for the throughput.
-        batches: batches timed at each size.
-        variants: time every variant of a study, and not the first alone.
-    """
-
-    productions: int = 1000
-    warmup: int = 20
-    batch_sizes: tuple[int, ...] = (16, 64, 256)
-    batches: int = 3
-    variants: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
-        _at_least(1, **{"bench.productions": self.productions, "bench.batches": self.batches})
-        _at_least(0, **{"bench.warmup": self.warmup})
-        if not self.batch_sizes:
-            raise ValueError("bench.batch_sizes must name at least one size")
-        for size in self.batch_sizes:
-            _between(1, 100_000, **{"bench.batch_sizes": size})
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """What a study compares.
-
-    Args:
-        methods: their names; empty for all that are registered.
-        seeds: one training of every stage for each.
-        images: images a method that are scored, over all seeds together and balanced by class.
-        metrics: what is measured of them: cas, fd, kid, prdc, copies, variety.
-        judge: folder of the trained judge that fd, kid and prdc see with; empty for the one that
-            ships with the package, or, for data that it does not know, one trained in the study.
-        part: the held-out real images that scores are of: test, or validation for a search that
-            must not see the test part. Then FD, KID and PRDC compare with the training part alone.
-        variants: changed recipes to compare, as {name: {process.x0: clip}}: the fields that each
-            puts over the others of this config. `like: NAME` starts from another variant, and is
-            compared with it; the others are compared with the first. None: this config alone.
-        switches: choices that this config has wrong, as {name: fields that turn it right}; their
-            variants are each one turned right alone, all of them, and each left wrong alone.
-        only: variants that a method is carried out in, as {method: [name, ...]}; a method that is
-            not named is carried out in all, and each in the first.
-    """
-
-    methods: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
-    images: int = 10_000
-    metrics: tuple[str, ...] = ("cas",)
-    judge: str = ""
-    part: Literal["test", "validation"] = "test"
-    variants: dict[str, Any] = field(default_factory=dict)
-    switches: dict[str, Any] = field(default_factory=dict)
-    only: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "methods", tuple(self.methods))
-        object.__setattr__(self, "metrics", tuple(self.metrics))
-        if not self.metrics:
-            raise ValueError("study.metrics must name at least one metric")
-        for name, given in {"methods": self.methods, "metrics": self.metrics}.items():
-            if len(set(given)) != len(given):
-                raise ValueError(f"study.{name} must be different names, got {', '.join(given)}")
-        object.__setattr__(self, "seeds", tuple(self.seeds))
-        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"study.seeds must be different numbers >= 0, got {self.seeds}")
-        _at_least(1, **{"study.images": self.images})
-
-
-@dataclass(frozen=True)
-class Config:
-    """All choices of a study.
-
-    Args:
-        data: name of the data set.
-        stages: what differs for one stage, as in {small: {train: {epochs: 20}}}; on the command
-            line --stages.small.train.epochs=20.
-    """
-
-    data: str = "mnist"
-    net: UNetConfig = field(default_factory=UNetConfig)
-    process: ProcessConfig = field(default_factory=ProcessConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    condition: ConditionConfig = field(default_factory=ConditionConfig)
-    ablation: AblationConfig = field(default_factory=AblationConfig)
-    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    stages: dict[str, Any] = field(default_factory=dict)
-    cas: CASConfig = field(default_factory=CASConfig)
-    bench: BenchConfig = field(default_factory=BenchConfig)
-    study: StudyConfig = field(default_factory=StudyConfig)

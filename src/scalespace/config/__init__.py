@@ -1,0 +1,37 @@
+"""Every choice a user can make, as frozen dataclasses: their docstrings are the help texts.
+
+A preset is a YAML file of these fields; `--a.b=value` on the command line overrides one.
+"""
+
+from scalespace.config.recipe import (
+    AblationConfig,
+    AutoencoderConfig,
+    AutoencoderRecipe,
+    ConditionConfig,
+    Decay,
+    ObjectiveConfig,
+    ProcessConfig,
+    Recipe,
+    TrainConfig,
+    TrainRecipe,
+    UNetConfig,
+)
+from scalespace.config.study import BenchConfig, CASConfig, Config, StudyConfig
+
+__all__ = [
+    "AblationConfig",
+    "AutoencoderConfig",
+    "AutoencoderRecipe",
+    "BenchConfig",
+    "CASConfig",
+    "ConditionConfig",
+    "Config",
+    "Decay",
+    "ObjectiveConfig",
+    "ProcessConfig",
+    "Recipe",
+    "StudyConfig",
+    "TrainConfig",
+    "TrainRecipe",
+    "UNetConfig",
+]

@@ -1,0 +1,143 @@
+"""What a study compares, and how it scores and times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scalespace.config.checks import at_least, between
+from scalespace.config.recipe import (
+    AblationConfig,
+    AutoencoderConfig,
+    ConditionConfig,
+    ObjectiveConfig,
+    ProcessConfig,
+    TrainConfig,
+    UNetConfig,
+)
+
+
+@dataclass(frozen=True)
+class CASConfig:
+    """The protocol of the Classification Accuracy Score, the same for real and generated images.
+
+    Args:
+        classifiers: m, trainings of the classifier a set of images.
+        epochs: passes over the images.
+        batch_size: images a step.
+        lr: AdamW's learning rate.
+        standardize: standardise the pixels with the real training part's mean and deviation.
+        shuffle: draw a new order every epoch.
+    """
+
+    classifiers: int = 5
+    epochs: int = 5
+    batch_size: int = 128
+    lr: float = 1e-3
+    standardize: bool = True
+    shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        between(1, 10_000, **{"cas.classifiers": self.classifiers})
+        at_least(1, **{"cas.epochs": self.epochs})
+        at_least(1, **{"cas.batch_size": self.batch_size})
+        if not self.lr > 0:
+            raise ValueError(f"cas.lr must be positive, got {self.lr}")
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """How sampling cost is measured.
+
+    Args:
+        productions: images made one at a time for the latency; the paper's number is 1,000.
+        warmup: productions before the clock starts.
+        batch_sizes: batch sizes tried for the throughput.
+        batches: batches timed at each size.
+        variants: time every variant of a study, and not the first alone.
+    """
+
+    productions: int = 1000
+    warmup: int = 20
+    batch_sizes: tuple[int, ...] = (16, 64, 256)
+    batches: int = 3
+    variants: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
+        at_least(1, **{"bench.productions": self.productions, "bench.batches": self.batches})
+        at_least(0, **{"bench.warmup": self.warmup})
+        if not self.batch_sizes:
+            raise ValueError("bench.batch_sizes must name at least one size")
+        for size in self.batch_sizes:
+            between(1, 100_000, **{"bench.batch_sizes": size})
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What a study compares.
+
+    Args:
+        methods: their names; empty for all that are registered.
+        seeds: one training of every stage for each.
+        images: images a method that are scored, over all seeds together and balanced by class.
+        metrics: what is measured of them: cas, fd, kid, prdc, copies, variety.
+        judge: folder of the trained judge that fd, kid and prdc see with; empty for the one that
+            ships with the package, or, for data that it does not know, one trained in the study.
+        part: the held-out real images that scores are of: test, or validation for a search that
+            must not see the test part. Then FD, KID and PRDC compare with the training part alone.
+        variants: changed recipes to compare, as {name: {process.x0: clip}}: the fields that each
+            puts over the others of this config. `like: NAME` starts from another variant, and is
+            compared with it; the others are compared with the first. None: this config alone.
+        switches: choices that this config has wrong, as {name: fields that turn it right}; their
+            variants are each one turned right alone, all of them, and each left wrong alone.
+        only: variants that a method is carried out in, as {method: [name, ...]}; a method that is
+            not named is carried out in all, and each in the first.
+    """
+
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    images: int = 10_000
+    metrics: tuple[str, ...] = ("cas",)
+    judge: str = ""
+    part: Literal["test", "validation"] = "test"
+    variants: dict[str, Any] = field(default_factory=dict)
+    switches: dict[str, Any] = field(default_factory=dict)
+    only: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "methods", tuple(self.methods))
+        object.__setattr__(self, "metrics", tuple(self.metrics))
+        if not self.metrics:
+            raise ValueError("study.metrics must name at least one metric")
+        for name, given in {"methods": self.methods, "metrics": self.metrics}.items():
+            if len(set(given)) != len(given):
+                raise ValueError(f"study.{name} must be different names, got {', '.join(given)}")
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"study.seeds must be different numbers >= 0, got {self.seeds}")
+        at_least(1, **{"study.images": self.images})
+
+
+@dataclass(frozen=True)
+class Config:
+    """All choices of a study.
+
+    Args:
+        data: name of the data set.
+        stages: what differs for one stage, as in {small: {train: {epochs: 20}}}; on the command
+            line --stages.small.train.epochs=20.
+    """
+
+    data: str = "mnist"
+    net: UNetConfig = field(default_factory=UNetConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    condition: ConditionConfig = field(default_factory=ConditionConfig)
+    ablation: AblationConfig = field(default_factory=AblationConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    stages: dict[str, Any] = field(default_factory=dict)
+    cas: CASConfig = field(default_factory=CASConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)

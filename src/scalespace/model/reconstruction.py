@@ -1,0 +1,40 @@
+"""Images through a model's autoencoder and back: what its latents can hold of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from scalespace.data import Samples, check
+from scalespace.errors import InputError
+from scalespace.model.model import Model
+from scalespace.stages.vae import VAE
+
+
+def autoencoder(model: Model) -> VAE:
+    """The autoencoder of a model's method; `InputError` if it has none."""
+    for stage in model.models.values():
+        if isinstance(stage, VAE):
+            return stage
+    raise InputError(f"method '{model.method.name}' has no autoencoder to reconstruct with")
+
+
+def reconstruct(model: Model, samples: Samples) -> Samples:
+    """Images through the method's autoencoder and back.
+
+    Args:
+        model: one with an autoencoder.
+        samples: of the size of the model's data; their labels are kept.
+
+    Raises:
+        InputError: the method has no autoencoder, or the images are of another size.
+    """
+    through = autoencoder(model)
+    shape = (model.data.height, model.data.width)
+    samples = check(samples.images, samples.labels, samples.meta, shape=shape)
+    unit = torch.from_numpy(samples.images)[:, None].to(model.device)
+    images = through.reconstruct(unit)[:, 0].cpu().numpy()
+    meta: dict[str, Any] = {"method": f"{through.stage.name}-reconstruction", "model": model.hash}
+    meta |= {"data": model.data.name, "of": samples.meta}
+    return Samples(images, samples.labels, meta)

@@ -1,0 +1,144 @@
+"""The same networks, sampled otherwise: other fields of the recipe, fewer calls, guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from scalespace.config import Recipe
+from scalespace.errors import InputError, unknown
+from scalespace.model.trained_method import TrainedMethod
+from scalespace.presets import build, digest, mapping, merge, nested
+
+StageSteps = int | Sequence[float] | Literal["all"]
+"""In how many of a stage's states its network is called, in which, or in all."""
+Steps = StageSteps | Mapping[str, StageSteps]
+"""The same for every stage of a model, or by stage."""
+
+KEPT = 4
+"""How many models that differ in their steps a model keeps."""
+
+
+class Resampling(TrainedMethod):
+    """A trained method that gives others of the same networks."""
+
+    def resampled(self, changes: Mapping[str, Any]) -> Self:
+        """The same networks, sampled otherwise; what was measured of them is not told of it.
+
+        Args:
+            changes: fields of a recipe that matter in sampling alone, for all stages that have them
+                or for one: `{"process.sampler": "ddim", "stages.upscaler.process.eta": 0}`.
+
+        Raises:
+            InputError: an unknown field or stage, a bad value, or a field that decides a training.
+        """
+        common = nested(changes)
+        own = mapping(common.pop("stages", {}), "stages")
+        if unheard := sorted(set(own) - set(self.stages)):
+            raise unknown("stage", unheard[0], self.stages)
+        parts = {part.name for stage in self.method.stages for part in fields(stage.recipe)}
+        if unheard := sorted(set(common) - parts):
+            raise unknown("part of a recipe", unheard[0], parts)
+        stages = {}
+        for name, stage in self.stages.items():
+            before = asdict(stage.training.recipe)
+            mine = mapping(own.get(name, {}), f"stages.{name}")
+            after = merge(before, {k: v for k, v in common.items() if k in before})
+            recipe = build(type(stage.training.recipe), merge(after, mine), f"stages.{name}: ")
+            training = replace(stage.training, recipe=recipe)
+            if training.identity != stage.training.identity:
+                free = "; ".join(
+                    f"{part}.{', '.join(own)}" for part, own in training.resampling.items()
+                )
+                raise InputError(
+                    f"stage '{name}' would have to be trained anew for that: once trained it can "
+                    f"change only {free}"
+                )
+            stages[name] = replace(stage, training=training)
+        model = type(self)(self.method, stages, self.device)
+        self.method.check(model.models)
+        return model
+
+    def stepped(self, steps: Steps | None) -> Self:
+        """The same networks in as many calls, or in the states named; None leaves all as it is.
+
+        Args:
+            steps: a number of calls for every stage that has states, its states, falling from the
+                last, or "all" of them; or by stage: {"small": 6, "upscaler": [9]}. Stages that are
+                not named stay as they are.
+
+        Raises:
+            InputError: a method that is no process, an unknown stage, more calls than states where
+                the network knows no times between them, or states that do not fall from the last.
+        """
+        if steps is None:
+            return self
+        if not self.legs:
+            raise InputError(
+                f"method '{self.method.name}' is no process: there are no steps to choose"
+            )
+        plain = _plain(steps)
+        key = digest(plain)
+        if key not in self._stepped:
+            changes: dict[str, Any] = {"process.steps": plain}
+            if isinstance(plain, dict):
+                changes = {f"stages.{name}.process.steps": own for name, own in plain.items()}
+            if len(self._stepped) == KEPT:
+                del self._stepped[next(iter(self._stepped))]  # the oldest
+            self._stepped[key] = self.resampled(changes)
+        return self._stepped[key]
+
+    def guided(
+        self, strength: float | Mapping[str, float], states: tuple[float, float] | None = None
+    ) -> Self:
+        """The same networks under guidance (Ho & Salimans 2022).
+
+        Args:
+            strength: w, how much further the label pulls than in training; 0 is none. For every
+                stage that can be guided, or by stage: {"small": 1.5}.
+            states: the lowest and the highest state that it acts in; None for all.
+
+        Raises:
+            InputError: no stage, or one that is named, has learnt what an image is without its
+                label.
+        """
+        if not isinstance(strength, Mapping):
+            recipes = {name: stage.training.recipe for name, stage in self.stages.items()}
+            able = [
+                name
+                for name, recipe in recipes.items()
+                if isinstance(recipe, Recipe) and recipe.objective.unlabelled
+            ]
+            if not able and not strength:
+                return self
+            if not able:
+                raise InputError(
+                    f"this model of '{self.method.name}' cannot be guided: no stage of it was "
+                    "trained with objective.unlabelled, a share of images without labels (0.1, say)"
+                )
+            strength = dict.fromkeys(able, strength)
+        changes: dict[str, Any] = {}
+        for name, own in strength.items():
+            changes[f"stages.{name}.process.guidance"] = own
+            if states is not None:
+                changes[f"stages.{name}.process.guidance_states"] = list(states)
+        return self.resampled(changes)
+
+    @cached_property
+    def _stepped(self) -> dict[str, Self]:
+        return {}
+
+
+def _plain(steps: Any) -> Any:
+    """Steps as a config has them, of plain numbers: None for all of them."""
+    if isinstance(steps, Mapping):
+        return {str(name): _plain(own) for name, own in steps.items()}
+    if isinstance(steps, str):
+        return None if steps == "all" else steps  # which the config refuses
+    if isinstance(steps, np.ndarray | Sequence):
+        return [getattr(t, "item", lambda t=t: t)() for t in steps]
+    return getattr(steps, "item", lambda: steps)()

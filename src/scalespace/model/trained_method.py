@@ -1,0 +1,123 @@
+"""What a method with its trained stages is, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from scalespace.core.sampling import Leg, ways
+from scalespace.data.info import DataInfo
+from scalespace.hub.figures import Figures
+from scalespace.methods import Method
+from scalespace.model.folder import FORMAT
+from scalespace.nets.unet import parameters
+from scalespace.presets import digest
+from scalespace.stages.base import Models
+from scalespace.training.runtime import find_device
+from scalespace.training.training import TrainedStage
+
+
+class TrainedMethod:
+    """A method with its trained stages, on one device.
+
+    Args:
+        method: what is sampled.
+        stages: its trained stages, by name.
+        device: where to sample.
+        figures: what was measured of it.
+        name: its `hash`, where it has one already; otherwise it is computed.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        stages: Mapping[str, TrainedStage],
+        device: torch.device | str = "cpu",
+        figures: Figures | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.method = method
+        self.figures = figures
+        self._name = name
+        self.stages = dict(stages)
+        self.device = find_device(device)
+        self.models = Models(
+            {name: stage.model(self.device) for name, stage in self.stages.items()}
+        )
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The segments of its process, as they are sampled, the coarsest first."""
+        return self.method.legs(self.models)
+
+    @property
+    def steps(self) -> dict[str, list[float]]:
+        """The states that the network is called in, by segment."""
+        return {leg.segment.name: list(way[:-1]) for leg, way in ways(self.legs)}
+
+    @property
+    def guidance(self) -> dict[str, float]:
+        """The strength of guidance by segment, where there is any."""
+        strengths = {leg.segment.name: leg.guidance.strength for leg in self.legs}
+        return {name: strength for name, strength in strengths.items() if strength}
+
+    def __repr__(self) -> str:
+        return (
+            f"<scalespace model {self.hash}: {self.method.name}, trained on {self.data.name}, "
+            f"{self.calls} network calls a sample, {self.parameters:,} parameters>"
+        )
+
+    @property
+    def data(self) -> DataInfo:
+        """The facts of the data that it was trained on."""
+        return next(iter(self.stages.values())).training.data
+
+    @property
+    def calls(self) -> int:
+        """Network calls a sample."""
+        return self.method.calls(self.models)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether its images are of the classes asked for."""
+        return self.method.conditional(self.models)
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers of all its stages."""
+        return sum(parameters(model) for model in self.models.values())
+
+    @cached_property
+    def hash(self) -> str:
+        """Names the model: method, the identities of its trainings, and how it samples."""
+        if self._name is not None:
+            return self._name
+        trainings = [stage.training for stage in self.stages.values()]
+        return digest([self.method.name, [[t.identity, t.sampling] for t in trainings]])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `config.json` holds."""
+        figures = {} if self.figures is None else {"figures": asdict(self.figures)}
+        return {
+            "format": FORMAT,
+            "method": self.method.name,
+            "hash": self.hash,
+            "calls": self.calls,
+            "steps": self.steps,
+            "data": asdict(self.data),
+            "stages": {
+                name: {
+                    "recipe": asdict(stage.training.recipe),
+                    "seed": stage.training.seed,
+                    "identity": stage.training.identity,
+                    "record": stage.record,
+                }
+                for name, stage in self.stages.items()
+            },
+            **figures,
+        }
