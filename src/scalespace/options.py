@@ -63,7 +63,7 @@ class _Help(DefaultHelpFormatter):
 
 
 class _RecipeElsewhere(_Help):
-    """Nor of the defaults of the config's fields, where others hold."""
+    """Leaves out the defaults of the config's fields: a preset or a model has others."""
 
     def _holds(self, action: Action) -> bool:
         fields = {field.name for field in dataclasses.fields(Config)}
