@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.hub
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import tiny
 from scalespace.data import DataSplits, load
@@ -20,7 +20,13 @@ from scalespace.stages.judge import JUDGE
 from scalespace.training.judge import train_judge
 
 torch.set_num_threads(1)
-settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "repeatable",
+    deadline=None,  # no test may fail because a machine is busy
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+)
 settings.load_profile("repeatable")
 
 

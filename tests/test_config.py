@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -21,10 +21,14 @@ from scalespace.config import (
     TrainConfig,
     UNetConfig,
 )
+from scalespace.core.domain import X0_RULES
+from scalespace.core.parametrization import PARAMETRIZATIONS
+from scalespace.core.solvers import SOLVERS
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
-from scalespace.methods import METHODS, stages
+from scalespace.methods import METHODS, get_method, stages
 from scalespace.model import Model
+from scalespace.nets.unet import ACTIVATIONS
 from scalespace.presets import build, digest, merge, names, nested, read_preset, without
 from scalespace.settings import load_config, make_training, stage_recipe
 from scalespace.training import TrainedStage
@@ -531,3 +535,30 @@ def test_a_judges_training_knows_only_its_own_fields() -> None:
 
 def test_a_path_will_do_for_a_preset(preset: Path) -> None:
     assert load_config(preset) == load_config(str(preset))
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "registry"),
+    [
+        (ProcessConfig, "sampler", SOLVERS),
+        (ProcessConfig, "x0", X0_RULES),
+        (ProcessConfig, "predict", PARAMETRIZATIONS),
+        (UNetConfig, "activation", ACTIVATIONS),
+    ],
+)
+def test_what_a_field_may_be_is_what_its_registry_holds(
+    part: type, field: str, registry: dict[str, Any]
+) -> None:
+    assert set(get_args(get_type_hints(part)[field])) == set(registry)
+
+
+@pytest.mark.parametrize("spacing", get_args(get_type_hints(ProcessConfig)["spacing"]))
+@pytest.mark.parametrize("schedule", get_args(get_type_hints(ProcessConfig)["schedule"]))
+def test_every_schedule_and_spacing_can_be_made(schedule: str, spacing: str) -> None:
+    config = load_config(
+        "quick", {"process": {"schedule": schedule, "spacing": spacing, "steps": 3}}
+    )
+    stage = get_method("baseline").stages[0]
+    model = make_training(config, stage, 0, INFO).build()
+    (leg,) = model.legs()
+    assert len(leg.visits()) == 3

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tiny
 from scalespace.data import DataSplits
+from scalespace.figures.frontier import Trail, frontier
+from scalespace.figures.picture import Picture
 from scalespace.report import paper
 from scalespace.report.figures import FIGURES, render
 from scalespace.report.results import Results
@@ -150,3 +155,19 @@ def test_the_preset(splits: DataSplits) -> None:
     found = {task.inputs["stage"] for task in plans[0].tasks if task.kind == "train"}
     assert found - {"judge"} == pixels | latents
     assert frontier.bench.variants
+
+
+@pytest.mark.parametrize("x", [(60.0,), (60.0, 60.0 * (1 + 1e-12)), (1e-3, 1e3)])
+@pytest.mark.parametrize("y", [0.0, 1 / 3, 1.0])
+def test_a_picture_of_next_to_nothing(x: tuple[float, ...], y: float) -> None:
+    """One point, two that are as good as one, the best and the worst score that there is."""
+    trail = Trail(
+        "a", 0, x, [y * (1 - 1e-13 * k) for k in range(len(x))], [0.0] * len(x), ["6"] * len(x)
+    )
+    levels: list[tuple[str, Any, float]] = [("real", "control0", y)]
+    drawing = frontier([trail], levels, [], "cost", "CAS", (5.6, 4.2), share=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = Picture("a", "a", "a.", "a.", drawing).png()
+    with Image.open(io.BytesIO(picture)) as image:
+        assert np.asarray(image.convert("L")).std() > 5

@@ -14,6 +14,7 @@ from fake import make_series, make_study
 from fake_variants import OF_STUDIES
 from PIL import Image
 
+from scalespace.core.domain import X0_RULES
 from scalespace.errors import InputError
 from scalespace.figures.sheets import in_domain_colors
 from scalespace.report import page as report
@@ -171,6 +172,21 @@ def test_page_of_a_study_with_stages_of_every_kind(series: Path) -> None:
         assert words in text
     assert "not finished" not in text
     assert len(html) < 8_000_000
+
+
+@pytest.mark.parametrize("rule", X0_RULES)
+def test_a_recipe_in_words(rule: str, tmp_path: Path) -> None:
+    """Whatever keeps an estimate in the domain; the kernels' own optimiser is named."""
+    folder = make_study(tmp_path / "s", methods=("small",), pictures=False, latency=False)
+    rewrite(
+        folder / "study.json",
+        lambda about: (
+            about["recipes"]["small"]["process"].update(x0=rule),
+            about["recipes"]["small"]["train"].update(muon=0.02),
+        ),
+    )
+    text = " ".join(Page(report.build(folder).read_text()).text.split())
+    assert "of Muon (kernels) and Adam at" in text
 
 
 def test_a_method_without_classes_has_no_cas(tmp_path: Path) -> None:

@@ -62,8 +62,12 @@ def frontier(
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)
-        ax.set_xscale("log")
-        ax.set_yscale("log")
+        across = [x for trail in trails for x in trail.x] + [mark.x for mark in marks]
+        up = [height(y) for trail in trails for y in trail.y]
+        up += [height(y) for _, _, y in levels] + [height(mark.y) for mark in marks]
+        ax.set(xscale="log", yscale="log", autoscale_on=False)
+        ax.set_xlim(*_ends(across, 0.06))
+        ax.set_ylim(*reversed(_ends(up, 0.1)))
         widest = max(x for trail in trails for x in trail.x)
         for trail in trails:
             at = [height(y) for y in trail.y]
@@ -114,14 +118,6 @@ def frontier(
                 fontsize=8,
                 color=color,
             )
-        ax.margins(0.06, 0.08)
-        across = [x for trail in trails for x in trail.x]
-        up = [height(y) for trail in trails for y in trail.y] + [height(y) for _, _, y in levels]
-        if min(across) == max(across):  # a single value makes no axis
-            ax.set_xlim(across[0] / 2, across[0] * 2)
-        if min(up) == max(up):
-            ax.set_ylim(up[0] / 2, up[0] * 2)
-        ax.invert_yaxis()
         plain_log_ticks(ax)
         if share:
             ax.yaxis.set_major_formatter(lambda y, _: f"{1 - y:.4g}")
@@ -134,3 +130,10 @@ def frontier(
         legend_above(ax)
 
     return Drawing(size, draw)
+
+
+def _ends(values: Sequence[float], margin: float) -> tuple[float, float]:
+    """The ends of a logarithmic axis, which lie apart even where the values do not."""
+    low, high = min(values), max(values)
+    beyond = max((high / low) ** margin, 1.5)
+    return low / beyond, high * beyond
