@@ -28,7 +28,7 @@ from scalespace.model import Model
 from scalespace.settings import load_config, make_training
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["baseline", "cascaded", "small"]
+NAMES = ["baseline", "cascaded", "guided", "small"]
 FILES = {"config.json", "model.safetensors", "README.md"}
 IMAGES = 200
 Capture = pytest.CaptureFixture[str]
@@ -81,6 +81,26 @@ def test_the_small_stage_is_one_training() -> None:
         assert torch.equal(tensors("cascaded")[key], tensors("small")[key])
 
 
+def test_one_can_be_guided(models: dict[str, Model]) -> None:
+    """Its images then differ less from one another; the others say why they cannot be."""
+    model, labels = models["guided"], [k % 10 for k in range(IMAGES)]
+    assert model.method.name == "cascaded"
+    assert model.calls == models["cascaded"].calls
+    strong = model.guided(2.0)
+    assert strong.calls == model.calls + 6  # of the small stage, without the label
+    judge = shipped_judge(model.data)
+    assert judge is not None
+    shares = []
+    for one in (model, strong):
+        unit = torch.from_numpy(one.sample(labels, seed=20).images)[:, None]
+        answers = judge.net(judge.net.pad(unit)).softmax(dim=1)
+        shares.append(float(answers[torch.arange(IMAGES), torch.tensor(labels)].mean()))
+    assert shares[1] > shares[0]
+    assert shares[1] > 0.99
+    with pytest.raises(InputError, match=r"cannot be guided: .*objective\.unlabelled"):
+        models["cascaded"].guided(1.0)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_images_are_sane(name: str, models: dict[str, Model]) -> None:
     """Their class is the one asked for, by a judge that never saw them; they differ; as dark."""
@@ -120,7 +140,7 @@ def test_cards(name: str, models: dict[str, Model]) -> None:
     assert header["license"] == "mit"
     assert header["library_name"] == "scalespace"
     assert header["datasets"] == ["mnist"]
-    assert {name, "diffusion"} <= set(header["tags"])
+    assert {models[name].method.name, "diffusion"} <= set(header["tags"])
     assert "classification-accuracy-score" in header["metrics"]
     model = models[name]
     assert model.figures is not None
