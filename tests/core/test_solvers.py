@@ -131,6 +131,21 @@ def test_any_way_keeps_the_marginals_of_an_estimate_that_stands_still(
         assert variance == pytest.approx(b**2, abs=1e-9)
 
 
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_states_that_rounding_alone_tells_apart(eta: float) -> None:
+    """A step of no length at all gives the next one no slope."""
+    schedule = cosine(30, 3.0)
+    close = dpm2m(schedule, (29, 0.9, 0.8999999999999999, 0.5, 0), eta)
+    apart = dpm2m(schedule, (29, 0.9, 0.5, 0), eta)
+    first = ddim(schedule, (0.9, 0.5), eta) if eta == 0 else None
+    row = close.rows[2]
+    assert row.before == 0
+    assert math.isfinite(row.x0)
+    assert row.x == pytest.approx(apart.rows[1].x)
+    if first is not None:
+        assert row.x0 == pytest.approx(first.rows[0].x0)
+
+
 @pytest.mark.parametrize("way", [(5,), (0, 5), (5, 5, 0), (12, 3, 0), (5, 2, -1), ()])
 def test_ways_that_do_not_fall(way: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="states of a sampler"):

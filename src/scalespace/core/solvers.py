@@ -114,6 +114,10 @@ def ddim(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Table
     return _table(schedule, states, row)
 
 
+LONGER = 1e6
+"""How many times longer than the step before it a step of second order may be."""
+
+
 def dpm2m(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Table:
     """DPM-Solver++(2M) of Lu et al. 2022 (arXiv:2211.01095): `ddim` of second order.
 
@@ -135,7 +139,9 @@ def dpm2m(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Tabl
         h = schedule.half_log_snr(s) - schedule.half_log_snr(t)
         forgotten = eta**2 * h if eta else 0.0  # of x_t, what new noise takes the place of
         weight = -a_s * math.expm1(-h - forgotten)
-        ahead = h / (2 * h_before) if h_before is not None and math.isfinite(h) else 0.0
+        # a step so much shorter than this one is rounding, and tells nothing of a slope
+        known = h_before is not None and math.isfinite(h) and h < LONGER * h_before
+        ahead = h / (2 * h_before) if known and h_before else 0.0
         h_before = h
         return Row(
             b_s / b_t * math.exp(-forgotten),
