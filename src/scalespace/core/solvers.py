@@ -140,8 +140,7 @@ def dpm2m(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Tabl
         forgotten = eta**2 * h if eta else 0.0  # of x_t, what new noise takes the place of
         weight = -a_s * math.expm1(-h - forgotten)
         # a step so much shorter than this one is rounding, and tells nothing of a slope
-        known = h_before is not None and math.isfinite(h) and h < LONGER * h_before
-        ahead = h / (2 * h_before) if known and h_before else 0.0
+        ahead = h / (2 * h_before) if h_before and h < LONGER * h_before else 0.0
         h_before = h
         return Row(
             b_s / b_t * math.exp(-forgotten),

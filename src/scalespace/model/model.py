@@ -22,12 +22,7 @@ from scalespace.progress import bar
 class Model(Resampling, Sharing):
     """A method with its trained stages, on one device: it samples, and is read, changed and shared.
 
-    Args:
-        method: what is sampled.
-        stages: its trained stages, by name.
-        device: where to sample.
-        figures: what was measured of it.
-        name: its `hash`, where it has one already; otherwise it is computed.
+    It is made of what a `TrainedMethod` is made of.
     """
 
     def check_labels(self, labels: Sequence[int]) -> None:

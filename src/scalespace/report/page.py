@@ -79,7 +79,7 @@ def page(results: Results) -> str:
     environment.filters["cosine_alone"] = _cosine_alone
     environment.filters["fields"] = _fields
     study, told = results.study, narrative(results)
-    compared = [(one.title, variant_tables(results, one)) for one in study.methods]
+    compared = study.methods if study.compares else ()
     return environment.get_template("page.html.jinja").render(
         results=results,
         study=study,
@@ -87,7 +87,7 @@ def page(results: Results) -> str:
         remarks=told.remarks,
         warnings=warnings(results),
         missing=results.missing,
-        comparisons=compared if study.compares else [],
+        comparisons=[(method.title, variant_tables(results, method)) for method in compared],
         cards=[_card(results, name) for name in _on_cards(results)],
         has_cas=study.has_cas,
         table=methods_table(results),
@@ -131,7 +131,7 @@ def _card(results: Results, name: str) -> Card:
         floor = f", {words.times(ratio)} × floor" if ratio is not None else ""
         facts.append(f"FD {words.digits(fd['value'])}{floor}")
     for method in methods:
-        facts.append(f"{method.calls} network call{'' if method.calls == 1 else 's'}")
+        facts.append(words.plural(method.calls, "network call"))
         if (macs := results.value("macs", method=name)) is not None:
             facts.append(f"{macs / 1e6:,.0f} M multiply-adds")
         if (latency := results.value("latency_median", method=name)) is not None:

@@ -67,6 +67,7 @@ class Results:
             raise InputError(f"study folder not found: {self.folder}")
         self.study = read_study(self.folder / ABOUT)
         self.every = _read_rows(self.folder / RESULTS, len(self.study.data.classes))
+        self.table = _table(self.every)  # of all variants: every view has the same one
         self._views: dict[str, Results] = {}
         self._see(next(iter(self.study.variants)))
 
@@ -83,20 +84,6 @@ class Results:
         self.variant = variant
         self.rows = [row for row in self.every if row.get("variant", variant) == variant]
         self._examples: dict[tuple[str, int | None], NDArray[np.float32] | None] = {}
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """All measurements, of all variants; see `results`."""
-        rows = [
-            {key: value for key, value in row.items() if not isinstance(value, list | dict)}
-            for row in self.every
-            if row["metric"] != "artefact"
-        ]
-        table = pd.DataFrame(rows)
-        more = [name for name in table.columns if name not in KEYS]
-        table = table.reindex(columns=[*KEYS, *more])
-        words = dict.fromkeys(("variant", "method", "stage", "metric"), "str")
-        return table.astype(words | {"seed": "Int64", "classifier": "Int64"})
 
     # What is scored
 
@@ -275,6 +262,20 @@ def _read_rows(path: Path, classes: int) -> list[Row]:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path}, line {number} is damaged: {reason}") from error
     return rows
+
+
+def _table(every: list[Row]) -> pd.DataFrame:
+    """All measurements; see `results`."""
+    rows = [
+        {key: value for key, value in row.items() if not isinstance(value, list | dict)}
+        for row in every
+        if row["metric"] != "artefact"
+    ]
+    table = pd.DataFrame(rows)
+    more = [name for name in table.columns if name not in KEYS]
+    table = table.reindex(columns=[*KEYS, *more])
+    words = dict.fromkeys(("variant", "method", "stage", "metric"), "str")
+    return table.astype(words | {"seed": "Int64", "classifier": "Int64"})
 
 
 def _checked(row: Any, classes: int) -> Row:

@@ -114,7 +114,6 @@ def _in_pixels(
         f"the finished images {outside:.1%} of the pixels lie outside the domain by more than 5% "
         f"of its width.{figure}"
     )
-    ranges = _ranges(trajectory.x)
     return [
         Picture(
             f"reverse-{method.name}",
@@ -123,21 +122,17 @@ def _in_pixels(
             f"Film strips: {len(trajectory.labels)} images of {method.title} emerge from noise.",
             sheet([block], MARGIN + 6),
         ),
-        Picture(
-            f"range-{method.name}",
-            "Range of values on the way",
-            f"Pixels of the same images after each step, in standardised units. The band is the "
-            f"images' domain, black ({low:.2f}) to white ({high:.2f}).".replace("-", "−"),
-            f"Extremes of the pixel values of {method.title} from {ranges[0, 0]:.1f} and "
-            f"{ranges[0, 3]:.1f} in noise to {ranges[-1, 0]:.1f} and {ranges[-1, 3]:.1f}.",
-            curves(
-                _range_lines(ranges, color(results, method.name), "pixels"),
-                "steps done",
-                "standardised value",
-                (3.5, 5.4),
-                whole=True,
-                band=(low, high),
-            ),
+        _range_picture(
+            results,
+            method,
+            trajectory.x,
+            title="Range of values on the way",
+            caption=f"Pixels of the same images after each step, in standardised units. The band "
+            f"is the images' domain, black ({low:.2f}) to white ({high:.2f}).".replace("-", "−"),
+            values="pixel values",
+            each="pixels",
+            axis="standardised value",
+            band=(low, high),
         ),
     ]
 
@@ -179,7 +174,6 @@ def _through_latents(
         left=names,
         groups=[("latents", 0, len(chosen))],
     )
-    ranges = _ranges(trajectory.x[:latents])
     return [
         Picture(
             f"reverse-{method.name}",
@@ -189,20 +183,16 @@ def _through_latents(
             f"Film strips: {n} latents of {method.title} emerge from noise; last, their images.",
             sheet([block], MARGIN + 6),
         ),
-        Picture(
-            f"range-{method.name}",
-            "Range of the latents on the way",
-            "Numbers of the same latents after each step, in standard deviations of the training "
-            "part's.",
-            f"Extremes of the latents of {method.title} from {ranges[0, 0]:.1f} and "
-            f"{ranges[0, 3]:.1f} in noise to {ranges[-1, 0]:.1f} and {ranges[-1, 3]:.1f}.",
-            curves(
-                _range_lines(ranges, color(results, method.name), "numbers"),
-                "steps done",
-                "value in standard deviations",
-                (3.5, 5.4),
-                whole=True,
-            ),
+        _range_picture(
+            results,
+            method,
+            trajectory.x[:latents],
+            title="Range of the latents on the way",
+            caption="Numbers of the same latents after each step, in standard deviations of the "
+            "training part's.",
+            values="latents",
+            each="numbers",
+            axis="value in standard deviations",
         ),
     ]
 
@@ -229,18 +219,35 @@ def _row_names(results: Results, method: MethodInfo, trajectory: Trajectory) -> 
     return [names[label][:3] for label in trajectory.labels] if method.conditional else []
 
 
-def _ranges(states: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
-    return np.array([np.quantile(x, [0, 0.01, 0.99, 1]) for x in states])
-
-
-def _range_lines(ranges: NDArray[np.float64], shade: int | str, what: str) -> list[Line]:
-    steps = np.arange(len(ranges))
-    return [
-        Line(steps, ranges[:, 3], shade, f"all {what}", width=1.8),
+def _range_picture(
+    results: Results,
+    method: MethodInfo,
+    states: tuple[NDArray[np.float32], ...],
+    *,
+    title: str,
+    caption: str,
+    values: str,
+    each: str,
+    axis: str,
+    band: tuple[float, float] | None = None,
+) -> Picture:
+    """How far the numbers of a reverse process reach, state by state."""
+    ranges = np.array([np.quantile(x, [0, 0.01, 0.99, 1]) for x in states])
+    steps, shade = np.arange(len(ranges)), color(results, method.name)
+    lines = [
+        Line(steps, ranges[:, 3], shade, f"all {each}", width=1.8),
         Line(steps, ranges[:, 0], shade, width=1.8),
         Line(steps, ranges[:, 2], shade, "98% of them", "--", 1.1),
         Line(steps, ranges[:, 1], shade, "", "--", 1.1),
     ]
+    return Picture(
+        f"range-{method.name}",
+        title,
+        caption,
+        f"Extremes of the {values} of {method.title} from {ranges[0, 0]:.1f} and "
+        f"{ranges[0, 3]:.1f} in noise to {ranges[-1, 0]:.1f} and {ranges[-1, 3]:.1f}.",
+        curves(lines, "steps done", axis, (3.5, 5.4), whole=True, band=band),
+    )
 
 
 def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]) -> Picture:
