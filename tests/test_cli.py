@@ -430,7 +430,7 @@ def test_data(data_dir: Path, tmp_path: Path, capsys: Capture) -> None:
         ("evaluate FILE --metrics fid", "unknown metric 'fid'"),
         ("evaluate FILE --metrics cas,fid", "unknown metric 'fid'"),
         ("evaluate FILE --metrics kidd --judge JUDGE", "did you mean 'kid'"),
-        ("evaluate FILE --metrics fd", "no judge for mnist ships with the package"),
+        ("evaluate FILE --metrics fd", "no judge for mnist (own files) ships with the package"),
         ("evaluate FILE --metrics fd --judge NONE", "judge folder not found"),
         ("evaluate FILE --metrics fd --judge FILE", "judge folder not found"),
         ("evaluate FILE --metrics fd --judge MODEL", "is no judge, or a damaged one"),
@@ -892,5 +892,5 @@ def test_help_names_no_defaults_that_do_not_hold(verb: str, says: str, capsys: C
         main([verb, "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert f"Of the recipe, what is not given comes from {says}." in text
-    assert "default:" not in text[text.rindex("--process.states") :]
+    assert "default:" not in text[text.index(" The diffusion process and its sampler: ") :]
     assert "default: null" not in text

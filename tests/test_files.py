@@ -226,6 +226,43 @@ def test_no_child_inherits_a_lock(tmp_path: Path) -> None:
         child.wait()
 
 
+def test_a_lock_leaves_nothing_behind(tmp_path: Path) -> None:
+    with locked(tmp_path / "new" / "folder", "study"):
+        assert names(tmp_path) == [".lock", "folder", "new"]
+    assert names(tmp_path) == []
+    with locked(tmp_path / "new", "study"):
+        write_text(tmp_path / "new" / "file", "x")
+    assert names(tmp_path) == ["file", "new"]
+
+
+def test_a_lock_that_was_deleted_meanwhile_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder deletes the file before it lets go: who has that open has locked nothing."""
+    real, stale = os.open, []
+
+    def late(path: Path, *rest: int) -> int:
+        descriptor = real(path, *rest)
+        if not stale:
+            stale.append(descriptor)
+            Path(path).unlink()
+        return descriptor
+
+    monkeypatch.setattr(files.os, "open", late)
+    with locked(tmp_path, "study"):
+        assert "another process works on this study" in taken(tmp_path)
+
+
+def test_what_killed_writers_of_a_file_left_goes_with_the_next(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    kept = [f".a.{os.getppid()}.part.txt", ".a.x.part.txt", f".b.{gone.pid}.part.txt"]
+    for name in (f".a.{gone.pid}.part.txt", *kept):
+        (tmp_path / name).write_text("half")
+    write_text(tmp_path / "a.txt", "whole")
+    assert names(tmp_path) == sorted([*kept, "a.txt"])
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff\xfe", b"-1", b"9" * 100])
 def test_a_lock_that_does_not_say_whose_it_is(content: bytes, tmp_path: Path) -> None:
     with locked(tmp_path, "study"):

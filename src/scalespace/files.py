@@ -6,6 +6,7 @@ a read-only folder) becomes an `InputError` that names the path.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -42,7 +43,8 @@ MODE = _mode()
 def atomic(path: Path | str) -> Iterator[Path]:
     """Gives a path beside `path` to write to; on success it is renamed to `path`.
 
-    The temporary name keeps the suffix, because some writers choose a format by it.
+    The temporary name keeps the suffix, because some writers choose a format by it. What a killed
+    writer of the same file left there is deleted.
 
     Raises:
         InputError: the file system refuses (disk full, folder read-only, a file in the way).
@@ -51,6 +53,9 @@ def atomic(path: Path | str) -> Iterator[Path]:
     aside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
+            if left != aside and not _alive(left.name.removesuffix(path.suffix).split(".")[-2]):
+                left.unlink(missing_ok=True)
         yield aside
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
@@ -61,6 +66,19 @@ def atomic(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink()
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process may still be there; where the system cannot tell, it may."""
+    if fcntl is None or not pid.isdecimal() or len(pid) > 10:
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def check_suffix(path: Path | str, suffixes: Iterable[str], name: str = "") -> None:
@@ -82,42 +100,59 @@ def sweep(folder: Path) -> None:
 def locked(folder: Path, what: str) -> Iterator[None]:
     """Keeps every other caller out of `folder` as long as the context lasts.
 
-    The system drops the lock when its process ends, however it does; the lock's file stays, and
-    says nothing by being there. Who only reads needs no lock. Nobody is kept out where there are
-    no such locks: on Windows and some network drives.
+    The system drops the lock when its process ends, however it does. A killed process leaves the
+    lock's file behind, which says nothing by being there. Who only reads needs no lock. Nobody is
+    kept out where there are no such locks: on Windows and some network drives.
 
     Args:
-        folder: it is made if it is absent.
+        folder: it is made if it is absent, and goes again if nothing was put there.
         what: what it holds, for the message.
 
     Raises:
         InputError: another process works there, or the folder cannot be written.
     """
     path = folder / LOCK
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    descriptor = _lock(path, what)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, MODE)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {os_reason(error)}") from error
-    try:
-        try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            pid = os.read(descriptor, 20).decode(errors="replace").strip()
-            whose = f" (pid {pid})" if pid.isdecimal() else ""
-            raise InputError(
-                f"{folder}: another process works on this {what}{whose}: wait for it, or choose "
-                "another --out"
-            ) from error
-        except OSError:  # this drive has no locks
-            pass
         with suppress(OSError):  # it is a courtesy: a full disk does not matter
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
+        with suppress(OSError):  # before it is released: nobody else may have it yet
+            path.unlink()
         os.close(descriptor)
+        with suppress(OSError):
+            for place in new:
+                place.rmdir()
+
+
+def _lock(path: Path, what: str) -> int:
+    """The open and locked file at `path`; see `locked`."""
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, MODE)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {os_reason(error)}") from error
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.read(descriptor, 20).decode(errors="replace").strip()
+            os.close(descriptor)
+            whose = f" (pid {pid})" if pid.isdecimal() else ""
+            raise InputError(
+                f"{path.parent}: another process works on this {what}{whose}: wait for it, or "
+                "choose another --out"
+            ) from error
+        except OSError:  # this drive has no locks
+            return descriptor
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        os.close(descriptor)  # its holder has just deleted it: this lock would keep nobody out
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse._actions import _ActionConfigLoad
 
 from scalespace.config import Config
 from scalespace.errors import InputError
@@ -29,13 +30,16 @@ def parser(verb: str, description: str) -> ArgumentParser:
     )
 
 
-def add_config(to: ArgumentParser, only: Sequence[str] = (), unset: str = "") -> None:
+def add_config(
+    to: ArgumentParser, only: Sequence[str] = (), unset: str = "", sampling: bool = False
+) -> None:
     """Adds `--part.field` for the fields of `Config`, or for some of its parts alone.
 
     Args:
         to: the verb's parser.
         only: these parts.
         unset: where the fields that are not given come from, unless from their own defaults.
+        sampling: of these parts, the fields that matter in sampling alone.
     """
     if unset:
         to.formatter_class = _RecipeElsewhere
@@ -43,9 +47,27 @@ def add_config(to: ArgumentParser, only: Sequence[str] = (), unset: str = "") ->
     if only:
         hints = get_type_hints(Config)
         for part in only:
-            to.add_class_arguments(hints[part], part)
+            names = {field.name for field in dataclasses.fields(hints[part])}
+            others = names - set(hints[part].SAMPLING) if sampling else set()
+            to.add_class_arguments(hints[part], part, skip=others)
     else:
         to.add_class_arguments(Config)
+    _without_files(to)
+
+
+def _without_files(to: ArgumentParser) -> None:
+    """Takes out `--net FILE` and the like, which jsonargparse adds for every part of a config.
+
+    What a file holds is a preset, and --preset takes those.
+    """
+    parts = [action for action in to._actions if isinstance(action, _ActionConfigLoad)]
+    for action in parts:
+        to._remove_action(action)
+        for group in to._action_groups:
+            if action in group._group_actions:
+                group._group_actions.remove(action)
+        for option in action.option_strings:
+            del to._option_string_actions[option]
 
 
 DEFAULT = re.compile(r" \(default: %\(default\)s\)|, default: %\(default\)s")
@@ -207,6 +229,17 @@ def _bracketed(arguments: Sequence[str]) -> list[str]:
     return out
 
 
+def _trained_fields() -> set[str]:
+    """The fields of recipes that matter in training, as in `process.states`."""
+    return {
+        f"{name}.{field.name}"
+        for name, part in get_type_hints(Config).items()
+        if hasattr(part, "SAMPLING") or name in ("net", "train", "objective", "ablation")
+        for field in dataclasses.fields(part)
+        if field.name not in getattr(part, "SAMPLING", ())
+    }
+
+
 def _hint(using: ArgumentParser, message: str) -> str:
     """Adds the nearest option to a message about an unknown one."""
     if "nrecognized arguments" not in message:
@@ -214,6 +247,9 @@ def _hint(using: ArgumentParser, message: str) -> str:
     known = [word for action in using._actions for word in action.option_strings]
     for word in message.split():
         if word.startswith("--"):
+            field = word[2:].partition("=")[0]
+            if field in _trained_fields():
+                return f"{field} decides a training: to change it, a model must be trained anew"
             near = difflib.get_close_matches(word.split("=")[0], known, n=1)
             return f"unknown option {word}" + (f"; did you mean {near[0]}?" if near else "")
     return message

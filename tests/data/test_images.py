@@ -185,6 +185,7 @@ def test_the_test_part_is_read_only_when_asked_for(monkeypatch: pytest.MonkeyPat
 
 def stub(monkeypatch: pytest.MonkeyPatch, images: np.ndarray, labels: list[int]) -> None:
     monkeypatch.setattr(module, "load_raw", lambda *_: (images, np.array(labels, np.int64)))
+    monkeypatch.setattr(module, "has_own_files", lambda *_: True)
 
 
 def test_a_subset_has_as_many_names_as_classes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +194,9 @@ def test_a_subset_has_as_many_names_as_classes(monkeypatch: pytest.MonkeyPatch) 
     data = load("emnist-letters")
     assert data.train.classes == tuple("ABCDEFGHIJKL")
     assert data.test().classes == data.train.classes
+    assert data.info.labels == (0, 2, 11)
+    assert data.info.absent == (1, 3, 4, 5, 6, 7, 8, 9, 10)
+    assert data.info.title == "emnist-letters (own files)"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from scalespace.data import catalog, download, sources
 from scalespace.data.catalog import DATASETS, Source
 from scalespace.data.download import Checksum
 from scalespace.data.idx import read_idx, write_idx
-from scalespace.data.sources import data_root, fetch, is_official, load_raw
+from scalespace.data.images import load
+from scalespace.data.sources import data_root, fetch, has_own_files, is_official, load_raw
 from scalespace.errors import InputError
 
 Arrays = dict[tuple[catalog.Part, catalog.Kind], np.ndarray]
@@ -189,8 +190,8 @@ def test_torchvision_names() -> None:
 
 
 def test_embedded_digits(tmp_path: Path) -> None:
-    train, train_labels = load_raw("digits", "train", tmp_path)
-    test, test_labels = load_raw("digits", "test", tmp_path)
+    train, train_labels = load_raw("digits", "train")
+    test, test_labels = load_raw("digits", "test")
     assert train.shape == (4000, 28, 28)
     assert test.shape == (1000, 28, 28)
     assert np.bincount(train_labels).tolist() == [400] * 10
@@ -230,7 +231,7 @@ def bad(**changes: np.ndarray) -> Arrays:
         ("train", bad(train_labels=np.full(20, -1, np.int8)), "label -1"),
         ("train", bad(train_labels=np.zeros((20, 1), np.uint8)), r"integer labels \[n\]"),
         ("train", bad(train_labels=np.zeros(20, np.float32)), r"integer labels \[n\], not float32"),
-        ("test", bad(train_labels=np.zeros(20, np.uint8)), "label 9, which no training image has"),
+        ("test", bad(train_labels=np.zeros(20, np.uint8)), "label 1, which no training image has"),
         ("train", bad(train_labels=np.zeros(1, np.uint8)), "one label only"),
         ("test", bad(test_images=np.zeros((20, 64), np.uint8)), "8-bit images"),
         ("test", bad(test_images=np.zeros((20, 8, 9), np.float32)), "not float32"),
@@ -369,6 +370,68 @@ def test_own_files_are_never_mixed_with_downloads(
         fetch("toy", tmp_path)
     assert mirrors.asked == []
     assert everything(tmp_path / "Toy" / "raw") == ["train-images-idx3-ubyte.gz"]
+
+
+@pytest.mark.parametrize("layout", ["Toy", "raw", "."])
+def test_own_files_in_any_layout_keep_downloads_away(
+    layout: str, toy: Source, mirrors: Mirrors, tmp_path: Path
+) -> None:
+    """Half a data set is told of, and not passed over for a whole one from elsewhere."""
+    own = np.zeros((2, 8, 9), np.uint8)
+    write_idx(tmp_path / layout / "train-images-idx3-ubyte", own)
+    with pytest.raises(InputError, match="but not train-labels-idx1-ubyte: add what is missing"):
+        fetch("toy", tmp_path)
+    assert mirrors.asked == []
+
+
+def test_two_places_with_files_are_told_apart_by_the_user(toy: Source, tmp_path: Path) -> None:
+    put(tmp_path / "Toy" / "raw", "mnist", arrays())
+    own = arrays()
+    own["train", "labels"][:2] = own["train", "labels"][1::-1]
+    put(tmp_path, "mnist", own)
+    with pytest.raises(InputError, match=r"two folders have files of toy, .*raw and .*--data-dir"):
+        fetch("toy", tmp_path)
+    assert fetch("toy", tmp_path / "Toy") == tmp_path / "Toy" / "raw"
+
+
+def test_published_files_of_a_data_set_beside_it_do_not_count(toy: Source, tmp_path: Path) -> None:
+    """MNIST's kin share their file names: one of them may lie flat in the root of another."""
+    put(tmp_path, "mnist", arrays())  # toy's own, by their checksums
+    own = arrays(classes=9)
+    put(tmp_path / "KMNIST" / "raw", "mnist", own)
+    assert fetch("kmnist", tmp_path) == tmp_path / "KMNIST" / "raw"
+
+
+def test_no_folder_is_taken_for_data_that_come_with_the_package(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"digits comes with the package.*--data-dir.*--data"):
+        load_raw("digits", "train", tmp_path)
+
+
+def test_own_files_do_not_pass_for_published_ones(toy: Source, tmp_path: Path) -> None:
+    put(tmp_path / "Toy", "mnist", arrays())
+    assert not has_own_files("toy", tmp_path)
+    changed = arrays()
+    changed["test", "images"][0, 0, 0] ^= 1
+    put(tmp_path / "Toy", "mnist", changed)
+    assert not has_own_files("toy", tmp_path)  # it is told of the training part
+    changed["train", "images"][0, 0, 0] ^= 1
+    put(tmp_path / "Toy", "mnist", changed)
+    assert has_own_files("toy", tmp_path)
+    assert load("toy", tmp_path).info.title == "toy (own files)"
+    put(tmp_path / "other", "kmnist", arrays(n=30))
+    assert not has_own_files("kmnist", tmp_path / "other")  # nobody can tell
+
+
+def test_a_class_between_others_that_only_the_test_part_has(tmp_path: Path) -> None:
+    content = arrays()
+    content["train", "labels"] = np.array([4, 9] * 10, np.uint8)
+    content["test", "labels"] = np.array([4, 9] * 10, np.uint8)
+    put(tmp_path, "mnist", content)
+    assert load("mnist", tmp_path).info.labels == (4, 9)
+    content["test", "labels"][0] = 3
+    put(tmp_path, "mnist", content)
+    with pytest.raises(InputError, match="has the label 3, which no training image has"):
+        load_raw("mnist", "test", tmp_path)
 
 
 def test_the_socket_timeout_is_set_and_put_back(

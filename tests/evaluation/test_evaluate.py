@@ -225,7 +225,7 @@ def test_samples_are_checked_again(real: Real) -> None:
 
 @pytest.mark.parametrize("metric", ["fd", "kid", "prdc"])
 def test_metrics_that_see_need_a_judge(metric: str, splits: DataSplits, judge_dir: Path) -> None:
-    with pytest.raises(InputError, match="no judge for mnist ships"):
+    with pytest.raises(InputError, match=r"no judge for mnist \(own files\) ships"):
         evaluate(samples(), Real(splits, CONFIG), [metric])
     evaluate(samples(), Real(splits, CONFIG, judge_dir), [metric])
     evaluate(samples(), Real(splits, CONFIG, str(judge_dir)), [metric])

@@ -16,8 +16,8 @@ from scalespace.model import Model
 Trained = Callable[[str], Model]
 
 
-def about(model: Model, data: str = "mnist", **changes: Any) -> About:
-    config = {**model.config, "data": {**model.config["data"], "name": data}}
+def about(model: Model, data: str = "mnist", own: bool = False, **changes: Any) -> About:
+    config = {**model.config, "data": {**model.config["data"], "name": data, "own": own}}
     parameters = dict.fromkeys(model.stages, 1234)
     return replace(About(model.method.title, "A method.", config, parameters), **changes)
 
@@ -82,6 +82,14 @@ def test_every_method_has_a_card(name: str, trained: Trained) -> None:
         assert row[6] == f"{part.record['images']:,}"
     assert ("they are blurred" in text) == (name == "small")
     assert "\n\n\n\n" not in text
+
+
+def test_own_files_do_not_pass_for_published_ones(trained: Trained) -> None:
+    own = about(trained("small"), own=True)
+    assert "datasets" not in header(own)
+    text = card(own, "x")
+    assert "trained on own files in the form of MNIST" in text
+    assert "Attribution-ShareAlike" not in text
 
 
 def test_licence_of_the_data(trained: Trained) -> None:

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -256,6 +258,32 @@ def test_a_damaged_result_is_made_again(
     result.write_text(content)
     assert mended(harmed, little, splits, monkeypatch) == ["score cas-small"]
     assert mended(harmed, little, splits, monkeypatch) == []
+
+
+def test_an_edited_result_is_made_again(
+    harmed: Path, little: Path, splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A better score by hand does not survive; a result of a version without checksums does."""
+    path = next((harmed / "units").glob("score-cas-small-*")) / "result.json"
+    result = json.loads(path.read_text())
+    result["rows"][0]["value"] = 0.999
+    path.write_text(json.dumps(result))
+    assert mended(harmed, little, splits, monkeypatch) == ["score cas-small"]
+    result = json.loads(path.read_text())
+    del result["checksum"]
+    path.write_text(json.dumps(result))
+    assert mended(harmed, little, splits, monkeypatch) == []
+
+
+def test_a_study_tells_which_versions_made_what_is_done(harmed: Path, splits: DataSplits) -> None:
+    path = next((harmed / "units").glob("score-cas-small-*")) / "result.json"
+    result = json.loads(path.read_text())
+    for row in result["rows"]:
+        row["versions"]["scalespace"] = "0.0.7"
+    path.write_text(json.dumps({key: result[key] for key in ("unit", "rows")}))
+    said: list[str] = []
+    run_tasks(harmed, replace(tiny.CONFIG, **SMALL), splits, tiny.CPU, 1, ABOUT, said.append)
+    assert any("done by scalespace 0.0.7, and this is" in line for line in said)
 
 
 def test_a_result_that_may_not_be_read_is_not_made_again(harmed: Path, splits: DataSplits) -> None:
@@ -515,7 +543,7 @@ def test_what_stages_and_the_judge_show(
 ) -> None:
     shown = {row["stage"]: row for row in figures if row.get("kind") == "inspection"}
     assert set(shown) == {"vae", "judge"}
-    assert (shown["vae"]["seed"], shown["judge"]["trained_on"]) == (0, "mnist")
+    assert (shown["vae"]["seed"], shown["judge"]["trained_on"]) == (0, splits.info.title)
     judge = own_judge(measured, splits)
     assert shown["judge"]["judge"] == judge.hash
     assert shown["judge"]["accuracy"] == judge.record["accuracy"]
@@ -642,6 +670,32 @@ def test_an_interruption_ends_the_running_units(
         run_tasks(tmp_path, long, splits, tiny.CPU, 2, ABOUT, interrupt)
     assert [worker.returncode for worker in started] == [-signal.SIGTERM] * len(started)
     assert not list(tmp_path.rglob("result.json"))
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_leaves_no_task_running(
+    data_dir: Path, preset: Path, tmp_path: Path
+) -> None:
+    """Killed alone, so that nobody is left to end them; at once, while a task still starts."""
+    command = [sys.executable, "-m", "scalespace.cli", "study", "--preset", str(preset)]
+    command += ["--data-dir", str(data_dir), "--device", "cpu", "--jobs", "2"]
+    command += ["--out", str(tmp_path / "out"), "--train.epochs", "100000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as study:
+        assert study.stderr is not None
+        for line in study.stderr:
+            if line.startswith("start"):
+                break
+        study.kill()
+
+    def left() -> list[str]:
+        found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+        return [line for line in found.stdout.splitlines() if str(tmp_path / "out") in line]
+
+    for _ in range(300):
+        if not left():
+            return
+        time.sleep(0.1)
+    raise AssertionError(left())
 
 
 def test_by_the_command_line(

@@ -68,6 +68,33 @@ def test_any_damage_is_an_input_error_or_harmless(tmp_path: Path, data: st.DataO
     assert message is None or (str(path) in message and "\n" not in message)
 
 
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    """Of a value, of the record, of a name, of a shape: but for padding, all of them."""
+    path = tmp_path / "file.safetensors"
+    save_tensors(path, tensors(), {"step": 3})
+    content = path.read_bytes()
+    found, record = load_tensors(path)
+    for place in range(len(content)):
+        for bit in range(8):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                now, about = load_tensors(path)
+            except InputError:
+                continue
+            assert record.items() <= about.items()  # the word "checksum" itself is not summed up
+            assert now.keys() == found.keys()
+            assert all(torch.equal(now[name], found[name]) for name in found)
+
+
+def test_a_file_without_a_checksum(tmp_path: Path) -> None:
+    """Of an earlier version."""
+    path = tmp_path / "file.safetensors"
+    save_file(tensors(), path, metadata={"record": '{"step": 3}'})
+    assert load_tensors(path)[1] == {"step": 3}
+
+
 @pytest.mark.parametrize("record", ["[1]", "3", "null", "{", "[" * 100_000])
 def test_a_record_that_is_no_object(record: str, tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
@@ -133,6 +160,8 @@ def test_prefixes() -> None:
         ({"weight": torch.zeros(3, 3)}, "weight"),
         ({"weight": torch.tensor([[1.0, float("nan")]])}, "not finite"),
         ({"bias": torch.tensor([float("inf")])}, "not finite"),
+        ({"bias": torch.tensor([1])}, "int64"),
+        ({"bias": torch.tensor([1j])}, "complex64"),
     ],
 )
 def test_weights_that_do_not_fit(change: dict, message: str) -> None:

@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import tiny
 from scalespace.config import ConditionConfig, ObjectiveConfig, Recipe, TrainConfig
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
+from scalespace.files import locked
 from scalespace.methods import stages
 from scalespace.methods.baseline import BASELINE
 from scalespace.methods.cascaded import UPSCALER
@@ -448,6 +450,46 @@ def test_config_beside_the_training(splits: DataSplits, tmp_path: Path) -> None:
     assert config["identity"] == job.identity
     assert config["recipe"]["train"]["epochs"] == 2
     assert config["stage"]["name"] == "small"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"junk", b"3\n[]\n", b"\xff\xfe"])
+def test_metrics_need_not_be_there_to_go_on(
+    content: bytes | None, interrupted: tuple[Training, Path], splits: DataSplits, tmp_path: Path
+) -> None:
+    """The checkpoint remembers them."""
+    job, checkpoint = interrupted
+    metrics = checkpoint.with_name("metrics.jsonl")
+    metrics.unlink() if content is None else metrics.write_bytes(content)
+    run(job, splits, tmp_path)
+    run(job, splits, tmp_path / "whole")
+    assert outcome(job, tmp_path)[1:] == outcome(job, tmp_path / "whole")[1:]
+
+
+def test_a_checkpoint_of_an_earlier_version(
+    interrupted: tuple[Training, Path], splits: DataSplits, tmp_path: Path
+) -> None:
+    """It left the metrics to the file beside it."""
+    job, checkpoint = interrupted
+    tensors, record = load_tensors(checkpoint)
+    save_file(tensors, checkpoint, metadata={"record": json.dumps(record | {"rows": []})})
+    with pytest.raises(InputError, match="lacks rows of metrics that its 1 epochs made: delete it"):
+        run(job, splits, tmp_path)
+    del record["rows"]
+    save_file(tensors, checkpoint, metadata={"record": json.dumps(record)})
+    run(job, splits, tmp_path)
+    run(job, splits, tmp_path / "whole")
+    assert outcome(job, tmp_path)[1:] == outcome(job, tmp_path / "whole")[1:]
+
+
+def test_two_processes_do_not_train_the_same(splits: DataSplits, tmp_path: Path) -> None:
+    job = training(splits)
+    with (
+        locked(job.folder(tmp_path), "training"),
+        pytest.raises(InputError, match="another process works on this training"),
+    ):
+        run(job, splits, tmp_path)
+    run(job, splits, tmp_path)
+    assert not list(tmp_path.rglob(".lock"))
 
 
 def test_metrics_with_a_last_line_cut_short(tmp_path: Path) -> None:

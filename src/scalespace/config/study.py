@@ -82,8 +82,9 @@ class StudyConfig:
         seeds: one training of every stage for each.
         images: images a method that are scored, over all seeds together and balanced by class.
         metrics: what is measured of them: cas, fd, kid, prdc, copies, variety.
-        judge: folder of the trained judge that fd, kid and prdc see with; empty for the one that
-            ships with the package, or, for data that it does not know, one trained in the study.
+        judge: folder of the trained judge that fd, kid and prdc see with, or the name of a shipped
+            one (mnist); empty for the one that ships for this data, or, where none does, one
+            trained in the study.
         part: the held-out real images that scores are of: test, or validation for a search that
             must not see the test part. Then FD, KID and PRDC compare with the training part alone.
         variants: changed recipes to compare, as {name: {process.x0: clip}}: the fields that each

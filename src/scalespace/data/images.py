@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scalespace.data.catalog import Part, source_of
 from scalespace.data.info import DataInfo
-from scalespace.data.sources import load_raw
+from scalespace.data.sources import has_own_files, load_raw
 from scalespace.errors import InputError
 
 TRAIN_FRACTION = 5 / 6  # 50,000 of MNIST's 60,000
@@ -96,6 +96,7 @@ class DataSplits:
         mean: of the pixels of `train`, where 255 counts as 1.
         std: their standard deviation, likewise.
         data_dir: the root it was asked from, if one was named.
+        own: whether the training files are known to be others than the published ones.
     """
 
     name: str
@@ -104,6 +105,7 @@ class DataSplits:
     mean: float
     std: float
     data_dir: Path | None = None
+    own: bool = False
 
     @cached_property
     def info(self) -> DataInfo:
@@ -117,6 +119,12 @@ class DataSplits:
             mean=self.mean,
             std=self.std,
             fingerprint=content.hexdigest()[:12],
+            own=self.own,
+            absent=tuple(
+                label
+                for label in range(len(self.train.classes))
+                if not bool((self.train.labels == label).any())
+            ),
         )
 
     @cached_property
@@ -158,7 +166,8 @@ def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSp
     mean, std = _mean_std(train.images)
     if std == 0:
         raise InputError(f"every pixel of {name}'s training images is the same grey")
-    return DataSplits(name, train, val, mean, std, None if data_dir is None else Path(data_dir))
+    root = None if data_dir is None else Path(data_dir)
+    return DataSplits(name, train, val, mean, std, root, has_own_files(name, data_dir))
 
 
 def balanced_split(

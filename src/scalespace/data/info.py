@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ class DataInfo:
         height, width: of the images in pixels.
         mean, std: of the training part's pixels in [0, 1]: the unit of the networks.
         fingerprint: hash of the training part, so that a result names its data.
+        own: whether the files are known to be others than those published under this name.
+        absent: labels that no training image has, where the labels have gaps.
     """
 
     name: str
@@ -30,9 +33,12 @@ class DataInfo:
     mean: float
     std: float
     fingerprint: str = ""
+    own: bool = False
+    absent: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "absent", tuple(self.absent))
         if not (4 <= self.height <= 1024 and 4 <= self.width <= 1024):
             raise InputError(
                 f"images of '{self.name}' must have sides of 4 to 1024 pixels, "
@@ -40,6 +46,22 @@ class DataInfo:
             )
         if not self.std > 0:
             raise InputError(f"the images of '{self.name}' are all alike (std 0): nothing to learn")
+
+    @property
+    def title(self) -> str:
+        """Its name as people are told it: what came from own files does not pass for published."""
+        return f"{self.name} (own files)" if self.own else self.name
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels that there are images of to learn from."""
+        return tuple(k for k in range(len(self.classes)) if k not in self.absent)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it names a training: `own` and `absent` follow from the fingerprint."""
+        facts = asdict(self)
+        return {name: facts[name] for name in facts if name not in ("own", "absent")}
 
     @property
     def domain(self) -> tuple[float, float]:

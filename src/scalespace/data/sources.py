@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scalespace.data.catalog import DATASETS, PARTS, Part, Source, source_of
+from scalespace.data.catalog import DATASETS, KINDS, PARTS, Part, Source, source_of
 from scalespace.data.download import Checksum, download, extract
 from scalespace.data.idx import read_idx, read_idx_shape
 from scalespace.errors import InputError, unknown
@@ -39,14 +39,23 @@ def fetch(name: str, data_dir: Path | str | None = None) -> Path:
         the folder that holds all four files, each plain or gzipped.
 
     Raises:
-        InputError: the name is unknown, a part of the files is there but not official, no mirror
-            gives good files, or they cannot be written.
+        InputError: the name is unknown, a part of the files is there but not official, two places
+            in the root have some, no mirror gives good files, or they cannot be written; or a
+            folder is named for a data set that comes with the package.
     """
     source = source_of(name)
+    if not source.folder:
+        if data_dir is not None:
+            raise InputError(
+                f"{name} comes with the package, and --data-dir does not change it: leave it out, "
+                "or name the data set that the folder holds with --data"
+            )
+        return EMBEDDED
     root = data_root(data_dir)
-    if folder := _locate(source, root):
+    folder = _locate(source, root)
+    if folder and _whole(source, folder):
         return folder
-    folder = root / source.folder / "raw"
+    folder = folder or root / source.folder / "raw"
     new = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
         _complete(source, folder)
@@ -82,12 +91,12 @@ def load_raw(
     if len(labels) < 2:
         raise InputError(f"{paths['train', 'labels']} has one label only: training needs more")
     if part == "test":
-        known = int(labels.max()) + 1
+        known = np.unique(labels)
         labels = _labels(source, paths["test", "labels"])
-        if labels.max() >= known:
+        if len(strange := np.setdiff1d(labels, known)):
             raise InputError(
-                f"{paths['test', 'labels']} has the label {labels.max() + source.first_label}, "
-                f"which no training image has (at most {known - 1 + source.first_label})"
+                f"{paths['test', 'labels']} has the label {strange[0] + source.first_label}, "
+                f"which no training image has"
             )
     path = paths[part, "images"]
     images = read_idx(path)
@@ -128,11 +137,7 @@ def is_official(name: str, data_dir: Path | str | None = None) -> bool | None:
     Raises:
         InputError: the name is unknown, or the files are not there or are damaged.
     """
-    source = source_of(name)
-    root = data_root(data_dir)
-    folder = _locate(source, root)
-    if folder is None:
-        raise InputError(f"no files of {name} in {root}: fetch them first")
+    source, folder = _found(name, data_dir)
     labels = _labels(source, _file(folder, source.files["train", "labels"]))
     if labels.max() + 1 < len(source.classes):
         return False
@@ -141,6 +146,31 @@ def is_official(name: str, data_dir: Path | str | None = None) -> bool | None:
         for file in source.files.values()
     ]
     return False if False in verdicts else None if None in verdicts else True
+
+
+def has_own_files(name: str, data_dir: Path | str | None = None) -> bool:
+    """Whether the training files of `name`, which must be there, are known to be a user's own.
+
+    Unlike `is_official` it leaves the test part alone.
+
+    Raises:
+        InputError: as `is_official` does.
+    """
+    source, folder = _found(name, data_dir)
+    files = [source.files["train", kind] for kind in KINDS]
+    if _labels(source, _file(folder, files[1])).max() + 1 < len(source.classes):
+        return True
+    sums = {file: source.checksums.get(file, Checksum()) for file in files}
+    return any(sums[file].verdict(_file(folder, file)) is False for file in files)
+
+
+def _found(name: str, data_dir: Path | str | None) -> tuple[Source, Path]:
+    """A data set and the folder that has its files; `InputError` where none has."""
+    source, root = source_of(name), data_root(data_dir)
+    folder = _locate(source, root) if source.folder else EMBEDDED
+    if folder is None or not _whole(source, folder):
+        raise InputError(f"no files of {name} in {root}: fetch them first")
+    return source, folder
 
 
 def _labels(source: Source, path: Path) -> np.ndarray:
@@ -174,13 +204,40 @@ def _refuse_another(source: Source, path: Path) -> None:
 
 
 def _locate(source: Source, root: Path) -> Path | None:
-    """The first folder of the accepted layouts that has all four files."""
-    if not source.folder:
-        return EMBEDDED
-    for folder in (root / source.folder / "raw", root / source.folder, root / "raw", root):
-        if all(_present(folder, file) for file in source.files.values()):
-            return folder
-    return None
+    """The folder of the accepted layouts that has files of a data set, all of them or some.
+
+    Raises:
+        InputError: two have. To take either would hide the other, be it a user's own.
+    """
+    layouts = (root / source.folder / "raw", root / source.folder, root / "raw", root)
+    places = [
+        folder
+        for folder in layouts
+        if any(_present(folder, file) for file in source.files.values())
+    ]
+    if len(places) > 1:  # MNIST's kin share their file names
+        places = [folder for folder in places if not _another(source, folder)] or places
+    if len(places) > 1:
+        raise InputError(
+            f"two folders have files of {source.name}, {places[0]} and {places[1]}: move one of "
+            "them away, or name the one to use with --data-dir"
+        )
+    return places[0] if places else None
+
+
+def _whole(source: Source, folder: Path) -> bool:
+    return all(_present(folder, file) for file in source.files.values())
+
+
+def _another(source: Source, folder: Path) -> bool:
+    """Whether the labels in a folder are those published of another data set."""
+    try:
+        for part in PARTS:
+            if _present(folder, file := source.files[part, "labels"]):
+                _refuse_another(source, _file(folder, file))
+    except InputError:
+        return True
+    return False
 
 
 def _complete(source: Source, folder: Path) -> None:

@@ -145,10 +145,23 @@ def load_judge(folder: Path | str) -> Judge:
     return judge
 
 
+def named_judge(folder: Path | str) -> Judge:
+    """The judge in a folder, or the shipped one of that name where there is no such folder.
+
+    Raises:
+        InputError: see `load_judge`.
+    """
+    shipped = isinstance(folder, str) and folder in SEES.values() and not Path(folder).is_dir()
+    return load_judge(SHIPPED / str(folder) if shipped else folder)
+
+
 def shipped_judge(data: DataInfo) -> Judge | None:
-    """The judge that comes with the package for a data set, if there is one that fits."""
+    """The judge that comes with the package for a data set, if there is one that fits.
+
+    None does for a user's own files: what they show, nobody but the user knows.
+    """
     folder = SHIPPED / SEES.get(data.name, "")
-    if data.name not in SEES or not folder.is_dir():
+    if data.own or data.name not in SEES or not folder.is_dir():
         return None
     judge = load_judge(folder)
     same = (judge.data.height, judge.data.width, len(judge.data.classes))
@@ -156,16 +169,18 @@ def shipped_judge(data: DataInfo) -> Judge | None:
 
 
 def find_judge(data: DataInfo, folder: Path | str | None = None) -> Judge:
-    """The judge in a folder or, if none is named, the shipped one.
+    """The judge of a name or folder (see `named_judge`) or, if none is named, the shipped one.
 
     Raises:
         InputError: there is none for this data, or it sees images of another size.
     """
-    judge = load_judge(folder) if folder else shipped_judge(data)
+    judge = named_judge(folder) if folder else shipped_judge(data)
     if judge is None:
+        known = SEES.get(data.name)
+        all_the_same = f", or pass --judge {known} to see with that of {known}" if known else ""
         raise InputError(
-            f"no judge for {data.name} ships with the package: train one with 'scalespace train "
-            f"judge --data {data.name} --out FOLDER' and pass --judge FOLDER"
+            f"no judge for {data.title} ships with the package: train one with 'scalespace train "
+            f"judge --data {data.name} --out FOLDER' and pass --judge FOLDER{all_the_same}"
         )
     if (judge.data.height, judge.data.width) != (data.height, data.width):
         raise InputError(

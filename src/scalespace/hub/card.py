@@ -63,12 +63,12 @@ def card(about: About, source: str) -> str:
     controls = dict.fromkeys(
         title for measure in (figures.measures if figures else ()) for title in measure.controls
     )
-    classes = data["classes"]
+    known = [k for k in range(len(data["classes"])) if k not in data.get("absent", ())]
     return template.render(
         header=_yaml(header(about)),
         about=about,
         data=data,
-        data_title=TITLES.get(data["name"], data["name"]),
+        data_title=_title(data),
         stages=about.config["stages"],
         guided=[
             name
@@ -79,21 +79,28 @@ def card(about: About, source: str) -> str:
         measured={measure.metric for measure in figures.measures} if figures else set(),
         controls=list(controls),
         source=source,
-        labels=[label % len(classes) for label in (2, 0, 2, 6)],
-        is_mnist=data["name"] in MNIST,
+        labels=[known[k % len(known)] for k in (2, 0, 2, 6)],
+        is_mnist=data["name"] in MNIST and not data.get("own"),
     )
+
+
+def _title(data: Mapping[str, Any]) -> str:
+    """The data set as the card calls it; a user's own files do not pass for the published ones."""
+    title = TITLES.get(data["name"], data["name"])
+    return f"own files in the form of {title}" if data.get("own") else title
 
 
 def header(about: About) -> dict[str, Any]:
     """The fields of the card's YAML header."""
     name, config = about.config["data"]["name"], about.config
+    own = about.config["data"].get("own", False)
     measured = {measure.metric for measure in about.figures.measures} if about.figures else set()
     fields = {
         "license": "mit",
         "library_name": "scalespace",
         "pipeline_tag": "unconditional-image-generation",  # the Hub has none for class labels
         "tags": ["diffusion", "ddpm", "class-conditional", "scale-space", config["method"], name],
-        "datasets": [HUB_DATASETS[name]] if name in HUB_DATASETS else [],
+        "datasets": [HUB_DATASETS[name]] if name in HUB_DATASETS and not own else [],
         "metrics": [title for metric, title in HUB_METRICS.items() if metric in measured],
     }
     return {field: value for field, value in fields.items() if value}

@@ -41,7 +41,8 @@ def benchmark(
 
     def producer(model: Model) -> Producer:
         def produce(indices: range) -> None:
-            labels = [index % len(model.data.classes) for index in indices]
+            known = model.data.labels
+            labels = [known[index % len(known)] for index in indices]
             for _ in model.trajectory(labels, seed=0, indices=indices):
                 pass
 

@@ -153,6 +153,10 @@ def _data_info(value: Any) -> DataInfo:
             raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
     if not info.classes or not all(isinstance(name, str) for name in info.classes):
         raise ValueError(f"classes must be names, got {info.classes!r}")
+    if not isinstance(info.own, bool):
+        raise ValueError(f"own must be true or false, got {info.own!r}")
+    if not info.labels or not set(info.absent) <= set(range(len(info.classes))):
+        raise ValueError(f"absent must be some of the labels, got {list(info.absent)!r}")
     return info
 
 

@@ -26,13 +26,18 @@ class Model(Resampling, Sharing):
     """
 
     def check_labels(self, labels: Sequence[int]) -> None:
-        """Raises `InputError` unless every label is one of the model's classes."""
+        """Raises `InputError` unless the model has learnt the class of every label."""
         top = len(self.data.classes) - 1
         for label in labels:
             if not 0 <= label <= top:
                 raise InputError(
                     f"label {label} is none of this model's classes 0 to {top} "
                     f"({', '.join(self.data.classes)})"
+                )
+            if label in self.data.absent:
+                raise InputError(
+                    f"label {label}: no training image of this model was of class "
+                    f"'{self.data.classes[label]}'"
                 )
 
     def trajectory(
@@ -175,6 +180,7 @@ class Model(Resampling, Sharing):
             "method": self.method.name,
             "model": self.hash,
             "data": self.data.name,
+            "fingerprint": self.data.fingerprint,
             "classes": list(self.data.classes),
             **about,
             "calls": self.calls - passed,

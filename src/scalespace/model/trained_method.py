@@ -67,7 +67,7 @@ class TrainedMethod:
 
     def __repr__(self) -> str:
         return (
-            f"<scalespace model {self.hash}: {self.method.name}, trained on {self.data.name}, "
+            f"<scalespace model {self.hash}: {self.method.name}, trained on {self.data.title}, "
             f"{self.calls} network calls a sample, {self.parameters:,} parameters>"
         )
 

@@ -172,7 +172,7 @@ def judge_of_folder(judge: Judge, data_dir: Path | str | None) -> JudgeView:
         judge.inspect(test),
         judge.data.classes,
         judge.hash,
-        judge.data.name,
+        judge.data.title,
         accuracy,
         _examples(test),
     )

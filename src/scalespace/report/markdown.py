@@ -22,7 +22,7 @@ def markdown(results: Results) -> str:
     if methods.nearest not in ("", methods.headline):
         lines += [methods.nearest, ""]
     seeds = ", ".join(map(str, study.seeds))
-    lines += [f"Data `{study.data.name}`, preset `{study.preset}`, training seeds {seeds}.", ""]
+    lines += [f"Data `{study.data.title}`, preset `{study.preset}`, training seeds {seeds}.", ""]
     lines += methods_table(results).markdown()
     if quality:
         lines += ["", *quality.markdown()]

@@ -35,4 +35,4 @@ EMBEDDED_DATA = "digits"  # a subset of MNIST: the paper's figures are an orient
 
 def shown(study: Study) -> bool:
     """Whether they stand beside those of a study's data."""
-    return study.data.name in (DATA, EMBEDDED_DATA)
+    return study.data.name in (DATA, EMBEDDED_DATA) and not study.data.own

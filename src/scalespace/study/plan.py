@@ -15,7 +15,7 @@ from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.controls import FLOORS
 from scalespace.evaluation.evaluate import METRICS, check_metrics
-from scalespace.evaluation.judge import load_judge, shipped_judge
+from scalespace.evaluation.judge import named_judge, shipped_judge
 from scalespace.presets import digest
 from scalespace.settings import make_training
 from scalespace.stages.base import StageModel
@@ -107,7 +107,7 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
     """
     check_metrics(config.study.metrics)
     for metric in config.study.metrics:
-        least = METRICS[metric].fewest(len(data.classes))
+        least = METRICS[metric].fewest(len(data.labels))
         if config.study.images < least:
             raise InputError(
                 f"study.images={config.study.images} is too few for {metric}, which needs at "
@@ -143,7 +143,7 @@ class _Draft:
             self.judge = make_training(config, JUDGE, self.first, data)
             if self.study.part != "test":
                 raise InputError(
-                    f"no judge for {data.name} ships with the package, and training one reads the "
+                    f"no judge for {data.title} ships with the package, and training one reads the "
                     f"test part, which study.part={self.study.part} must not: give one with "
                     "--study.judge=FOLDER"
                 )
@@ -278,5 +278,5 @@ def reconstruction(stage: str) -> str:
 
 def judge_name(folder: str, data: DataInfo) -> str:
     """The hash of the judge that a study uses; empty for one that it trains itself."""
-    judge = load_judge(folder) if folder else shipped_judge(data)
+    judge = named_judge(folder) if folder else shipped_judge(data)
     return judge.hash if judge else ""

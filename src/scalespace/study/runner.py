@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +17,14 @@ from typing import Any
 
 import torch
 
+from scalespace import __version__
 from scalespace.config import Config
 from scalespace.data import DataSplits, load
 from scalespace.errors import InputError
 from scalespace.files import locked, read_bytes, read_json, write_json, write_rows
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
-from scalespace.presets import build
+from scalespace.presets import build, digest
 from scalespace.stages.base import Models, Stage
 from scalespace.study.folder import ABOUT, DONE, FORMAT, RESULTS, SETTINGS
 from scalespace.study.plan import Plan, Task, make_plan
@@ -91,9 +92,15 @@ def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> 
     }
     write_json(folder / SETTINGS, settings)
 
-    left = [task for task in plan.tasks if not is_done(context, task)]
+    found = {task.id: _rows(context, task) for task in plan.tasks}
+    left = [task for task in plan.tasks if found[task.id] is None]
     if len(left) < len(plan.tasks):
         say(f"{len(plan.tasks) - len(left)} of {len(plan.tasks)} tasks are done already")
+    if others := _other_versions(found.values()):
+        say(
+            f"some of them were done by scalespace {', '.join(others)}, and this is {__version__}: "
+            f"to do all by this one, give another --out"
+        )
     if again := [task for task in left if (context.place(task) / DONE).exists()]:
         say(
             f"{len(again)} of {len(plan.tasks)} tasks are done again: files of theirs are gone or "
@@ -116,7 +123,18 @@ def run_task(context: Context, task: Task) -> None:
         shutil.rmtree(place, ignore_errors=True)  # what a killed run left
     rows = KINDS[task.kind](task, context)
     about = {"device": context.runtime.torch_device.type, "versions": versions()}
-    write_json(place / DONE, {"unit": task.id, "rows": [{**row, **about} for row in rows]})
+    rows = json.loads(json.dumps([{**row, **about} for row in rows]))  # as they are read again
+    write_json(place / DONE, {"unit": task.id, "rows": rows, "checksum": digest(rows)})
+
+
+def _other_versions(found: Iterable[list[Row] | None]) -> list[str]:
+    """Versions of this package, other than this one, that results were made by."""
+    made_by = {
+        str((row.get("versions") or {}).get("scalespace", __version__))
+        for rows in found
+        for row in rows or ()
+    }
+    return sorted(made_by - {__version__})
 
 
 def is_done(context: Context, task: Task) -> bool:
@@ -162,6 +180,8 @@ def _rows(context: Context, task: Task) -> list[Row] | None:
     rows = result.get("rows") if isinstance(result, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
+    if "checksum" in result and result["checksum"] != digest(rows):
+        return None  # edited, or damaged
     files = [
         context.folder / str(row.get("path")) for row in rows if row.get("metric") == "artefact"
     ]
@@ -269,7 +289,7 @@ class _Workers:
         """One task in a process of its own; `InputError` with its last line if it fails."""
         beside = 1 if task.alone else jobs  # the cores are shared between so many
         command = [sys.executable, "-m", "scalespace.study.runner", str(context.folder), task.id]
-        command.append(str(beside))
+        command += [str(beside), str(os.getpid())]
         silent, heard = subprocess.DEVNULL, subprocess.PIPE
         with subprocess.Popen(
             command, stdout=silent, stderr=heard, text=True, errors="replace"
@@ -308,9 +328,9 @@ def _status(context: Context, task: Task) -> str:
     return f"{name}: epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"
 
 
-def _main(folder: str, task_id: str, jobs: str) -> None:
+def _main(folder: str, task_id: str, jobs: str, parent: str) -> None:
     """One task of a study, in a process of its own, which ends if the study's does."""
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_leave_with, args=(int(parent),), daemon=True).start()
     settings = read_json(Path(folder) / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     runtime = Runtime(**{**settings["runtime"], "progress": False})

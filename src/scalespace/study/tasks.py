@@ -144,8 +144,8 @@ def sample(task: Task, context: Context) -> list[Row]:
     """
     seed = task.inputs["seed"]
     model = context.model(task.inputs["method"], task)
-    n, classes = task.inputs["images"], len(model.data.classes)
-    labels = [i % classes for i in range(n)]
+    n, known = task.inputs["images"], model.data.labels
+    labels = [known[i % len(known)] for i in range(n)]
     place = context.place(task)
     samples = model.sample(labels, seed, progress=context.runtime.progress)
     np.nan_to_num(samples.images, copy=False, nan=0.0)
@@ -246,7 +246,7 @@ def inspect(task: Task, context: Context) -> list[Row]:
         arrays = judge.inspect(context.real.held_out)
         own |= {"judge": judge.hash, "accuracy": judge.record.get("accuracy")}
         own |= {
-            "trained_on": judge.data.name,
+            "trained_on": judge.data.title,
             "shipped": not (task.needs or context.config.study.judge),
         }
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import textwrap
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from scalespace.errors import InputError
 from scalespace.files import atomic
 
-RECORD = "record"
+RECORD, CHECKSUM = "record", "checksum"
 AGAIN = {
     "trained stage": "delete it to train that stage again",
     "checkpoint": "delete it to start afresh",
@@ -26,11 +27,12 @@ AGAIN = {
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-    """Writes tensors with a JSON record, whole or not at all."""
+    """Writes tensors with a JSON record and a checksum of both, whole or not at all."""
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    about = {**record, CHECKSUM: _checksum(plain, record)}
     with atomic(path) as aside:
         try:
-            save_file(plain, aside, metadata={RECORD: json.dumps(record)})
+            save_file(plain, aside, metadata={RECORD: json.dumps(about)})
         except SafetensorError as error:  # how it reports a full disk
             raise OSError(str(error)) from error
 
@@ -43,7 +45,8 @@ def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], di
         what: what to call it in a message; see also `AGAIN`.
 
     Raises:
-        InputError: it is absent, cut short, damaged, or no safetensors file.
+        InputError: it is absent, cut short, damaged, or no safetensors file; or it is not what was
+            written, where it has a checksum.
     """
     again = f": {AGAIN[what]}" if what in AGAIN else ""
     if not path.is_file():
@@ -51,7 +54,8 @@ def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], di
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            record = json.loads((file.metadata() or {}).get(RECORD, "{}"))
+            about = file.metadata() or {RECORD: "{}"}
+        record = json.loads(about.get(RECORD, "null"))
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -59,7 +63,19 @@ def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], di
         ) from error
     if not isinstance(record, dict):
         raise InputError(f"{what} {path} is damaged: its record is no JSON object{again}")
+    if CHECKSUM in record and record.pop(CHECKSUM) != _checksum(tensors, record):
+        raise InputError(f"{what} {path} is damaged: it is not what was written there{again}")
     return tensors, record
+
+
+def _checksum(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and values, and of the record."""
+    content = hashlib.sha256(json.dumps(record).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        content.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        content.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return content.hexdigest()
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,8 +93,12 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
     """Puts tensors into a module.
 
     Raises:
-        InputError: names or shapes differ, or a value is not finite.
+        InputError: names, shapes or kinds of numbers differ, or a value is not finite.
     """
+    for name, own in module.state_dict().items():
+        given = tensors.get(name, own)
+        if given.is_floating_point() != own.is_floating_point() or given.is_complex():
+            raise InputError(f"{where} does not fit its config: '{name}' is of {given.dtype}")
     try:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 from scalespace.data import DataSplits
-from scalespace.files import sweep, write_json
+from scalespace.files import locked, sweep, write_json
 from scalespace.stages.base import Models
 from scalespace.training.checkpoint import save_tensors
 from scalespace.training.loop import Loop
-from scalespace.training.runtime import Runtime
+from scalespace.training.runtime import Runtime, is_helper
 from scalespace.training.training import FINISHED, TrainedStage, Training, load_stage
 
 
@@ -27,7 +28,8 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
         runtime: device, precision and number of devices.
 
     Raises:
-        InputError: a damaged checkpoint, or a folder that cannot be written.
+        InputError: a damaged checkpoint, a folder that cannot be written, or another process that
+            trains there.
     """
     folder = training.folder(root)
     finished = folder / FINISHED
@@ -37,15 +39,23 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     needs = Models(
         {need.stage.name: fit(need, splits, root, runtime).model() for need in training.needs}
     )
-    write_json(folder / "config.json", {"identity": training.identity, **asdict(training)})
-    loop = Loop(training, splits, folder, runtime, needs)
+    with nullcontext() if is_helper() else locked(folder, "training"):
+        if not finished.exists():  # nor has another process just trained it
+            _train(Loop(training, splits, folder, runtime, needs))
+    return load_stage(training, root)
+
+
+def _train(loop: Loop) -> None:
+    training, folder = loop.training, loop.folder
+    if loop.fabric.is_global_zero:
+        write_json(folder / "config.json", {"identity": training.identity, **asdict(training)})
     loop.run()
     loop.finish()
     if loop.fabric.is_global_zero:
         record = {"identity": training.identity, **loop.summary()}
         ema, raw = loop.ema.model.state_dict(), loop.model.state_dict()
-        save_tensors(finished, TrainedStage(training, ema, raw, record).tensors, record)
+        outcome = TrainedStage(training, ema, raw, record)
+        save_tensors(folder / FINISHED, outcome.tensors, record)
         loop.checkpoint.unlink(missing_ok=True)
         sweep(folder)
     loop.fabric.barrier()
-    return load_stage(training, root)

@@ -52,7 +52,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except ValueError:  # of JSON, or of UTF-8
             break
-    return rows
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
@@ -291,6 +291,7 @@ class Loop:
             "step": self.step,
             "loss_sum": float(self.loss_sum),
             "seconds": self.seconds,
+            "rows": self.rows,
         }
         save_tensors(self.checkpoint, tensors, record)
 
@@ -322,8 +323,15 @@ class Loop:
                 f"{where} is damaged (it has step {self.step} of {self.steps}): delete it to start "
                 "afresh"
             )
-        epochs_done = self.step // self.steps_per_epoch
-        self.rows = read_metrics(self.folder / "metrics.jsonl")[:epochs_done]
+        epochs = self.step // self.steps_per_epoch
+        # checkpoints of earlier versions leave the rows to the file beside them
+        rows = record.get("rows", read_metrics(self.folder / "metrics.jsonl")[:epochs])
+        if [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
+            raise InputError(
+                f"{where} lacks rows of metrics that its {epochs} epochs made: delete it to start "
+                "afresh"
+            )
+        self.rows = rows
 
     def _bar(self) -> tqdm[Any]:
         return bar(

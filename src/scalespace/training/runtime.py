@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -75,6 +76,11 @@ def find_device(device: torch.device | str) -> torch.device:
     if not available.get(found.type, True):
         raise InputError(f"device {device}: this machine has none that torch can use")
     return found
+
+
+def is_helper() -> bool:
+    """Whether this process only helps another one to train: that one writes, and tells."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def keep_freed_memory() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Training:
         if self.stage.samples_needs:
             needs += [training.sampling for training in self.needs]
         recipe = {k: v for k, v in chosen(self.recipe).items() if k not in self.stage.idle}
-        parts = [chosen(self.stage), recipe, self.seed, asdict(self.data), needs]
+        parts = [chosen(self.stage), recipe, self.seed, self.data.identity, needs]
         return digest([type(self.stage).__name__, *parts])
 
     @property

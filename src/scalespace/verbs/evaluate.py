@@ -11,9 +11,10 @@ from jsonargparse import ArgumentParser, Namespace
 from scalespace import options as opt
 from scalespace.config import CASConfig
 from scalespace.data import check, load, read_samples
+from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.presets import build
-from scalespace.verbs.common import data_dir_option, make_runtime, runtime_options
+from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
 
 MADE = (
     *("method", "model", "seed", "calls", "steps", "guidance", "guidance_states"),
@@ -31,7 +32,8 @@ def add_options(parser: ArgumentParser) -> None:
         help="which, as in cas,fd,kid,prdc,copies,variety (default: cas)",
     )
     parser.add_argument(
-        "--judge", help="folder of the judge for fd, kid and prdc (default: the shipped one)"
+        "--judge",
+        help="folder or name of the judge for fd, kid and prdc (default: the shipped one)",
     )
     parser.add_argument(
         "--controls", action="store_true", help="also score as many real images, and control sets"
@@ -78,6 +80,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         classes=len(train.classes),
         where=options.samples,
     )
+    _compare_origin(samples.meta, real.splits.info, options.samples)
     if any(METRICS[metric].judged for metric in metrics):
         _ = real.eye  # one that is not there is told of before the other metrics are measured
     try:
@@ -102,6 +105,15 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     per_class = found["samples"].get("cas", {}).get("per_class", [])
     for label, share in zip(splits.train.classes, per_class, strict=False):
         print(f"  class {label}: {'no test images' if share is None else f'{share:.4f}'}")
+
+
+def _compare_origin(meta: dict[str, Any], data: DataInfo, file: str) -> None:
+    """Says so where images are held to other real ones than those that their model learnt from."""
+    name, fingerprint = meta.get("data", data.name), meta.get("fingerprint", data.fingerprint)
+    if name != data.name:
+        note(f"{file}: made by a model of {name}, and scored against {data.title}")
+    elif fingerprint != data.fingerprint:
+        note(f"{file}: scored against {data.title}, whose files its model did not learn from")
 
 
 def _made(made: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.json:
         print(json.dumps(config, indent=2))
         return
-    print(f"{config['method']} ({config['hash']}), trained on {model.data.name}")
+    print(f"{config['method']} ({config['hash']}), trained on {model.data.title}")
     print(f"{config['calls']} network calls a sample, {config['parameters']} parameters")
     for name, states in model.steps.items():
         listed = ", ".join(f"{t:g}" for t in states)

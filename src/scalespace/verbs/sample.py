@@ -12,7 +12,14 @@ from scalespace import options as opt
 from scalespace.data import Samples, check, read_samples, write_samples
 from scalespace.errors import InputError
 from scalespace.model import Model
-from scalespace.verbs.common import MODEL, check_target, find_model, make_runtime, runtime_options
+from scalespace.verbs.common import (
+    MODEL,
+    check_target,
+    find_model,
+    make_runtime,
+    note,
+    runtime_options,
+)
 
 GRID, GIF = 400, 100
 """The most images that a picture, and an animation, has."""
@@ -97,7 +104,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--same-noise", action="store_true", help="all images from the noise of the first"
     )
     runtime_options(parser, training=False)
-    opt.add_config(parser, only=["process", "condition"], unset="the model")
+    opt.add_config(parser, only=["process", "condition"], unset="the model", sampling=True)
     parser.add_argument(
         "--stages", type=dict[str, Any], help="the same for one stage: --stages.small.process.eta=1"
     )
@@ -118,6 +125,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     runtime = make_runtime(options)
     model = changed(find_model(options.model, runtime.torch_device), options, given)
     labels = _labels(options, model, source)
+    if not model.conditional:
+        note(f"{options.model} learnt without labels: those of its images say nothing of them")
     samples = _maker(options, model, source, runtime.progress)(labels)
     if options.out:
         write_samples(options.out, samples)
@@ -161,7 +170,6 @@ def _check(options: Namespace) -> Samples | None:
 
 
 def _labels(options: Namespace, model: Model, source: Samples | None) -> list[int]:
-    classes = len(model.data.classes)
     if options.labels is not None:
         labels = opt.numbers(options.labels, "--labels")
         if source is not None and len(labels) == 1:
@@ -172,7 +180,7 @@ def _labels(options: Namespace, model: Model, source: Samples | None) -> list[in
     elif options.per_class < 1:
         raise InputError(f"--per-class must be at least 1, got {options.per_class}")
     else:
-        labels = [label for _ in range(options.per_class) for label in range(classes)]
+        labels = [label for _ in range(options.per_class) for label in model.data.labels]
     if source is not None and len(labels) != len(source):
         raise InputError(
             f"{options.redraw or options.fill} has {len(source)} images, and {len(labels)} labels "
@@ -184,7 +192,7 @@ def _labels(options: Namespace, model: Model, source: Samples | None) -> list[in
 def _columns(options: Namespace, model: Model, n: int) -> int:
     if options.interpolate:
         return int(options.interpolate)
-    return len(model.data.classes) if options.per_class is not None else min(n, 10)
+    return len(model.data.labels) if options.per_class is not None else min(n, 10)
 
 
 def _maker(

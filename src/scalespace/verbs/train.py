@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from scalespace.model import train
 from scalespace.model.folder import check_free
 from scalespace.settings import load_config, make_training, stage_recipe
 from scalespace.stages.judge import JUDGE
+from scalespace.training.runtime import is_helper
 from scalespace.verbs.common import (
     check_folder,
     data_dir_option,
@@ -68,7 +68,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     method = get_method(options.method)
     splits = load(config.data, options.data_dir)
     model = train(method.name, splits, config, trainings, options.seed, make_runtime(options))
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if is_helper():
         return  # one of several processes that train together; the first one writes
     model.save(out)
     for name, stage in model.stages.items():
@@ -91,7 +91,7 @@ def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path)
     splits = load(config.data, options.data_dir)
     training = make_training(config, JUDGE, options.seed, splits.info)
     judge = train_judge(training, splits, trainings, make_runtime(options))
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if is_helper():
         return
     judge.save(out)
     shares = ", ".join(f"{share:.2%} of {part}" for part, share in judge.record["accuracy"].items())
