@@ -161,7 +161,7 @@ def test_a_flipped_bit_of_a_weight_is_seen(copied: Path, model_dir: Path) -> Non
     content = bytearray((copied / "model.safetensors").read_bytes())
     content[-3] ^= 1
     (copied / "model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="was edited or damaged"):
+    with pytest.raises(InputError, match="is damaged: it is not what was written there"):
         Model.load(copied)
 
 

@@ -27,6 +27,8 @@ VERBS = {
 
 NO_MEMORY = ("can't allocate memory", "out of memory")
 """How torch says so, of a CPU and of a GPU, in an error of no kind of its own."""
+LONGEST = 1200
+"""Characters of a message."""
 PLAIN = "scalespace.plain"
 """The error handler of an output that has not every letter of ours, as piped ones on Windows."""
 SPELT = {"−": "-", "±": "+/-", "×": "x", "–": "-", "…": "...", "“": '"', "”": '"', "é": "e"}
@@ -122,7 +124,10 @@ def _overview() -> str:
 
 
 def _stop(code: int, message: str) -> None:
-    print(f"scalespace: {' '.join(message.split())}", file=sys.stderr)
+    text = " ".join(message.split())
+    if len(text) > LONGEST:  # of what a user gave: the line begins with what is wrong
+        text = f"{text[: 2 * LONGEST // 3]} ... {text[-LONGEST // 3 :]}"
+    print(f"scalespace: {text}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -202,6 +203,28 @@ def read_json(path: Path | str, what: str = "JSON file") -> Any:
     """The value in the JSON file `path`; `InputError` if it is absent or no valid JSON."""
     text = read_text(path, what)
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (ValueError, RecursionError) as error:  # bad JSON, or a number of thousands of digits
         raise InputError(f"{what} {path} is not valid JSON: {error}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text, whose numbers are ones that a float can hold.
+
+    Raises:
+        ValueError: it is no JSON, or has a number beyond that. RecursionError if it is too deep.
+    """
+    return json.loads(text, parse_int=_int, parse_float=_float)
+
+
+def _int(text: str) -> int:
+    if len(text) > 300:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:20]} is beyond what can be computed with")
+    return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import re
 from argparse import Action
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,11 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
         given = using.parse_args(words, defaults=False).as_dict()
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(_hint(using, one_line(error))) from error
+    for name, value in given.items():
+        if value == "":
+            option = f"--{name.replace('_', '-')}"
+            what = option if option in using._option_string_actions else f"the name of the {name}"
+            raise InputError(f"{what} is empty")
     return options, given
 
 
@@ -116,7 +122,7 @@ def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 def numbers(text: str, option: str) -> list[int]:
     """'3,1,4' as [3, 1, 4]; `InputError` for anything else."""
     words = [word.strip() for word in text.split(",")]
-    if not all(re.fullmatch(r"[+-]?[0-9]+", word) for word in words):
+    if not all(re.fullmatch(r"[+-]?[0-9]{1,18}", word) for word in words):
         raise InputError(f"{option} takes whole numbers, as in 3,1,4: got '{text}'")
     return [int(word) for word in words]
 
@@ -124,9 +130,12 @@ def numbers(text: str, option: str) -> list[int]:
 def reals(text: str, option: str) -> list[float]:
     """'-1,0.5' as [-1.0, 0.5]; `InputError` for anything else."""
     try:
-        return [float(word) for word in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"{option} takes numbers, as in -1,0.5: got '{text}'") from error
+        found = [float(word) for word in text.split(",")]
+        if all(map(math.isfinite, found)):
+            return found
+    except ValueError:
+        pass
+    raise InputError(f"{option} takes numbers, as in -1,0.5: got '{text}'")
 
 
 def steps(text: str, option: str) -> Any:

@@ -255,9 +255,7 @@ def test_the_judge_in_a_folder_or_the_shipped_one(
 ) -> None:
     assert find_judge(splits.info, judge_dir).hash == judge.hash
     assert shipped_judge(splits.info) is None  # for it is of 12x12 pixels and three classes
-    with pytest.raises(
-        InputError, match=r"mnist \(own files\) ships.*train judge.*--judge FOLDER"
-    ):
+    with pytest.raises(InputError, match=r"mnist \(own files\) ships.*train judge.*--judge FOLDER"):
         find_judge(splits.info)
     other = replace(splits.info, height=28, width=28)
     with pytest.raises(InputError, match="the judge sees 12x12 images, those of mnist are 28x28"):

@@ -1,6 +1,8 @@
-"""What a field of a config may be."""
+"""What a field of a config may be, and what is read back of a training."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def between(low: float, high: float, **values: float) -> None:
@@ -13,3 +15,11 @@ def at_least(low: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= low:
             raise ValueError(f"{name} must be at least {low}, got {value}")
+
+
+def check_history(rows: Any) -> None:
+    """Raises `TypeError` or `KeyError` unless a record's rows of epochs have numbers."""
+    for row in rows:
+        numbers = [row["epoch"], row["loss"], row.get("val_loss", 0)]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError(f"history must have numbers, got {row!r:.100}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scalespace.config.checks import at_least, between
+from scalespace.config.checks import between
 from scalespace.config.recipe import (
     AblationConfig,
     AutoencoderConfig,
@@ -39,8 +39,8 @@ class CASConfig:
 
     def __post_init__(self) -> None:
         between(1, 10_000, **{"cas.classifiers": self.classifiers})
-        at_least(1, **{"cas.epochs": self.epochs})
-        at_least(1, **{"cas.batch_size": self.batch_size})
+        between(1, 100_000, **{"cas.epochs": self.epochs})
+        between(1, 1_000_000, **{"cas.batch_size": self.batch_size})
         if not self.lr > 0:
             raise ValueError(f"cas.lr must be positive, got {self.lr}")
 
@@ -65,8 +65,8 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
-        at_least(1, **{"bench.productions": self.productions, "bench.batches": self.batches})
-        at_least(0, **{"bench.warmup": self.warmup})
+        between(1, 10**7, **{"bench.productions": self.productions, "bench.batches": self.batches})
+        between(0, 10**7, **{"bench.warmup": self.warmup})
         if not self.batch_sizes:
             raise ValueError("bench.batch_sizes must name at least one size")
         for size in self.batch_sizes:
@@ -117,7 +117,7 @@ class StudyConfig:
         object.__setattr__(self, "seeds", tuple(self.seeds))
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"study.seeds must be different numbers >= 0, got {self.seeds}")
-        at_least(1, **{"study.images": self.images})
+        between(1, 1_000_000, **{"study.images": self.images})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scalespace.errors import InputError
 
+LONGEST_NAME = 100  # of a data set or a class, in characters
 ROUNDING = 1e-6  # how far outside [0, 1] float arithmetic may carry a pixel
 
 
@@ -39,13 +40,36 @@ class DataInfo:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "absent", tuple(self.absent))
-        if not (4 <= self.height <= 1024 and 4 <= self.width <= 1024):
+        sides = (self.height, self.width)
+        if not all(isinstance(side, int) and 4 <= side <= 1024 for side in sides):
             raise InputError(
                 f"images of '{self.name}' must have sides of 4 to 1024 pixels, "
                 f"got {self.height}x{self.width}"
             )
         if not self.std > 0:
             raise InputError(f"the images of '{self.name}' are all alike (std 0): nothing to learn")
+
+    @classmethod
+    def from_json(cls, value: Any) -> DataInfo:
+        """The facts that `dataclasses.asdict` and JSON made plain values of.
+
+        Raises:
+            TypeError: a field is unknown or absent. ValueError: one is of the wrong kind.
+        """
+        info = cls(**value)
+        for name in ("mean", "std"):
+            if not (isinstance(number := getattr(info, name), int | float) and 0 <= number <= 1):
+                raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
+        for text in (info.name, info.fingerprint, *info.classes):
+            if not isinstance(text, str) or len(text) > LONGEST_NAME or not text.isprintable():
+                raise ValueError(f"names must be one line of text, got {text!r:.100}")
+        if not info.classes:
+            raise ValueError("there must be classes")
+        if not isinstance(info.own, bool):
+            raise ValueError(f"own must be true or false, got {info.own!r}")
+        if not info.labels or not set(info.absent) <= set(range(len(info.classes))):
+            raise ValueError(f"absent must be some of the labels, got {list(info.absent)!r}")
+        return info
 
     @property
     def title(self) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from scalespace.data.idx import DEFLATE_LIMIT
 from scalespace.errors import InputError
-from scalespace.files import atomic, read_bytes
+from scalespace.files import atomic, parse_json, read_bytes
 
 TOLERANCE = 1e-6  # how far rounding may carry a value out of [0, 1]
 
@@ -164,7 +164,7 @@ def _meta(array: np.ndarray, path: Path | str) -> dict[str, Any]:
     if array.dtype.kind != "U" or array.ndim != 0:
         raise InputError(f"{path}: meta must be one JSON text, not {array.dtype} {array.shape}")
     try:
-        meta = json.loads(str(array))
+        meta = parse_json(str(array))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: meta is not valid JSON: {error}") from error
     if not isinstance(meta, dict):

@@ -25,11 +25,21 @@ SMALLEST_SIDE = 4
 def data_root(data_dir: Path | str | None = None) -> Path:
     """The root folder: `data_dir`, else `$SCALESPACE_DATA`, else the user's cache."""
     if data_dir is not None:
-        return Path(os.path.expanduser(data_dir))
+        return _expanded(data_dir)
     if from_environment := os.environ.get("SCALESPACE_DATA"):
-        return Path(os.path.expanduser(from_environment))
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(cache, "scalespace")
+        return _expanded(from_environment)
+    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "scalespace"
+
+
+def _expanded(path: Path | str) -> Path:
+    """A path with a home for its `~`; `InputError` if there is none, for `~` is no folder."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~") and not os.path.exists(expanded):
+        raise InputError(
+            f"there is no home folder for {path}: name the root of the data with --data-dir or "
+            "$SCALESPACE_DATA"
+        )
+    return Path(expanded)
 
 
 def fetch(name: str, data_dir: Path | str | None = None) -> Path:

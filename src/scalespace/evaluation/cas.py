@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from scalespace.config import CASConfig
 from scalespace.core.noise import derive_seed
+from scalespace.core.torch_state import check_defaults, learning
 from scalespace.data.images import ImageSet
 from scalespace.errors import InputError
 from scalespace.nets.classifier import CASClassifier
@@ -125,7 +126,7 @@ def cas(
     classes = len(test.classes)
     steps = config.classifiers * config.epochs * -(-len(x) // config.batch_size)
     confusion = np.zeros((config.classifiers, classes, classes), dtype=np.int64)
-    with bar(steps, "classifiers", "step", shown=progress) as shown:
+    with learning(), bar(steps, "classifiers", "step", shown=progress) as shown:
         for k in range(config.classifiers):
             answers = _train(x, y, test, config, derive_seed(seed, "cas", k), shown)(real)
             np.add.at(confusion[k], (truth, answers), 1)
@@ -135,6 +136,7 @@ def cas(
 def _train(
     x: Tensor, y: Tensor, test: ImageSet, config: CASConfig, seed: int, shown: tqdm[Any]
 ) -> Any:
+    check_defaults()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = CASClassifier(*test.shape, len(test.classes))
@@ -153,7 +155,7 @@ def _train(
             shown.update()
     net.eval()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def classify(images: Tensor) -> NDArray[np.int64]:
         return torch.cat([net(part).argmax(dim=1) for part in images.split(1000)]).cpu().numpy()
 

@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from scalespace.config.checks import check_history
+from scalespace.core.torch_state import check_defaults
 from scalespace.data import ImageSet
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -55,6 +57,7 @@ class Judge:
     @cached_property
     def net(self) -> JudgeNet:
         """The network, ready to use (dropout is off)."""
+        check_defaults()
         net = JudgeNet(self.data.height, self.data.width, len(self.data.classes))
         net.load_state_dict(dict(self.weights))
         return net.eval().requires_grad_(False)
@@ -68,7 +71,7 @@ class Judge:
             content.update(name.encode() + str(array.shape).encode() + array.tobytes())
         return content.hexdigest()[:12]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(self, images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Features:
         """Both kinds of features of images in [0, 1]: float32 [n, d] each, on the device.
 
@@ -131,10 +134,13 @@ def load_judge(folder: Path | str) -> Judge:
     try:
         if config["format"] != FORMAT:
             raise InputError(f"it has format {config['format']}, this version reads {FORMAT}")
-        data, expected = DataInfo(**config["data"]), config["judge"]
+        data, expected = DataInfo.from_json(config["data"]), config["judge"]
         weights = load_file(folder / WEIGHTS)
         known = ("format", "judge", "data")
         record = {name: value for name, value in config.items() if name not in known}
+        check_history(record.get("history", []))
+        if not all(isinstance(share, int | float) for share in record.get("accuracy", {}).values()):
+            raise TypeError("accuracy must be numbers")
         judge = Judge(weights, data, json.loads(json.dumps(record)))
         judge.net  # noqa: B018 - builds it, which checks names and shapes
     except Exception as error:  # what the parsers raise on damaged files is an open list
@@ -142,7 +148,20 @@ def load_judge(folder: Path | str) -> Judge:
         raise InputError(f"{folder} is no judge, or a damaged one: {reason}") from error
     if judge.hash != expected:
         raise InputError(f"{folder}: the weights are not those of judge {expected}")
+    if not _sees(judge):
+        raise InputError(
+            f"{folder}: this judge sees nothing: its features are the same for all images, or no "
+            "numbers"
+        )
     return judge
+
+
+def _sees(judge: Judge) -> bool:
+    """Whether a judge's features tell noise from noise: else FD would be 0 for any images."""
+    shape = (16, judge.data.height, judge.data.width)
+    noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    pooled = judge.features(noise).pooled
+    return bool(torch.isfinite(pooled).all()) and bool((pooled.std(dim=0) > 0).any())
 
 
 def named_judge(folder: Path | str) -> Judge:

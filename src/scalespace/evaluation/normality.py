@@ -70,7 +70,7 @@ def normality(features: Tensor) -> Normality:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def inside(net: JudgeNet, images: Tensor, labels: Tensor, classes: int) -> dict[str, np.ndarray]:
     """What the judge does with images, as the seed series looks at it.
 
@@ -120,6 +120,6 @@ def inside(net: JudgeNet, images: Tensor, labels: Tensor, classes: int) -> dict[
 
 def accuracy(net: JudgeNet, images: Tensor, labels: Tensor) -> float:
     """Share of images [n, 1, h, w] in [0, 1] whose class the judge finds."""
-    with torch.inference_mode():
+    with torch.no_grad():
         parts = [net.eval()(net.pad(part)).argmax(dim=1) for part in images.split(PART)]
     return float((torch.cat(parts) == labels).double().mean())

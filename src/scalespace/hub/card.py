@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from scalespace.hub.figures import Figures, Measure
 
@@ -57,6 +58,7 @@ def card(about: About, source: str) -> str:
         source: what a reader gives to `Model.from_pretrained` to have it.
     """
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.finalize = _harmless
     environment.filters |= {"number": number, "spread": _spread, "yaml": _yaml}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     figures, data = about.figures, about.config["data"]
@@ -122,5 +124,12 @@ def _spread(measure: Measure) -> str:
     return f"{number(mean(measure.seeds))} ± {number(stdev(measure.seeds))}"
 
 
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).strip()
+def _yaml(value: Any) -> Markup:
+    return Markup(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).strip())
+
+
+def _harmless(value: Any) -> Any:
+    """A value in the card, where a name may make neither markup nor a column of a table."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return value.replace("<", "&lt;").replace("|", "\\|")

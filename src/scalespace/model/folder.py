@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scalespace.config.checks import check_history
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.files import atomic, read_json, write_json
@@ -27,7 +28,6 @@ from scalespace.training.training import TrainedStage, Training
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-MAX_SIDE = 4096  # of images; a config that says more is damaged
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def read(folder: Path) -> Stored:
                 f"it has format {config['format']}, this version reads format {FORMAT}"
             )
         method, expected = get_method(config["method"]), config["hash"]
-        data = _data_info(config["data"])
+        data = DataInfo.from_json(config["data"])
         figures = Figures.from_json(config["figures"]) if "figures" in config else None
         trainings: dict[str, Training] = {}
         records: dict[str, dict[str, Any]] = {}
@@ -143,30 +143,10 @@ def _checksum(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return digest([told, content.hexdigest()])
 
 
-def _data_info(value: Any) -> DataInfo:
-    info = DataInfo(**value)
-    for name in ("height", "width"):
-        if not (isinstance(size := getattr(info, name), int) and 0 < size <= MAX_SIDE):
-            raise ValueError(f"{name} must be a whole number from 1 to {MAX_SIDE}, got {size!r}")
-    for name in ("mean", "std"):
-        if not (isinstance(number := getattr(info, name), int | float) and 0 <= number <= 1):
-            raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
-    if not info.classes or not all(isinstance(name, str) for name in info.classes):
-        raise ValueError(f"classes must be names, got {info.classes!r}")
-    if not isinstance(info.own, bool):
-        raise ValueError(f"own must be true or false, got {info.own!r}")
-    if not info.labels or not set(info.absent) <= set(range(len(info.classes))):
-        raise ValueError(f"absent must be some of the labels, got {list(info.absent)!r}")
-    return info
-
-
 def _record(value: Any) -> dict[str, Any]:
     """How a training went, with the numbers that commands tell of it."""
     for name in ("images", "seconds", "val_loss"):
         if not isinstance(value[name], int | float):
             raise TypeError(f"{name} must be a number, got {value[name]!r}")
-    for row in value.get("history", []):
-        numbers = [row["epoch"], row["loss"], row.get("val_loss", 0)]
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise TypeError(f"history must have numbers, got {row!r}")
+    check_history(value.get("history", []))
     return dict(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -27,15 +28,43 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+MOST_TEXT, MOST_VALUES, DEEPEST = 1_000_000, 20_000, 50
+"""What a YAML document may have at most: characters, values with aliases written out, levels."""
+
+
 def read_yaml(text: str, where: str) -> Any:
     """The value of a YAML document; `InputError`, which begins with `where`, if it is none."""
-    loader = _Loader(text)
+    if len(text) > MOST_TEXT:
+        raise InputError(f"{where} is too long: {len(text):,} characters, {MOST_TEXT:,} at most")
     try:
-        return loader.get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date, say
-        raise InputError(f"{where} is not valid YAML: {one_line(error)}") from error
-    finally:
-        loader.dispose()
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node, where)
+        return loader.construct_document(node)
+    except InputError:
+        raise
+    except Exception as error:  # what its constructors raise of odd values is an open list
+        reason = f"{one_line(error)}" or type(error).__name__
+        raise InputError(f"{where} is not valid YAML: {reason}") from error
+
+
+def _check_size(node: yaml.Node, where: str) -> None:
+    """Refuses what grows beyond all bounds, or goes in a circle, once its aliases are followed."""
+    left, values = [(node, 1)], 0
+    while left:
+        node, depth = left.pop()
+        values += 1
+        if values > MOST_VALUES or depth > DEEPEST:
+            raise InputError(
+                f"{where} is too large, or contains itself: at most {MOST_VALUES:,} values, "
+                f"{DEEPEST} levels deep"
+            )
+        if isinstance(node, yaml.SequenceNode):
+            left += [(inner, depth + 1) for inner in node.value]
+        elif isinstance(node, yaml.MappingNode):
+            left += [(inner, depth + 1) for pair in node.value for inner in pair]
 
 
 class _Loader(yaml.SafeLoader):
@@ -84,10 +113,29 @@ def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
     _known_fields(kind, value, where)
     parser = _parser(kind)
     try:
+        _check_numbers(value, where)
         made = parser.instantiate(parser.parse_object(copy.deepcopy(dict(value))))
         return kind(**{f.name: made[f.name] for f in fields(kind)})
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"{where}{one_line(error)}") from error
+
+
+LARGEST = 10**12
+"""No whole number of a config is larger; what it must not exceed in earnest, its class says."""
+
+
+def _check_numbers(value: Any, where: str) -> None:
+    """Raises `ValueError` for a number that is not finite, or beyond all sense."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check_numbers(inner, f"{where}{name}.")
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_numbers(inner, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where.rstrip('.')} must be a finite number, got {value}")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise InputError(f"{where.rstrip('.')} is too large: {LARGEST:,} at most")
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from scalespace.data import read_samples
 from scalespace.errors import InputError
 from scalespace.evaluation.cas import CASResult
 from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
-from scalespace.files import read_text
+from scalespace.files import parse_json, read_text
 from scalespace.report.about import MethodInfo, read_study
 from scalespace.report.arrays import (
     Arrays,
@@ -257,7 +256,7 @@ def _read_rows(path: Path, classes: int) -> list[Row]:
     rows = []
     for number, line in enumerate(read_text(path, "results").splitlines(), start=1):
         try:
-            rows.append(_checked(json.loads(line), classes))
+            rows.append(_checked(parse_json(line), classes))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path}, line {number} is damaged: {reason}") from error

@@ -72,7 +72,7 @@ class Ablated(Diffusion):
         return super().predict(torch.cat([x, x]), torch.cat([u, u]), twice)[:1]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def losses_by_state(
     model: Diffusion, batch: Sequence[Tensor], labels: Tensor, batch_size: int = 128
 ) -> dict[tuple[str, str], Tensor]:

@@ -102,7 +102,7 @@ class VAE(StageModel):
         top, left = (self.height - self.data.height) // 2, (self.width - self.data.width) // 2
         return x[..., top : top + self.data.height, left : left + self.data.width]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, padded: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the normalised latents of padded images: [n, *shape] each."""
         parts = [self.encoder(part) for part in padded.split(PART)]
@@ -110,7 +110,7 @@ class VAE(StageModel):
         std = torch.cat([(0.5 * log_variance).exp() for _, log_variance in parts])
         return (mean - self.latent_mean) / self.latent_std, std / self.latent_std
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Standardised images [n, 1, h, w] from normalised latents [n, *shape]."""
         raw = z * self.latent_std + self.latent_mean
@@ -189,7 +189,7 @@ class VAE(StageModel):
         """The shape of its latents."""
         return {"kind": "vae", "latent": list(self.shape), "conditional": self.conditional}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def inspect(self, images: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
         """What the autoencoder keeps of images, and what its latents mean.
 

@@ -21,7 +21,7 @@ from scalespace import __version__
 from scalespace.config import Config
 from scalespace.data import DataSplits, load
 from scalespace.errors import InputError
-from scalespace.files import locked, read_bytes, read_json, write_json, write_rows
+from scalespace.files import locked, parse_json, read_bytes, read_json, write_json, write_rows
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
 from scalespace.presets import build, digest
@@ -174,7 +174,7 @@ def _rows(context: Context, task: Task) -> list[Row] | None:
         return None
     content = read_bytes(path, "task result")
     try:
-        result = json.loads(content)
+        result = parse_json(content)
     except (ValueError, RecursionError):
         return None
     rows = result.get("rows") if isinstance(result, dict) else None

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from scalespace.config import Config, StudyConfig
-from scalespace.data.info import DataInfo
+from scalespace.data.info import LONGEST_NAME, DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, Method, get_method
 from scalespace.presets import mapping, nested, put_over
@@ -87,6 +87,8 @@ def make_variants(study: StudyConfig) -> dict[str, Variant]:
     found = _two_sided(study.switches) if study.switches else {}
     for name, value in study.variants.items():
         where = f"study.variants.{name}"
+        if name in found:
+            raise InputError(f"{where}: study.switches make a variant of that name: choose another")
         own = _changes(value, where)
         like = own.pop("like", None)
         if not isinstance(like, str | None):
@@ -173,6 +175,11 @@ def _check_names(names: Iterable[Any], where: str) -> None:
             raise InputError(f"{where}: a name must be text, got {name}: write '{name}' in quotes")
         if not name.strip():
             raise InputError(f"{where}: a name must be text, got an empty one")
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise InputError(
+                f"{where}: a name must be one line of text of at most {LONGEST_NAME} characters, "
+                f"got {name!r:.120}"
+            )
 
 
 def _changes(value: Any, where: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scalespace.core.noise import derive_seed
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.schedule import Schedule
 from scalespace.core.segment import Segment
+from scalespace.core.torch_state import check_defaults, learning
 from scalespace.errors import InputError
 from scalespace.nets.mlp import MLP
 from scalespace.progress import bar
@@ -72,7 +73,7 @@ class Toy(nn.Module):
 
         return self.objective.losses(self.predict, x0, Condition(), rng, mean)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def learnt(self, x: Tensor, t: float, condition: Condition) -> Tensor:
         """The trained network as a `Denoiser`."""
         a, b = self.schedule.scales(t)
@@ -101,6 +102,7 @@ def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> To
     Raises:
         InputError: the training diverged, or a file is damaged or cannot be written.
     """
+    check_defaults()
     model, path = Toy(config, seed), folder / f"{config.identity}-seed{seed}.safetensors"
     if path.exists():
         tensors, record = load_tensors(path, "trained network")
@@ -109,7 +111,8 @@ def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> To
         load_weights(model.net, tensors, f"trained network {path}")
     else:
         began = time.monotonic()
-        loss = _train(model, seed, progress)
+        with learning():
+            loss = _train(model, seed, progress)
         record = {
             "identity": config.identity,
             "seed": seed,

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scalespace.errors import InputError
-from scalespace.files import atomic
+from scalespace.files import atomic, parse_json
 
 RECORD, CHECKSUM = "record", "checksum"
 AGAIN = {
@@ -55,7 +55,7 @@ def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], di
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = file.metadata() or {RECORD: "{}"}
-        record = json.loads(about.get(RECORD, "null"))
+        record = parse_json(about.get(RECORD, "null"))
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
+from scalespace.core.torch_state import learning
 from scalespace.data import DataSplits
 from scalespace.files import locked, sweep, write_json
 from scalespace.stages.base import Models
@@ -41,7 +42,8 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     )
     with nullcontext() if is_helper() else locked(folder, "training"):
         if not finished.exists():  # nor has another process just trained it
-            _train(Loop(training, splits, folder, runtime, needs))
+            with learning():
+                _train(Loop(training, splits, folder, runtime, needs))
     return load_stage(training, root)
 
 

@@ -6,7 +6,6 @@ its checkpoint takes the same steps as one that was not.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from scalespace.core.noise import derive_seed
 from scalespace.data import DataSplits, balanced_sample
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_grid
-from scalespace.files import write_rows
+from scalespace.files import parse_json, write_rows
 from scalespace.progress import bar
 from scalespace.stages.base import Models
 from scalespace.training.checkpoint import (
@@ -49,7 +48,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
         except ValueError:  # of JSON, or of UTF-8
             break
     return [row for row in rows if isinstance(row, dict)]
@@ -241,14 +240,14 @@ class Loop:
                 f"({what} {loss}): try a smaller --train.lr"
             )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _validate(self) -> list[float]:
         """The averaged network's loss at each level, on the same images and noise every time."""
         rng = torch.Generator(self.labels.device).manual_seed(0)
         losses = self.ema.model.validate(self.held_out, self.held_out_labels, rng)  # type: ignore[operator]
         return [round(value, 6) for value in losses.mean(dim=0).tolist()]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _save_grid(self, epoch: int) -> None:
         columns = min(10, len(self.training.data.classes))
         first = [int((self.held_out_labels == c).nonzero()[0]) for c in self._grid_classes(columns)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scalespace.core.noise import derive_seed
+from scalespace.core.torch_state import check_defaults
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.presets import digest
@@ -85,7 +86,11 @@ class Training:
         Args:
             needs: trained models of the stages it builds on; without them it can sample, but not
                 be trained.
+
+        Raises:
+            InputError: a recipe that does not fit the data, or torch's defaults are not its own.
         """
+        check_defaults()
         if needs is None:
             needs = Models({need.stage.name: need.build() for need in self.needs})
         with torch.random.fork_rng(devices=[]):

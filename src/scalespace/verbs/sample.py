@@ -21,6 +21,8 @@ from scalespace.verbs.common import (
     runtime_options,
 )
 
+MOST = 1_000_000
+"""Images in one file: 3 GB of MNIST's size."""
 GRID, GIF = 400, 100
 """The most images that a picture, and an animation, has."""
 MODES = ("redraw", "fill", "interpolate", "same_noise")
@@ -179,6 +181,11 @@ def _labels(options: Namespace, model: Model, source: Samples | None) -> list[in
         labels = source.labels.tolist()
     elif options.per_class < 1:
         raise InputError(f"--per-class must be at least 1, got {options.per_class}")
+    elif (count := options.per_class * len(model.data.labels)) > MOST:
+        raise InputError(
+            f"--per-class {options.per_class} makes {count} images, and a file holds {MOST:,} at "
+            "most: make several, each with a --seed of its own"
+        )
     else:
         labels = [label for _ in range(options.per_class) for label in model.data.labels]
     if source is not None and len(labels) != len(source):
@@ -218,6 +225,8 @@ def _maker(
     if options.interpolate is not None:
         to_seed = seed + 1 if options.to_seed is None else options.to_seed
         count = options.interpolate
+        if count > MOST:
+            raise InputError(f"--interpolate {count}: a file holds {MOST:,} images at most")
         return lambda labels: interpolate(model, labels, count, seed, to_seed, size, progress)
     if options.same_noise:
         return lambda labels: same_noise(model, labels, seed, 0, size, progress)

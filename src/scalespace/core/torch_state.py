@@ -1,0 +1,31 @@
+"""What else a program has told torch: undone where it would change a result, or told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from scalespace.errors import InputError
+
+
+@contextmanager
+def learning() -> Iterator[None]:
+    """Gradients are recorded, also within a caller's `no_grad` or `inference_mode`."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def check_defaults() -> None:
+    """Raises `InputError` where torch's own defaults would build other networks than these."""
+    if torch.get_default_dtype() != torch.float32:
+        raise InputError(
+            f"torch's default dtype is {torch.get_default_dtype()}, and scalespace computes in "
+            "float32: call torch.set_default_dtype(torch.float32) before"
+        )
+    if torch.get_default_device().type != "cpu":
+        raise InputError(
+            f"torch's default device is {torch.get_default_device()}, and scalespace puts its "
+            "tensors where its own `device` says: call torch.set_default_device('cpu') before"
+        )
