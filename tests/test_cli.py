@@ -407,6 +407,30 @@ def test_data(data_dir: Path, tmp_path: Path, capsys: Capture) -> None:
     assert "official files: yes" in capsys.readouterr().out
 
 
+def test_a_message_echoes_no_kilobytes(refused: Refused) -> None:
+    message = refused("data", "x" * 100_000)
+    assert len(message) < 1300
+    assert message.startswith("scalespace: unknown data set 'xxx")
+    assert message.endswith("mnist)")
+
+
+def test_other_data_than_the_models_own(
+    samples: Path, data_dir: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Both are allowed, and told of."""
+    given = read_samples(samples)
+    words = ["evaluate", "--metrics=copies", "--device=cpu", "--data-dir", str(data_dir)]
+    main([*words, str(samples)])
+    assert "scored against" not in capsys.readouterr().err
+    write_samples(tmp_path / "a.npz", Samples(given.images, given.labels, {"data": "digits"}))
+    main([*words, str(tmp_path / "a.npz"), "--data", "mnist"])
+    assert "made by a model of digits, and scored against mnist" in capsys.readouterr().err
+    meta = {**given.meta, "fingerprint": "0123456789ab"}
+    write_samples(tmp_path / "a.npz", Samples(given.images, given.labels, meta))
+    main([*words, str(tmp_path / "a.npz")])
+    assert "whose files its model did not learn from" in capsys.readouterr().err
+
+
 # Names that are not known
 
 
@@ -450,6 +474,20 @@ def test_data(data_dir: Path, tmp_path: Path, capsys: Capture) -> None:
         ),
         ("sample MODEL --labels 0 --out OUT.npz --process.states=7", "trained anew"),
         ("data mnits", "did you mean 'mnist'"),
+        ("data digits --data-dir OUT", "digits comes with the package"),
+        ("train small --preset quick --out OUT --data-dir OUT", "digits comes with the package"),
+        (f"sample MODEL --labels {'9' * 5000} --out OUT.npz", "takes whole numbers"),
+        ("sample MODEL --per-class 999999999999 --out OUT.npz", "a file holds 1,000,000 at most"),
+        (
+            "sample MODEL --labels 0 --interpolate 999999999999 --out OUT.npz",
+            "a file holds 1,000,000 images at most",
+        ),
+        ("sample MODEL --labels 0 --out=", "--out is empty"),
+        ("train small --out=", "--out is empty"),
+        ("study --out=", "--out is empty"),
+        ("study --study.images=999999999999", "study.images must lie between 1 and 1000000"),
+        ("train small --out OUT --train.lr=.inf", "train.lr must be a finite number"),
+        ("train small --out OUT --train recipe.yaml", "unknown option --train"),
         ("study --study.methods=cascade", "did you mean 'cascaded'"),
         ("study --preset defualt", "did you mean 'default'"),
         ("plot casss STUDY --out OUT.png", "unknown figure 'casss'"),

@@ -15,7 +15,7 @@ import tiny
 from scalespace import options
 from scalespace.cli import main
 from scalespace.config import Config, ProcessConfig
-from scalespace.data import DataSplits, read_samples
+from scalespace.data import DataSplits, read_idx, read_samples, write_idx
 from scalespace.errors import InputError
 from scalespace.model import Model, train
 from scalespace.presets import build
@@ -162,7 +162,7 @@ def test_noises(folder: Path, tmp_path: Path) -> None:
         (["--fill", "nothing.npz", "--keep", "left"], "nothing.npz"),
         (["--interpolate", "3"], "say what to sample"),
         (["--labels", "0", "--interpolate", "0"], "at least 2 images"),
-        (["--labels", "0", "--steps", "[.inf,3]"], "process.steps must be finite states"),
+        (["--labels", "0", "--steps", "[.inf,3]"], "process.steps must be a finite number"),
         (["--labels", "0", "--steps", "2", "--process.steps=3"], "--steps is short for"),
         (["--labels", "0", "--same-noise", "--batch-size", "0"], "at least 1"),
     ],
@@ -256,3 +256,36 @@ def test_reading_steps(text: str, value: object) -> None:
 def test_steps_that_are_none(text: str) -> None:
     with pytest.raises(InputError, match="--steps"):
         options.steps(text, "--steps")
+
+
+def test_labels_with_gaps(tmp_path: Path, preset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What no image teaches is neither sampled nor scored, by command or by study."""
+    root = tmp_path / "data"
+    tiny.write_data(root)
+    for path in root.rglob("*labels*"):
+        labels = read_idx(path)
+        labels[labels == 1] = 2
+        write_idx(path, labels * 2)
+    common = ["--preset", str(preset), "--data-dir", str(root), "--device", "cpu", "--quiet"]
+    main(["train", "small", *common, "--out", str(tmp_path / "model")])
+    made = sample(tmp_path / "model", tmp_path / "a.npz", "--per-class", "2")
+    assert made.labels.tolist() == [0, 4, 0, 4]
+    with pytest.raises(SystemExit):
+        sample(tmp_path / "model", tmp_path / "b.npz", "--labels", "1")
+    assert "label 1: no training image of this model was of class '1'" in capsys.readouterr().err
+    study = ["study", *common, "--out", str(tmp_path / "study"), "--study.methods=small"]
+    main([*study, "--study.seeds=0"])
+    path = next((tmp_path / "study" / "units").glob("sample-small-*")) / "samples.npz"
+    assert set(read_samples(path).labels.tolist()) == {0, 4}
+    assert (tmp_path / "study" / "report.html").is_file()
+
+
+def test_a_model_without_labels_says_that_they_mean_nothing(
+    splits: DataSplits, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(tiny.CONFIG, process=replace(tiny.PROCESS, labels=False))
+    model = train("small", splits, config, tmp_path, 0, tiny.CPU).save(tmp_path / "model")
+    sample(model, tmp_path / "a.npz", "--labels", "0,1")
+    assert "learnt without labels: those of its images say nothing" in capsys.readouterr().err
+    sample(folder, tmp_path / "a.npz", "--labels", "0,1")
+    assert "learnt without labels" not in capsys.readouterr().err

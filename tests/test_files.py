@@ -171,6 +171,26 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read_text(tmp_path, "the thing")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1e999]", "the number 1e999 is beyond"),
+        ("[-1e999]", "beyond what can be computed with"),
+        ("9" * 400, "a number of 400 digits"),
+        ("9" * 5000, "a number of 5000 digits"),
+        ("[" * 100_000, "not valid JSON"),
+        ("{", "not valid JSON"),
+    ],
+)
+def test_json_that_is_none_or_cannot_be_computed_with(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file.json").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_json(tmp_path / "file.json")
+    assert len(str(caught.value)) < 300
+
+
 # A lock on a folder
 
 

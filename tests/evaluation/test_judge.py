@@ -18,7 +18,14 @@ from scalespace.data import DataSplits, load
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation import judge as module
-from scalespace.evaluation.judge import SHIPPED, Judge, find_judge, load_judge, shipped_judge
+from scalespace.evaluation.judge import (
+    SHIPPED,
+    Judge,
+    find_judge,
+    load_judge,
+    named_judge,
+    shipped_judge,
+)
 from scalespace.evaluation.normality import accuracy
 from scalespace.settings import load_config, make_training, stage_recipe
 from scalespace.stages.judge import JUDGE
@@ -210,6 +217,44 @@ def test_weights_of_another_judge(copied: Path, judge: Judge, tmp_path: Path) ->
     other = Judge({k: v + 1e-3 for k, v in judge.weights.items()}, judge.data, {})
     shutil.copy(other.save(tmp_path / "other") / WEIGHTS, copied)
     assert f"not those of judge {judge.hash}" in refused(copied)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_judge_that_sees_nothing(value: float, judge: Judge, tmp_path: Path) -> None:
+    """All its features are alike: by FD, noise would be as good as real images."""
+    weights = {name: torch.full_like(tensor, value) for name, tensor in judge.weights.items()}
+    if value:
+        weights["layers.0.weight"] = torch.zeros_like(weights["layers.0.weight"])
+    Judge(weights, judge.data, judge.record).save(tmp_path)
+    with pytest.raises(InputError, match="this judge sees nothing: its features are the same"):
+        load_judge(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"history": 3},
+        {"history": [3]},
+        {"history": [{"epoch": 1}]},
+        {"history": [{"epoch": 1, "loss": "x"}]},
+        {"accuracy": {"test": "x"}},
+        {"accuracy": []},
+    ],
+)
+def test_a_record_that_makes_no_figures(change: dict, copied: Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(InputError, match="is no judge, or a damaged one"):
+        load_judge(copied)
+
+
+def test_a_shipped_judge_by_its_name(splits: DataSplits, tmp_path: Path) -> None:
+    """As for own files in MNIST's form, which no judge sees unasked."""
+    assert named_judge("mnist").data.name == "mnist"
+    with pytest.raises(InputError, match="judge folder not found: mnits"):
+        named_judge("mnits")
+    with pytest.raises(InputError, match="judge folder not found"):
+        named_judge(tmp_path / "mnist")
 
 
 def test_what_is_no_judge_folder(tmp_path: Path, model_dir: Path) -> None:

@@ -84,6 +84,13 @@ def test_every_method_has_a_card(name: str, trained: Trained) -> None:
     assert "\n\n\n\n" not in text
 
 
+def test_names_make_no_markup_and_no_columns(trained: Trained) -> None:
+    text = card(about(trained("small"), "<script>alert(1)</script> | x"), "x")
+    body = text.split("---\n", 2)[2]
+    assert "<script>" not in body
+    assert "trained on &lt;script>alert(1)&lt;/script> \\| x" in body
+
+
 def test_own_files_do_not_pass_for_published_ones(trained: Trained) -> None:
     own = about(trained("small"), own=True)
     assert "datasets" not in header(own)

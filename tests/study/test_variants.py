@@ -138,6 +138,12 @@ def test_the_needs_of_a_training_have_its_seed() -> None:
         ({"variants": {"x": {"like": "y"}}}, r"unknown variant for study\.variants\.x\.like 'y'"),
         ({"variants": {"y": {}, "x": {"like": ["y"]}}}, r"x\.like must be the name .*\['y'\]"),
         ({"variants": {"y": {}, "x": {"like.y": 1}}}, r"x\.like must be the name of a variant"),
+        (
+            {"switches": {"x": {"train.epochs": 3}}, "variants": {"all wrong": {}}},
+            r"study\.variants\.all wrong: study\.switches make a variant of that name",
+        ),
+        ({"variants": {"a\nb": {}}}, r"a name must be one line of text .* got 'a\\nb'"),
+        ({"variants": {"x" * 101: {}}}, "of at most 100 characters"),
         ({"only": {"small": [["x"]]}}, r"unknown variant of study\.only\.small"),
         ({"only": {"smal": []}}, "did you mean 'small'"),
         ({"only": {"small": "x"}}, r"study\.only\.small must be a list"),

@@ -113,7 +113,7 @@ def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
     _known_fields(kind, value, where)
     parser = _parser(kind)
     try:
-        _check_numbers(value, where)
+        _check_numbers(value, "")
         made = parser.instantiate(parser.parse_object(copy.deepcopy(dict(value))))
         return kind(**{f.name: made[f.name] for f in fields(kind)})
     except (ArgumentError, ValueError, TypeError) as error:
