@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from scalespace.config import Config, Recipe
+from scalespace.config import Config
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.methods import Method, get_method, stages
@@ -65,7 +65,8 @@ def stage_recipe(config: Config, stage: Stage) -> Any:
     Raises:
         InputError: a field that the stage does not have, or a bad value.
     """
-    common = {part.name: asdict(getattr(config, part.name)) for part in fields(stage.recipe)}
+    parts = [part.name for part in fields(stage.recipe)]
+    common = {name: asdict(getattr(config, name)) for name in parts if hasattr(config, name)}
     for one in filter(None, (stage.control_of, stage)):
         own = config.stages.get(one.name) or {}
         common = merge(common, mapping(own, f"stages.{one.name}"))
@@ -82,9 +83,7 @@ def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Tr
         raise InputError(f"--seed must be at least 0 and whole, got {seed!r}")
     needs = tuple(make_training(config, need, seed, data) for need in stage.needs)
     recipe = stage_recipe(config, stage)
-    if isinstance(recipe, Recipe) and recipe.ablation.unit_range:
-        data = replace(data, mean=0.0, std=1.0)
-    return Training(stage, recipe, seed, data, needs)
+    return Training(stage, recipe, seed, stage.units(recipe, data), needs)
 
 
 def make_trainings(

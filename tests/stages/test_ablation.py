@@ -27,7 +27,7 @@ from scalespace.evaluation.latency import macs
 from scalespace.methods.latent import LATENT
 from scalespace.methods.small import SMALL
 from scalespace.settings import make_training
-from scalespace.stages.ablation import Ablated, batch_statistics, losses_by_state
+from scalespace.stages.ablation import Ablated, batch_statistics
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
 
@@ -252,27 +252,27 @@ def batch_of(n: int = 20) -> tuple[tuple[Tensor], Tensor]:
     return (torch.randn((n, 1, 12, 12), generator=rng),), torch.arange(n) % 3
 
 
-def test_losses_by_state_cannot_differ_without_batch_norm() -> None:
-    found = losses_by_state(model("group"), *batch_of(), batch_size=8)
+def test_losses_by_company_cannot_differ_without_batch_norm() -> None:
+    found = model("group").losses_by_company(*batch_of(), batch_size=8)
     assert set(found) == {("single", "running"), ("mixed", "running")}
     torch.testing.assert_close(found["single", "running"], found["mixed", "running"])
     assert found["single", "running"].shape == (5,)
 
 
 def test_running_statistics_do_not_see_the_company() -> None:
-    found = losses_by_state(model(), *batch_of(), batch_size=8)
+    found = model().losses_by_company(*batch_of(), batch_size=8)
     torch.testing.assert_close(found["single", "running"], found["mixed", "running"])
     apart = (found["single", "batch"] - found["mixed", "batch"]).abs()
     assert float(apart.max()) > 1e-3
 
 
-def test_losses_by_state_are_the_mean_of_each_image_alone() -> None:
+def test_losses_by_company_are_the_mean_of_each_image_alone() -> None:
     """Running statistics: the loss of every image by itself, by the definition of the loss."""
     of, (batch, labels) = model(), batch_of(7)
-    found = losses_by_state(of, batch, labels, batch_size=3)["mixed", "running"]
-    again = losses_by_state(of, batch, labels, batch_size=7)["single", "running"]
+    found = of.losses_by_company(batch, labels, batch_size=3)["mixed", "running"]
+    again = of.losses_by_company(batch, labels, batch_size=7)["single", "running"]
     torch.testing.assert_close(found, again)
-    many = [losses_by_state(of, (batch[0].repeat(60, 1, 1, 1),), labels.repeat(60))]
+    many = [of.losses_by_company((batch[0].repeat(60, 1, 1, 1),), labels.repeat(60))]
     expected = []
     rng = torch.Generator().manual_seed(5)
     for t in range(1, 6):
@@ -286,10 +286,10 @@ def test_losses_by_state_are_the_mean_of_each_image_alone() -> None:
     np.testing.assert_allclose(many[0]["single", "running"].numpy(), expected, rtol=0.03)
 
 
-def test_losses_by_state_leave_no_trace() -> None:
+def test_losses_by_company_leave_no_trace() -> None:
     of = model()
     before = {name: value.clone() for name, value in of.state_dict().items()}
-    losses_by_state(of, *batch_of())
+    of.losses_by_company(*batch_of())
     for name, value in of.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
     assert not of.training
@@ -313,7 +313,7 @@ def test_a_network_that_reads_the_batch_is_caught() -> None:
     of.net = Reader().eval()
     of.net.norm.running_var.fill_(25.0)
     x0 = (torch.full((60, 1, 12, 12), 0.0),)  # x_t = sqrt(1 - alpha_bar_t) eps
-    found = losses_by_state(of, x0, torch.zeros(60, dtype=torch.int64), batch_size=60)
+    found = of.losses_by_company(x0, torch.zeros(60, dtype=torch.int64), batch_size=60)
     # of one state the norm makes unit noise of x_t, whatever its level: no error is left
     assert float(found["single", "batch"].max()) < 1e-2
     b = np.sqrt(1 - BAR[1:])

@@ -58,7 +58,7 @@ def frontier(
     """
 
     def height(y: float) -> float:
-        return max(1 - y, 1e-4) if share else y  # nothing missing has no place on the axis
+        return max(1 - y if share else y, 1e-4)  # nothing missing has no place on the axis
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)

@@ -9,14 +9,14 @@ import torch
 from scalespace.data import Samples, check
 from scalespace.errors import InputError
 from scalespace.model.model import Model
-from scalespace.stages.vae import VAE
+from scalespace.stages.base import StageModel
 
 
-def autoencoder(model: Model) -> VAE:
-    """The autoencoder of a model's method; `InputError` if it has none."""
-    for stage in model.models.values():
-        if isinstance(stage, VAE):
-            return stage
+def autoencoder(model: Model) -> tuple[str, StageModel]:
+    """The autoencoder of a model's method, and its stage's name; `InputError` if it has none."""
+    for name, stage in model.models.items():
+        if type(stage).reconstruct is not StageModel.reconstruct:
+            return name, stage
     raise InputError(f"method '{model.method.name}' has no autoencoder to reconstruct with")
 
 
@@ -30,11 +30,11 @@ def reconstruct(model: Model, samples: Samples) -> Samples:
     Raises:
         InputError: the method has no autoencoder, or the images are of another size.
     """
-    through = autoencoder(model)
+    name, through = autoencoder(model)
     shape = (model.data.height, model.data.width)
     samples = check(samples.images, samples.labels, samples.meta, shape=shape)
     unit = torch.from_numpy(samples.images)[:, None].to(model.device)
     images = through.reconstruct(unit)[:, 0].cpu().numpy()
-    meta: dict[str, Any] = {"method": f"{through.stage.name}-reconstruction", "model": model.hash}
+    meta: dict[str, Any] = {"method": f"{name}-reconstruction", "model": model.hash}
     meta |= {"data": model.data.name, "of": samples.meta}
     return Samples(images, samples.labels, meta)

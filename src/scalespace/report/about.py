@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.files import read_json
+from scalespace.methods import stages as known_stages
 from scalespace.presets import build
 from scalespace.study.folder import FORMAT
 from scalespace.study.variants import Variant, carried_out, make_variants
 
 RECIPES = {"diffusion": Recipe, "vae": AutoencoderRecipe, "judge": TrainRecipe}
-"""What a stage's recipe is, by its kind."""
+"""What a stage's recipe is, by its kind; of others, their own `Stage.recipe` tells."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class StageInfo:
     Args:
         name: of the stage.
         parameters: of its networks.
-        kind: diffusion, vae or judge.
+        kind: diffusion, vae, judge, or other.
         needs: stages that it builds on; a diffusion stage with one works in its latents.
         states: S of a process; 0 for what is none.
         scale: images are taken down by it first.
@@ -51,6 +52,7 @@ class StageInfo:
         last_signal: sqrt(alpha_bar) at the process's end.
         latent: shape of an autoencoder's latents.
         conditional: whether it heeds the labels.
+        says: what it is, in its own words.
     """
 
     name: str
@@ -63,6 +65,7 @@ class StageInfo:
     last_signal: float = 0.0
     latent: tuple[int, ...] = ()
     conditional: bool = True
+    says: str = ""
 
     @property
     def in_pixels(self) -> bool:
@@ -122,14 +125,24 @@ class Study:
         return [one for one in self.variants.values() if carried_out(study, method, one)]
 
 
+def _recipe(stage: StageInfo) -> type | None:
+    """What a stage's recipe is; None where only a method that is not here knows it."""
+    if stage.kind in RECIPES:
+        return RECIPES[stage.kind]
+    registered = known_stages().get(stage.name)
+    return registered.recipe if registered else None
+
+
 def read_study(path: Path) -> Study:
     """A study's `study.json`; `InputError` if it is absent or damaged."""
     value = read_json(path, "study")
     try:
         if value["format"] != FORMAT:
             raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
-        stages = tuple(build(StageInfo, stage) for stage in value["stages"])
-        kinds = {stage.name: RECIPES[stage.kind] for stage in stages}
+        told = {field.name for field in fields(StageInfo)}
+        own = [{key: part[key] for key in part if key in told} for part in value["stages"]]
+        stages = tuple(build(StageInfo, stage) for stage in own)
+        kinds = {stage.name: kind for stage in stages if (kind := _recipe(stage))}
         config = build(Config, value["config"])
         return Study(
             preset=str(value["preset"]),

@@ -21,7 +21,7 @@ class Leak:
         stage: its name.
         variants: those that the trainings are a part of.
         seeds: of the trainings.
-        losses: by (batches, statistics) of `scalespace.stages.ablation.losses_by_state`: the mean
+        losses: by (batches, statistics) of `StageModel.losses_by_company`: the mean
             over seeds, [S-1].
     """
 

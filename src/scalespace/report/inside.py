@@ -126,7 +126,7 @@ def trainings_of_model(model: Model) -> list[TrainingView]:
             continue
         rows[-1]["val_loss_per_t"] = record.get("val_loss_per_t", [])
         facts = model.models[name].facts()
-        info = StageInfo(name, 0, kind=facts["kind"], states=facts.get("states", 0))
+        info = StageInfo(name, 0, kind=facts.get("kind", "other"), states=facts.get("states", 0))
         views.append(TrainingView(info, training.recipe, {training.seed: rows}))
     return views
 

@@ -1,4 +1,4 @@
-"""The published code's mistakes in sampling, one by one, and the test for what batch norm leaks.
+"""The published code's mistakes in sampling, one by one.
 
 Elsewhere the samplers know nothing of them: `DiffusionStage.build` makes an `Ablated` where a
 recipe's `ablation` asks for one, and stages that have none refuse. The other deviations of that
@@ -8,7 +8,6 @@ unit of the data (`ablation.unit_range`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,16 +16,12 @@ from torch import Tensor
 
 from scalespace.config import Recipe
 from scalespace.core.denoiser import Condition
-from scalespace.core.noise import derive_seed
 from scalespace.core.segment import Segment
 from scalespace.core.solvers import make_solver
 from scalespace.data.info import DataInfo
 from scalespace.nets.norms import batch_norms, batch_statistics
 from scalespace.stages.base import Stage
 from scalespace.stages.denoising import Diffusion
-
-BATCHES, STATISTICS = ("single", "mixed"), ("batch", "running")
-"""Whether a batch is of one state or of all; what batch norms normalise by."""
 
 
 class Ablated(Diffusion):
@@ -70,42 +65,3 @@ class Ablated(Diffusion):
             return super().predict(x, u, condition)
         twice = condition.and_also(condition)
         return super().predict(torch.cat([x, x]), torch.cat([u, u]), twice)[:1]
-
-
-@torch.no_grad()
-def losses_by_state(
-    model: Diffusion, batch: Sequence[Tensor], labels: Tensor, batch_size: int = 128
-) -> dict[tuple[str, str], Tensor]:
-    """The loss at each state when a batch is of that state alone, and when it holds all states.
-
-    Both see the same images with the same noise in the same states, so that nothing but the company
-    differs. A network without batch norm has no statistics of a batch, and the same losses in both.
-
-    Args:
-        model: in evaluation mode.
-        batch: what `prepare` made of images.
-        labels: int64 [n].
-        batch_size: images that share a batch; in training it is 128.
-
-    Returns:
-        by (`BATCHES`, `STATISTICS`): float [S-1], the mean over the images for t = 1 .. S-1.
-    """
-    states, n = model.segment.schedule.last, len(labels)
-    rng = torch.Generator(labels.device).manual_seed(derive_seed(0, "leak"))
-    eps = torch.randn((states, *batch[0].shape), generator=rng, device=labels.device)
-    image = torch.arange(n, device=labels.device)
-    statistics = STATISTICS if batch_norms(model.net) else STATISTICS[1:]
-    found = {}
-    for company in BATCHES:
-        for kind in statistics:
-            table = torch.zeros((states, n), device=labels.device)
-            for k in range(states):
-                # state - 1 of every image in this pass; every image is in every state once
-                at = torch.full_like(image, k) if company == "single" else (image + k) % states
-                for part in image.split(batch_size):
-                    rows = [whole[part] for whole in batch]
-                    with batch_statistics(model.net) if kind == "batch" else nullcontext():
-                        losses = model.losses(rows, labels[part], at[part] + 1, eps[at[part], part])
-                    table[at[part], part] = losses
-            found[company, kind] = table.mean(dim=1).cpu()
-    return found

@@ -19,6 +19,9 @@ from scalespace.config import Recipe
 from scalespace.data import DataSplits, ImageSet
 from scalespace.data.info import DataInfo
 
+BATCHES, STATISTICS = ("single", "mixed"), ("batch", "running")
+"""Whether a batch is of one state or of all; what batch norms normalise by."""
+
 
 class StageModel(nn.Module, ABC):
     """A stage's networks with their loss. Calling it gives the loss, so that DDP can wrap it."""
@@ -71,8 +74,34 @@ class StageModel(nn.Module, ABC):
         """
 
     def facts(self) -> dict[str, Any]:
-        """What a report should tell of the stage besides its fields."""
+        """What a report should tell of the stage besides its fields.
+
+        `says`: a few words of what it is. `conditional`: whether it heeds the labels. The stages of
+        the package have a `kind` of their own, of which reports know more: `states` and
+        `last_signal` of a process, `latent` of an autoencoder.
+        """
         return {}
+
+    def reconstruct(self, unit: Tensor) -> Tensor:
+        """Images [n, 1, h, w] in [0, 1] as they come back, encoded and decoded.
+
+        A stage that overrides it is an autoencoder: `scalespace reconstruct` and studies use it.
+        """
+        raise NotImplementedError(f"a {type(self).__name__} reconstructs no images")
+
+    def losses_by_company(
+        self, batch: Sequence[Tensor], labels: Tensor
+    ) -> dict[tuple[str, str], Tensor]:
+        """The loss at each state, in batches of one state and of all: float [S-1] each.
+
+        By one of `BATCHES` and one of `STATISTICS`: a network that reads the noise level off its
+        batch, as batch norm does, is found out by it. A stage that overrides it is a process.
+
+        Args:
+            batch: what `prepare` made of images.
+            labels: int64 [n].
+        """
+        raise NotImplementedError(f"a {type(self).__name__} has no states")
 
     def inspect(self, images: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
         """Arrays that show the stage from inside, for figures: {} if there is nothing to show.
@@ -117,7 +146,11 @@ class Stage(ABC, Generic[M]):
     name: str
 
     recipe: ClassVar[type] = Recipe
-    """The parts of the config that decide how it comes out: a dataclass of them."""
+    """What decides how it comes out: a dataclass of parts, `train` among them.
+
+    A part that is also one of the config's takes its fields from there, and from `stages.NAME`;
+    another one, of the stage's own, from its defaults and `stages.NAME`.
+    """
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Fields of the recipe that are this stage's own unless a preset says otherwise of it."""
     samples_needs: ClassVar[bool] = False
@@ -137,6 +170,10 @@ class Stage(ABC, Generic[M]):
     def idle(self) -> tuple[str, ...]:
         """Parts of the recipe that it never reads: they give its trainings no other name."""
         return ()
+
+    def units(self, recipe: Any, data: DataInfo) -> DataInfo:
+        """The facts of the data in the units that a recipe has it trained in."""
+        return data
 
     def parts(self, splits: DataSplits) -> tuple[ImageSet, ImageSet]:
         """The images that it is trained on, and those that training is watched with."""

@@ -14,7 +14,7 @@ from scalespace.config import Recipe
 from scalespace.core.denoiser import ANY, Condition, Guided, InDomain
 from scalespace.core.domain import X0_RULES
 from scalespace.core.jumps import Conditioned
-from scalespace.core.noise import Noise, Seeded
+from scalespace.core.noise import Noise, Seeded, derive_seed
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.sampling import Leg, Step, run
@@ -22,9 +22,9 @@ from scalespace.core.segment import Segment
 from scalespace.core.training_mean import TrainingMean
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.nets.norms import in_passing
+from scalespace.nets.norms import batch_norms, batch_statistics, in_passing
 from scalespace.nets.unet import UNet
-from scalespace.stages.base import Stage, StageModel
+from scalespace.stages.base import BATCHES, STATISTICS, Stage, StageModel
 from scalespace.stages.from_recipe import make_guidance, make_objective, make_visits, solver_of
 
 
@@ -172,6 +172,43 @@ class Diffusion(StageModel):
             eps = torch.randn(batch[0].shape, generator=rng, device=batch[0].device)
             columns.append(self.losses(batch, labels, t, eps))
         return torch.stack(columns, dim=1)
+
+    @torch.no_grad()
+    def losses_by_company(
+        self, batch: Sequence[Tensor], labels: Tensor, batch_size: int = 128
+    ) -> dict[tuple[str, str], Tensor]:
+        """The loss at each state when a batch is of that state alone, and when it holds all states.
+
+        Both see the same images with the same noise in the same states, so that nothing but the
+        company differs. A network without batch norm has no statistics of a batch, and the same
+        losses in both. It must be in evaluation mode.
+
+        Args:
+            batch: what `prepare` made of images.
+            labels: int64 [n].
+            batch_size: images that share a batch; in training it is 128.
+
+        Returns:
+            by (`BATCHES`, `STATISTICS`): float [S-1], the mean over the images for t = 1 .. S-1.
+        """
+        states, n = self.segment.schedule.last, len(labels)
+        rng = torch.Generator(labels.device).manual_seed(derive_seed(0, "leak"))
+        eps = torch.randn((states, *batch[0].shape), generator=rng, device=labels.device)
+        image = torch.arange(n, device=labels.device)
+        statistics = STATISTICS if batch_norms(self.net) else STATISTICS[1:]
+        found = {}
+        for company in BATCHES:
+            for kind in statistics:
+                table = torch.zeros((states, n), device=labels.device)
+                for k in range(states):
+                    # state - 1 of every image in this pass; every image is in every state once
+                    at = torch.full_like(image, k) if company == "single" else (image + k) % states
+                    for part in image.split(batch_size):
+                        rows, t = [whole[part] for whole in batch], at[part]
+                        with batch_statistics(self.net) if kind == "batch" else nullcontext():
+                            table[t, part] = self.losses(rows, labels[part], t + 1, eps[t, part])
+                found[company, kind] = table.mean(dim=1).cpu()
+        return found
 
     def facts(self) -> dict[str, Any]:
         """The states it has, and how much of the image is left in the last one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scalespace.config import Recipe, UNetConfig
 from scalespace.core.jumps import Conditioned
@@ -32,6 +32,10 @@ class DiffusionStage(Stage[Diffusion]):
     scale: int = 1
     conditioned: int = 0
     coarser: int = 2
+
+    def units(self, recipe: Recipe, data: DataInfo) -> DataInfo:
+        """Standardised pixels; with `ablation.unit_range` those in [0, 1]."""
+        return replace(data, mean=0.0, std=1.0) if recipe.ablation.unit_range else data
 
     def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> Diffusion:
         """An untrained `Diffusion` for this stage; `InputError` as from `segment`."""

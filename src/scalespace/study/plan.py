@@ -19,9 +19,7 @@ from scalespace.evaluation.judge import named_judge, shipped_judge
 from scalespace.presets import digest
 from scalespace.settings import make_training
 from scalespace.stages.base import StageModel
-from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.judge import JUDGE
-from scalespace.stages.vae import VAE
 from scalespace.study.variants import Arm, make_arms
 from scalespace.training.training import Training
 
@@ -229,7 +227,7 @@ class _Draft:
 
     def add_leak(self, training: Training, variant: str) -> None:
         """What batches of a single state do to a network over images; see `tasks.leak`."""
-        if isinstance(training.stage, DiffusionStage) and not training.needs:
+        if not training.needs and overrides(training.build(), "losses_by_company"):
             stage, seed = training.stage.name, training.seed
             inputs = {"stage": stage, "seed": seed}
             task = Task("leak", f"{stage}-seed{seed}", inputs, (self.train(training),))
@@ -239,12 +237,12 @@ class _Draft:
         """What stages and the judge show from inside."""
         for stage, training in self.plan().shown.items():
             model, inputs = training.build(), {"stage": stage, "seed": self.first}
-            if isinstance(model, VAE) and self.beside_floor:
+            if overrides(model, "reconstruct") and self.beside_floor:
                 name, floor = reconstruction(stage), self.real(FLOORS[self.study.part])
                 task = Task("reconstruct", name, inputs, (self.train(training), floor))
                 for metric in self.beside_floor:
                     self.score(metric, name, None, (self.add(task, training),))
-            if shows_itself(model):
+            if overrides(model, "inspect"):
                 self.add(Task("inspect", stage, inputs, (self.train(training),)), training)
         if self.judged:
             inputs = {"judge": self.eye, "data": self.data.fingerprint, **self.part}
@@ -266,9 +264,9 @@ class _Draft:
         self.add(task, *used)
 
 
-def shows_itself(model: StageModel) -> bool:
-    """Whether a stage has something to show from inside."""
-    return type(model).inspect is not StageModel.inspect
+def overrides(model: StageModel, what: str) -> bool:
+    """Whether a stage can do what `StageModel` has a function for and leaves to its kinds."""
+    return getattr(type(model), what) is not getattr(StageModel, what)
 
 
 def reconstruction(stage: str) -> str:

@@ -222,6 +222,7 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
             {
                 "name": name,
                 **_shown(training.stage),
+                "kind": "other",
                 **models[name].facts(),
                 "parameters": parameters(models[name]),
             }

@@ -26,9 +26,7 @@ from scalespace.files import atomic, write_rows
 from scalespace.machine import machine
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
-from scalespace.stages.ablation import losses_by_state
 from scalespace.stages.base import StageModel
-from scalespace.stages.denoising import Diffusion
 from scalespace.stages.judge import JUDGE
 from scalespace.study.folder import TASKS, TRAININGS, made_anew
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Task
@@ -186,7 +184,7 @@ def reconstruct(task: Task, context: Context) -> list[Row]:
     autoencoder = context.stage(task)
     samples = _samples(task.needs[1], context)
     unit_range = torch.from_numpy(samples.images)[:, None].to(context.runtime.torch_device)
-    images = autoencoder.reconstruct(unit_range)[:, 0].cpu().numpy()  # type: ignore[operator]
+    images = autoencoder.reconstruct(unit_range)[:, 0].cpu().numpy()
     path = context.place(task) / "samples.npz"
     write_samples(path, Samples(images, samples.labels, {"method": task.name}))
     own = {"method": task.name, "seed": None, "config": task.id, "n": len(images)}
@@ -264,12 +262,11 @@ def leak(task: Task, context: Context) -> list[Row]:
     those of its training, and fails a sampler, whose batches share one state.
     """
     training, model = context.training(task), context.stage(task)
-    assert isinstance(model, Diffusion)
     held_out = context.splits.val
     chosen = balanced_sample(held_out.labels, min(LEAK_IMAGES, len(held_out)), seed=0)
     images = held_out.subset(chosen).to(context.runtime.torch_device)
     batch = model.prepare(training.data.standardize(images.unit()))
-    found = losses_by_state(model, batch, images.labels)
+    found = model.losses_by_company(batch, images.labels)
     own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
     own["n"] = len(images)
     return [

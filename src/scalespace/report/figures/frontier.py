@@ -66,8 +66,8 @@ def _trail(
         view = results.of(variant.name)
         cost, calls = (view.value(one, method=method.name) for one in (axis, "calls"))
         scores = view.by_seed(metric, method.name)
-        if cost is None or calls is None or scores.empty:
-            continue
+        if not cost or calls is None or scores.empty:
+            continue  # what costs nothing has no place on a logarithmic axis
         spread = scores.std() if len(scores) > 1 else 0.0
         points.append((cost * unit, scores.mean(), spread, f"{calls:g}"))
     if not points:

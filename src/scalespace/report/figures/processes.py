@@ -72,11 +72,12 @@ def _segment(results: Results, stage: StageInfo) -> Segment | None:
     """What a stage over images learnt to undo; None for one in latents."""
     if not stage.in_pixels:
         return None
-    found, data = stages().get(stage.name), results.study.data
-    recipe = results.study.recipes[stage.name]
-    if not isinstance(found, DiffusionStage):  # as far as the study itself tells of it
-        found = DiffusionStage(stage.name, stage.states, stage.scale, int(stage.conditioned))
-    return found.segment(recipe, data)
+    recipe, data = results.study.recipes[stage.name], results.study.data
+    learner = getattr(stages().get(stage.name), "segment", None)
+    if learner is None:  # as far as the study itself tells of it
+        shape = (stage.name, stage.states, stage.scale, int(stage.conditioned))
+        learner = DiffusionStage(*shape).segment
+    return learner(recipe, data)
 
 
 def _latents(results: Results, method: MethodInfo, trajectory: Trajectory) -> int:

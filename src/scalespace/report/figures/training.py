@@ -72,4 +72,4 @@ def _minimised(view: TrainingView) -> str:
         beta = view.recipe.autoencoder.beta
         factor = "" if beta == 1 else f"{beta:g} × "
         return f"squared error summed over an image + {factor}KL divergence in nats"
-    return "mean squared error"
+    return "mean squared error" if view.stage.kind == "diffusion" else "its own loss"

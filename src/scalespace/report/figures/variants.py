@@ -24,7 +24,7 @@ CURVES: dict[tuple[str, str], tuple[str, Color, str]] = {
     ("mixed", "running"): ("mixed, running", 0, "--"),
     ("single", "running"): ("one state, running", 1, "--"),
 }
-"""How each of `losses_by_state`'s curves is called and drawn."""
+"""How each of `losses_by_company`'s curves is called and drawn."""
 
 
 def variant_samples(results: Results) -> list[Picture]:
