@@ -388,3 +388,16 @@ def test_devices_by_name(trained: Trained, tmp_path: Path) -> None:
         Model.from_pretrained(tmp_path, device="gpu")
     with pytest.raises(InputError, match="unknown device 'gpu'"):
         Runtime(device="gpu")  # type: ignore[arg-type]
+
+
+def test_what_is_printed_is_short(splits: DataSplits, model_dir: Path) -> None:
+    """No tensors in a notebook's output."""
+    model = Model.load(model_dir)
+    samples = model.sample([0, 1])
+    (first, *_) = model.trajectory([0, 1])
+    assert repr(samples) == "<2 samples of 12 x 12 pixels by cascaded>"
+    assert repr(first) == "<step t=2 of small: x [2, 1, 6, 6]>"
+    assert repr(splits.train) == "<99 images of mnist, 12 x 12 pixels, 3 classes>"
+    assert repr(splits) == (
+        "<data mnist (own files): 99 to train on, 21 to validate with, 12 x 12 pixels>"
+    )

@@ -31,6 +31,10 @@ class Step(NamedTuple):
     x0_hat: Tensor | None
     segment: str = ""
 
+    def __repr__(self) -> str:
+        where = f" of {self.segment}" if self.segment else ""
+        return f"<step t={self.t:g}{where}: x {list(self.x.shape)}>"
+
 
 Edit = Callable[[Segment, float, Tensor], Tensor]
 """Changes the images [n, ...] that a segment has brought into state t, before it goes on."""

@@ -54,6 +54,10 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        return f"<{len(self)} images of {self.name}, {size} pixels, {len(self.classes)} classes>"
+
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of an image."""
@@ -106,6 +110,11 @@ class DataSplits:
     std: float
     data_dir: Path | None = None
     own: bool = False
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.train)} to train on, {len(self.val)} to validate with"
+        name = f"{self.name} (own files)" if self.own else self.name
+        return f"<data {name}: {parts}, {' x '.join(map(str, self.train.shape))} pixels>"
 
     @cached_property
     def info(self) -> DataInfo:

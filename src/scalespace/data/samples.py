@@ -46,6 +46,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.images.shape[1:]))
+        made_by = f" by {self.meta['method']}" if "method" in self.meta else ""
+        return f"<{len(self)} samples of {size} pixels{made_by}>"
+
 
 def check(
     images: np.ndarray,

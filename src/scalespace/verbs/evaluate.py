@@ -104,7 +104,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     splits = real.splits
     per_class = found["samples"].get("cas", {}).get("per_class", [])
     for label, share in zip(splits.train.classes, per_class, strict=False):
-        print(f"  class {label}: {'no test images' if share is None else f'{share:.4f}'}")
+        found_of = "no test images" if share is None else f"{share:.4f}"
+        print(f"samples, CAS of class {label}: {found_of}")
 
 
 def _compare_origin(meta: dict[str, Any], data: DataInfo, file: str) -> None:

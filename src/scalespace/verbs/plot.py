@@ -25,9 +25,13 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.report.figures import render
+    from scalespace.figures.picture import save
+    from scalespace.report.figures import pictures_of
 
     shipped = pretrained.is_shipped(options.folder)
     folder = pretrained.find(options.folder) if shipped else Path(options.folder)
-    render(folder, options.figure, Path(options.out), options.data_dir)
+    pictures = pictures_of(folder, options.figure, options.data_dir)
+    save(options.out, pictures)
+    for picture in pictures:
+        print(f"{picture.title}. {picture.caption}\n")
     print(f"figure: {options.out}")

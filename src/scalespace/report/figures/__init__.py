@@ -6,6 +6,6 @@ also comes from a folder of their own.
 """
 
 from scalespace.report.figures.common import color
-from scalespace.report.figures.render import FIGURES, render
+from scalespace.report.figures.render import FIGURES, pictures_of, render
 
-__all__ = ["FIGURES", "color", "render"]
+__all__ = ["FIGURES", "color", "pictures_of", "render"]

@@ -85,7 +85,7 @@ def traversals(view: EncoderView) -> list[Picture]:
             f"The latent of one validation image with one of its {kl.size} numbers moved from "
             f"−{TRAVERSAL} to {TRAVERSAL} standard deviations (seed {view.seed}). Rows: the "
             f"{rows} numbers that carry most, {digits(nats[0])} to {digits(nats[-1])} nats of KL "
-            f"each, named channel : row, column.",
+            f"each, named by channel, row and column.",
             f"{rows} rows of images; in each, one number of the latent grows from left to right.",
             sheet([block], 70),
         )
@@ -135,7 +135,7 @@ def collapse(view: EncoderView) -> list[Picture]:
 
 def _address(number: int, shape: tuple[int, ...]) -> str:
     channel, row, column = np.unravel_index(number, shape)
-    return f"{channel} : {row}, {column}"
+    return f"c{channel} r{row} c{column}"
 
 
 AUTOENCODER_FIGURES: dict[str, Callable[[EncoderView], list[Picture]]] = {

@@ -78,25 +78,33 @@ def render(
     """Writes one figure as a picture file and returns its path.
 
     Args:
+        folder, name, data_dir: as for `pictures_of`.
+        out: ends in .png, .svg or .pdf, which decides the format.
+
+    Raises:
+        InputError: as `pictures_of` does; another format, or a file that cannot be written.
+    """
+    save(out, pictures_of(folder, name, data_dir))
+    return Path(out)
+
+
+def pictures_of(folder: Path | str, name: str, data_dir: Path | str | None = None) -> list[Picture]:
+    """The parts of one figure, each with its title and caption.
+
+    Args:
         folder: a study; for the figures of a judge also a judge's folder, and for those of a
             training or an autoencoder also a model's.
         name: one of `FIGURES`.
-        out: ends in .png, .svg or .pdf, which decides the format.
         data_dir: root of the data, from which a judge or a model is shown its images; a study
             holds all that it shows.
 
     Raises:
-        InputError: no such figure or format, the folder cannot be read or is none of these, or it
-            holds nothing that the figure could show.
+        InputError: no such figure, the folder cannot be read or is none of these, or it holds
+            nothing that the figure could show.
     """
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)
-    pictures = _pictures(Path(folder), name, data_dir)
-    save(out, pictures)
-    return Path(out)
-
-
-def _pictures(folder: Path, name: str, data_dir: Path | str | None) -> list[Picture]:
+    folder = Path(folder)
     config = folder / "config.json"
     if (folder / "study.json").exists() or not folder.is_dir():
         if not (pictures := FIGURES[name](Results(folder))):
