@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 import tiny
 from scalespace.data import DataSplits, load
 from scalespace.evaluation.judge import Judge
+from scalespace.figures.picture import Drawing, Picture
 from scalespace.model import Model, train
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
@@ -40,6 +41,13 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.delenv("SCALESPACE_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report without its drawings, which take most of its time: for tests of its words."""
+    dot = Picture("dot", "", "", "", Drawing((0.1, 0.1), lambda figure, theme: None)).png()
+    monkeypatch.setattr(Picture, "png", lambda self, theme=None: dot)
 
 
 @pytest.fixture(scope="session")

@@ -169,6 +169,7 @@ def test_a_bad_field_of_its_own(
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_study_and_its_report(preset: Path, data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     words = ["study", "--preset", str(preset), "--data-dir", str(data_dir), "--quiet"]
@@ -183,6 +184,7 @@ def test_a_study_and_its_report(preset: Path, data_dir: Path, tmp_path: Path) ->
     assert "This study is not finished" not in page
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_study_is_read_where_its_file_is_not(
     preset: Path, data_dir: Path, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ def test_page_of_a_study_with_stages_of_every_kind(series: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", X0_RULES)
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_recipe_in_words(rule: str, tmp_path: Path) -> None:
     """Whatever keeps an estimate in the domain; the kernels' own optimiser is named."""
     folder = make_study(tmp_path / "s", methods=("small",), pictures=False, latency=False)
@@ -189,6 +190,7 @@ def test_a_recipe_in_words(rule: str, tmp_path: Path) -> None:
     assert "of Muon (kernels) and Adam at" in text
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_method_without_classes_has_no_cas(tmp_path: Path) -> None:
     folder = make_series(tmp_path / "s", unconditional=("latent", "vae"))
     results = Results(folder)
@@ -199,6 +201,7 @@ def test_a_method_without_classes_has_no_cas(tmp_path: Path) -> None:
     assert "its images are of no class in particular" in text
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_study_without_cas_speaks_of_fd(tmp_path: Path) -> None:
     folder = make_series(tmp_path / "s", metrics=("fd",), seeds=(0,))
     page = Page(report.build(folder).read_text())
@@ -217,6 +220,7 @@ def test_a_study_without_cas_speaks_of_fd(tmp_path: Path) -> None:
         assert word in " ".join(page.text.split()).lower()
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_headline_names_the_winner_or_a_tie(bare: Path, tmp_path: Path) -> None:
     def headline(**means: float) -> str:
         where = make_study(tmp_path / "h", pictures=False, latency=False, means=means)
@@ -228,6 +232,7 @@ def test_headline_names_the_winner_or_a_tie(bare: Path, tmp_path: Path) -> None:
     assert OfMethods(Results(bare)).headline.startswith("“Small, upscaled” stands alone")
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_score_above_its_control_is_flagged(tmp_path: Path) -> None:
     def warned(mean: float) -> list[str]:
         where = make_study(tmp_path / "w", pictures=False, latency=False, means={"small": mean})
@@ -239,6 +244,7 @@ def test_a_score_above_its_control_is_flagged(tmp_path: Path) -> None:
     assert "needs an explanation" in warning
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_the_papers_numbers_stand_beside_mnist_alone(tmp_path: Path) -> None:
     def table(data: str) -> str:
         return markdown(Results(make_study(tmp_path / data, data=data, pictures=False)))
@@ -260,6 +266,7 @@ def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert "0.9384 |" in (first / "table.md").read_text()  # one classifier has no spread
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_unfinished_study_says_what_is_missing(bare: Path) -> None:
     rewrite_rows(bare, lambda row: row.get("method") != "small")
     text = " ".join(Page(report.build(bare).read_text()).text.split())
@@ -271,6 +278,7 @@ def test_unfinished_study_says_what_is_missing(bare: Path) -> None:
     Page(report.build(bare).read_text())
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_unfinished_series_says_what_is_missing(tmp_path: Path) -> None:
     folder = make_series(tmp_path / "s", pictures=False)
     lost = {"fd": "vae", "kid": "real-test", "copies": "small"}

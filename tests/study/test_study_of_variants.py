@@ -309,6 +309,7 @@ def test_a_bad_variant_is_one_line(
 # Scores by the validation part
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_search_never_reads_the_test_part(
     splits: DataSplits, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

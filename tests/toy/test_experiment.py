@@ -162,7 +162,7 @@ def test_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatc
         (["--points", "1"], "at least two different points, got 1"),
         (["--points=1,1"], "at least two different points"),
         (["--points", "-1,one"], "--points takes numbers, as in -1,0.5: got '-1,one'"),
-        (["--points", "0,nan"], "at least two different points"),
+        (["--points", "0,nan"], "--points takes numbers"),
         (["--seeds", "0,x"], "--seeds takes whole numbers"),
         (["--seeds", "0,0"], "--seeds must be different numbers >= 0"),
         (["--seeds=-1"], "--seeds must be different numbers >= 0"),

@@ -168,7 +168,9 @@ def maps(rows: Sequence[Maps], titles: Sequence[str], cell: float = 0.8) -> Draw
 
 def _histogram(ax: Any, part: Histogram, theme: Theme) -> None:
     wide = np.diff(part.edges)
-    ax.bar(part.edges[:-1], part.counts, wide, align="edge", color=theme.color(0), alpha=0.55)
+    # one patch: as many bars took most of a report's time
+    ax.stairs(part.counts, part.edges, fill=True, color=theme.color(0), alpha=0.55)
+    ax.set_ylim(bottom=0)
     if part.std > 0:
         x = np.linspace(part.edges[0], part.edges[-1], FIT_POINTS)
         z = (x - part.mean) / part.std
