@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
-from jsonargparse._actions import _ActionConfigLoad
 
 from scalespace.config import Config
 from scalespace.errors import InputError
@@ -61,7 +60,7 @@ def _without_files(to: ArgumentParser) -> None:
 
     What a file holds is a preset, and --preset takes those.
     """
-    parts = [action for action in to._actions if isinstance(action, _ActionConfigLoad)]
+    parts = [action for action in to._actions if type(action).__name__ == "_ActionConfigLoad"]
     for action in parts:
         to._remove_action(action)
         for group in to._action_groups:
