@@ -339,3 +339,27 @@ def test_copies_are_found(digits: DataSplits, seeing: Real) -> None:
     rng = np.random.default_rng(0)
     nearly = np.clip(train + 0.02 * rng.normal(size=train.shape), 0, 1).astype(np.float32)
     assert share(nearly) > 0.9
+
+
+def test_features_of_real_images_are_computed_once(
+    judge: Judge, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whichever process comes first; others read them, unless they are damaged."""
+    given = samples(30)
+
+    def fd(**more: Any) -> Any:
+        return evaluate(given, Real(splits, judge=judge, cache=tmp_path, **more), ["fd"])
+
+    expected = evaluate(given, Real(splits, judge=judge), ["fd"])
+    assert fd() == expected
+    [path] = tmp_path.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_keep", None)  # it would be called to write them again
+        assert fd() == expected
+    assert fd(part="validation") != expected
+    assert len(list(tmp_path.iterdir())) == 2
+    content = path.read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"junk"):
+        path.write_bytes(damaged)
+        assert fd() == expected
+        assert path.read_bytes() == content

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from scalespace.config import CASConfig
@@ -21,6 +22,7 @@ from scalespace.evaluation.judge import Judge, find_judge
 from scalespace.evaluation.kid import kid
 from scalespace.evaluation.prdc import prdc
 from scalespace.evaluation.variety import Components, components, variety
+from scalespace.files import atomic
 from scalespace.nets.judge import Features
 
 INTERVAL = 1.96  # standard errors to either side of an estimate: 95 %
@@ -38,6 +40,7 @@ class Real:
         progress: show progress bars.
         part: the held-out images that CAS tests on and that the floor is made of. With validation
             nothing reads the test part.
+        cache: folder that keeps the features of the real images for other processes.
     """
 
     splits: DataSplits
@@ -46,6 +49,7 @@ class Real:
     device: torch.device | str = "cpu"
     progress: bool = False
     part: Part = "test"
+    cache: Path | None = None
 
     @property
     def held_out(self) -> ImageSet:
@@ -68,7 +72,16 @@ class Real:
     @cached_property
     def features(self) -> Features:
         """Features of every training image."""
-        return self.eye.features(self.reference.unit(), self.device)
+
+        def compute() -> Features:
+            return self.eye.features(self.reference.unit(), self.device)
+
+        if self.cache is None:
+            return compute()
+        about = [self.splits.info.fingerprint, self.eye.hash, self.part]
+        kind = torch.device(self.device).type
+        path = self.cache / f"features-{'-'.join(about)}-{kind}.npz"
+        return _kept(path, self.device) or _keep(path, compute())
 
     @cached_property
     def frechet(self) -> dict[str, Frechet]:
@@ -84,6 +97,25 @@ class Real:
     def components(self) -> dict[int, Components]:
         """The principal components of each class of them."""
         return components(self.pixels, self.reference.labels)
+
+
+def _keep(path: Path, features: Features) -> Features:
+    """Writes features, and gives them back."""
+    arrays = {kind: part.cpu().numpy() for kind, part in features._asdict().items()}
+    with atomic(path) as aside, open(aside, "wb") as file:
+        np.savez(file, **arrays)
+    return features
+
+
+def _kept(path: Path, device: torch.device | str) -> Features | None:
+    """Features that another process has written; None where they are absent or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Features(
+                *(torch.from_numpy(arrays[kind]).to(device) for kind in Features._fields)
+            )
+    except Exception:  # what its parsers raise on damaged bytes is an open list
+        return None
 
 
 Result = dict[str, Any]

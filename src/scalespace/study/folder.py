@@ -5,6 +5,7 @@ settings.json     the same for the study's own processes
 results.jsonl     a row a measurement: all that a report reads, with the files that it names
 trainings/        trained stages, by the hash of their training
 units/            a folder a task: result.json and its files
+cache/            what many tasks need and one computes: features of the real images
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scalespace.errors import InputError
 
 FORMAT = 1  # of study.json
 ABOUT, SETTINGS, RESULTS = "study.json", "settings.json", "results.jsonl"
-TRAININGS, TASKS = "trainings", "units"
+TRAININGS, TASKS, CACHE = "trainings", "units", "cache"
 DONE = "result.json"
 """Of a task: written last and whole, so that its presence says that the task is done."""
 

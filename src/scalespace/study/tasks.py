@@ -28,7 +28,7 @@ from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
 from scalespace.stages.base import StageModel
 from scalespace.stages.judge import JUDGE
-from scalespace.study.folder import TASKS, TRAININGS, made_anew
+from scalespace.study.folder import CACHE, TASKS, TRAININGS, made_anew
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Task
 from scalespace.training.fit import fit
 from scalespace.training.judge import train_judge
@@ -87,7 +87,8 @@ class Context:
     def _real(self, judge: Judge | str | None) -> Real:
         device, progress = self.runtime.torch_device, self.runtime.progress
         part = self.config.study.part
-        return Real(self.splits, self.config.cas, judge, device, progress, part)
+        cache = self.folder / CACHE
+        return Real(self.splits, self.config.cas, judge, device, progress, part, cache)
 
     def training(self, task: Task) -> Training:
         """The training that a task is about."""
