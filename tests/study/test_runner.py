@@ -672,30 +672,70 @@ def test_an_interruption_ends_the_running_units(
     assert not list(tmp_path.rglob("result.json"))
 
 
+def study_command(data_dir: Path, preset: Path, out: Path, *more: str) -> list[str]:
+    command = [sys.executable, "-m", "scalespace.cli", "study", "--preset", str(preset)]
+    command += ["--data-dir", str(data_dir), "--device", "cpu", "--jobs", "2", "--quiet"]
+    return [*command, "--out", str(out), "--study.methods=small", "--study.seeds=0,1", *more]
+
+
+def workers_of(out: Path) -> list[int]:
+    """The processes of a study's tasks."""
+    found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    lines = [line.split(maxsplit=1) for line in found.stdout.splitlines()]
+    return [
+        int(pid) for pid, words in lines if "scalespace.study.runner" in words and str(out) in words
+    ]
+
+
+def started(study: subprocess.Popen[str]) -> None:
+    """Returns when its first tasks have been started."""
+    assert study.stderr is not None
+    for line in study.stderr:
+        if line.startswith("start"):
+            return
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 4.0], ids=["at once", "at work"])
 def test_a_study_that_is_killed_leaves_no_task_running(
-    data_dir: Path, preset: Path, tmp_path: Path
+    seconds: float, data_dir: Path, preset: Path, tmp_path: Path
 ) -> None:
     """Killed alone, so that nobody is left to end them; at once, while a task still starts."""
-    command = [sys.executable, "-m", "scalespace.cli", "study", "--preset", str(preset)]
-    command += ["--data-dir", str(data_dir), "--device", "cpu", "--jobs", "2"]
-    command += ["--out", str(tmp_path / "out"), "--train.epochs", "100000"]
+    command = study_command(data_dir, preset, tmp_path / "out", "--train.epochs=100000")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as study:
-        assert study.stderr is not None
-        for line in study.stderr:
-            if line.startswith("start"):
-                break
+        started(study)
+        time.sleep(seconds)
         study.kill()
-
-    def left() -> list[str]:
-        found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-        return [line for line in found.stdout.splitlines() if str(tmp_path / "out") in line]
-
-    for _ in range(300):
-        if not left():
-            return
+    deadline = time.monotonic() + 60
+    while left := workers_of(tmp_path / "out"):
+        assert time.monotonic() < deadline, left
         time.sleep(0.1)
-    raise AssertionError(left())
+
+
+@pytest.mark.slow
+def test_a_task_that_is_killed_alone_is_told_of_and_done_again(
+    data_dir: Path, preset: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = study_command(data_dir, preset, out)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as study:
+        started(study)
+        while not (workers := workers_of(out)):
+            time.sleep(0.05)
+        os.kill(workers[0], signal.SIGKILL)
+        _, errors = study.communicate()
+    assert study.returncode == 2
+    assert "failed" in errors.splitlines()[-1]
+    assert not workers_of(out)
+    subprocess.run(command, check=True, capture_output=True)
+    whole = study_command(data_dir, preset, tmp_path / "whole")
+    subprocess.run(whole, check=True, capture_output=True)
+    found = [
+        untimed([json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()])
+        for folder in (out, tmp_path / "whole")
+    ]
+    assert found[0] == found[1]
+    assert not [path for path in out.rglob("*") if ".part" in path.name or path.name == ".lock"]
 
 
 def test_by_the_command_line(
