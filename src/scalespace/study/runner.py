@@ -335,7 +335,8 @@ def _main(folder: str, task_id: str, jobs: str, parent: str) -> None:
     settings = read_json(Path(folder) / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     runtime = Runtime(**{**settings["runtime"], "progress": False})
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(jobs)))
+    if not os.environ.get("OMP_NUM_THREADS"):  # which says how many, where it is set
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(jobs)))
     splits = load(settings["data"], settings["data_dir"])
     plan = make_plan(config, splits.info)
     run_task(Context(Path(folder), config, splits, plan, runtime), plan.task(task_id))
