@@ -10,10 +10,12 @@ import glob
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scalespace.errors import InputError
 
@@ -78,7 +80,7 @@ def _alive(pid: str) -> bool:
     except ProcessLookupError:
         return False
     except OSError:  # it is another user's
-        return True
+        pass
     return True
 
 
@@ -175,6 +177,13 @@ def write_json(path: Path | str, value: Any) -> None:
 def write_rows(path: Path | str, rows: Iterable[Any]) -> None:
     """Writes `rows` as JSON, one a line, whole or not at all."""
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as `.npz`, whole or not at all; equal arrays give equal bytes."""
+    # through an open file, because savez would add .npz to any other name
+    with atomic(path) as aside, open(aside, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_bytes(path: Path | str, what: str = "file") -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
-from scalespace.config import Config
+from scalespace.config import AutoencoderRecipe, Config, Recipe
 from scalespace.errors import InputError
 from scalespace.presets import merge, one_line, read_yaml
 
@@ -239,10 +239,10 @@ def _bracketed(arguments: Sequence[str]) -> list[str]:
 
 def _trained_fields() -> set[str]:
     """The fields of recipes that matter in training, as in `process.states`."""
+    parts = get_type_hints(Recipe) | get_type_hints(AutoencoderRecipe)
     return {
         f"{name}.{field.name}"
-        for name, part in get_type_hints(Config).items()
-        if hasattr(part, "SAMPLING") or name in ("net", "train", "objective", "ablation")
+        for name, part in parts.items()
         for field in dataclasses.fields(part)
         if field.name not in getattr(part, "SAMPLING", ())
     }

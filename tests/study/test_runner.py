@@ -680,11 +680,19 @@ def study_command(data_dir: Path, preset: Path, out: Path, *more: str) -> list[s
 
 def workers_of(out: Path) -> list[int]:
     """The processes of a study's tasks."""
-    found = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    words = ["ps", "-ww", "-eo", "pid,args"]  # -ww: whole lines
+    found = subprocess.run(words, capture_output=True, text=True, check=True)
     lines = [line.split(maxsplit=1) for line in found.stdout.splitlines()]
     return [
         int(pid) for pid, words in lines if "scalespace.study.runner" in words and str(out) in words
     ]
+
+
+def seen(out: Path) -> list[int]:
+    """The same, once there are any."""
+    while not (workers := workers_of(out)):
+        time.sleep(0.05)
+    return workers
 
 
 def started(study: subprocess.Popen[str]) -> None:
@@ -704,6 +712,7 @@ def test_a_study_that_is_killed_leaves_no_task_running(
     command = study_command(data_dir, preset, tmp_path / "out", "--train.epochs=100000")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as study:
         started(study)
+        seen(tmp_path / "out")
         time.sleep(seconds)
         study.kill()
     deadline = time.monotonic() + 60
@@ -720,9 +729,7 @@ def test_a_task_that_is_killed_alone_is_told_of_and_done_again(
     command = study_command(data_dir, preset, out)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as study:
         started(study)
-        while not (workers := workers_of(out)):
-            time.sleep(0.05)
-        os.kill(workers[0], signal.SIGKILL)
+        os.kill(seen(out)[0], signal.SIGKILL)
         _, errors = study.communicate()
     assert study.returncode == 2
     assert "failed" in errors.splitlines()[-1]

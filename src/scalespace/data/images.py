@@ -113,14 +113,14 @@ class DataSplits:
 
     def __repr__(self) -> str:
         parts = f"{len(self.train)} to train on, {len(self.val)} to validate with"
-        name = f"{self.name} (own files)" if self.own else self.name
-        return f"<data {name}: {parts}, {' x '.join(map(str, self.train.shape))} pixels>"
+        return f"<data {self.info.title}: {parts}, {' x '.join(map(str, self.train.shape))} pixels>"
 
     @cached_property
     def info(self) -> DataInfo:
         """The facts that a model carries with it; the fingerprint is of the training part."""
         content = hashlib.sha256(self.train.images.cpu().numpy().tobytes())
         content.update(self.train.labels.cpu().numpy().tobytes())
+        present = set(self.train.labels.unique().tolist())
         return DataInfo(
             self.name,
             self.train.classes,
@@ -129,11 +129,7 @@ class DataSplits:
             std=self.std,
             fingerprint=content.hexdigest()[:12],
             own=self.own,
-            absent=tuple(
-                label
-                for label in range(len(self.train.classes))
-                if not bool((self.train.labels == label).any())
-            ),
+            absent=tuple(sorted(set(range(len(self.train.classes))) - present)),
         )
 
     @cached_property

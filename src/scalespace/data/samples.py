@@ -19,7 +19,7 @@ import numpy as np
 
 from scalespace.data.idx import DEFLATE_LIMIT
 from scalespace.errors import InputError
-from scalespace.files import atomic, parse_json, read_bytes
+from scalespace.files import parse_json, read_bytes, write_arrays
 
 TOLERANCE = 1e-6  # how far rounding may carry a value out of [0, 1]
 
@@ -94,9 +94,8 @@ def write_samples(path: Path | str, samples: Samples) -> None:
         meta = json.dumps(good.meta)
     except (TypeError, ValueError) as error:
         raise InputError(f"samples to write: meta must be plain JSON values: {error}") from error
-    # Written through an open file because savez would add .npz to any other name.
-    with atomic(path) as aside, open(aside, "wb") as file:
-        np.savez(file, images=good.images, labels=good.labels, meta=np.array(meta))
+    arrays = {"images": good.images, "labels": good.labels, "meta": np.array(meta)}
+    write_arrays(path, arrays)
 
 
 def read_samples(

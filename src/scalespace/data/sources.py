@@ -8,6 +8,7 @@ the environment variable `SCALESPACE_DATA`, `scalespace` in the user's cache.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -147,15 +148,7 @@ def is_official(name: str, data_dir: Path | str | None = None) -> bool | None:
     Raises:
         InputError: the name is unknown, or the files are not there or are damaged.
     """
-    source, folder = _found(name, data_dir)
-    labels = _labels(source, _file(folder, source.files["train", "labels"]))
-    if labels.max() + 1 < len(source.classes):
-        return False
-    verdicts = [
-        source.checksums.get(file, Checksum()).verdict(_file(folder, file))
-        for file in source.files.values()
-    ]
-    return False if False in verdicts else None if None in verdicts else True
+    return _verdict(name, data_dir, PARTS)
 
 
 def has_own_files(name: str, data_dir: Path | str | None = None) -> bool:
@@ -166,12 +159,20 @@ def has_own_files(name: str, data_dir: Path | str | None = None) -> bool:
     Raises:
         InputError: as `is_official` does.
     """
+    return _verdict(name, data_dir, ("train",)) is False
+
+
+def _verdict(name: str, data_dir: Path | str | None, parts: Iterable[Part]) -> bool | None:
+    """Whether the files of some parts are the published ones; see `is_official`."""
     source, folder = _found(name, data_dir)
-    files = [source.files["train", kind] for kind in KINDS]
-    if _labels(source, _file(folder, files[1])).max() + 1 < len(source.classes):
-        return True
-    sums = {file: source.checksums.get(file, Checksum()) for file in files}
-    return any(sums[file].verdict(_file(folder, file)) is False for file in files)
+    labels = _labels(source, _file(folder, source.files["train", "labels"]))
+    if labels.max() + 1 < len(source.classes):
+        return False
+    files = [source.files[part, kind] for part in parts for kind in KINDS]
+    verdicts = [
+        source.checksums.get(file, Checksum()).verdict(_file(folder, file)) for file in files
+    ]
+    return False if False in verdicts else None if None in verdicts else True
 
 
 def _found(name: str, data_dir: Path | str | None) -> tuple[Source, Path]:

@@ -22,7 +22,7 @@ from scalespace.evaluation.judge import Judge, find_judge
 from scalespace.evaluation.kid import kid
 from scalespace.evaluation.prdc import prdc
 from scalespace.evaluation.variety import Components, components, variety
-from scalespace.files import atomic
+from scalespace.files import write_arrays
 from scalespace.nets.judge import Features
 
 INTERVAL = 1.96  # standard errors to either side of an estimate: 95 %
@@ -101,9 +101,7 @@ class Real:
 
 def _keep(path: Path, features: Features) -> Features:
     """Writes features, and gives them back."""
-    arrays = {kind: part.cpu().numpy() for kind, part in features._asdict().items()}
-    with atomic(path) as aside, open(aside, "wb") as file:
-        np.savez(file, **arrays)
+    write_arrays(path, {kind: part.cpu().numpy() for kind, part in features._asdict().items()})
     return features
 
 

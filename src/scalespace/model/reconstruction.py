@@ -15,7 +15,7 @@ from scalespace.stages.base import StageModel
 def autoencoder(model: Model) -> tuple[str, StageModel]:
     """The autoencoder of a model's method, and its stage's name; `InputError` if it has none."""
     for name, stage in model.models.items():
-        if type(stage).reconstruct is not StageModel.reconstruct:
+        if stage.can("reconstruct"):
             return name, stage
     raise InputError(f"method '{model.method.name}' has no autoencoder to reconstruct with")
 

@@ -29,6 +29,11 @@ class StageModel(nn.Module, ABC):
     conditional: bool = True
     """Whether what it makes depends on the labels."""
 
+    @classmethod
+    def can(cls, what: str) -> bool:
+        """Whether the stage has a function of its own where this class has none to speak of."""
+        return getattr(cls, what) is not getattr(StageModel, what)
+
     @property
     @abstractmethod
     def calls(self) -> int:

@@ -18,7 +18,6 @@ from scalespace.evaluation.evaluate import METRICS, check_metrics
 from scalespace.evaluation.judge import named_judge, shipped_judge
 from scalespace.presets import digest
 from scalespace.settings import make_training
-from scalespace.stages.base import StageModel
 from scalespace.stages.judge import JUDGE
 from scalespace.study.variants import Arm, make_arms
 from scalespace.training.training import Training
@@ -215,7 +214,8 @@ class _Draft:
             task = Task("sample", f"{method}-seed{seed}", inputs, needs)
             own.append(self.add(task, *trainings, variant=variant))
             for training in trainings if variant else ():
-                self.add_leak(training, variant)
+                if arm.models[training.stage.name].can("losses_by_company"):
+                    self.add_leak(training, variant)
         arm.method.check(arm.models)
         for metric in self.study.metrics:
             if metric == "cas" and not arm.conditional:
@@ -227,22 +227,23 @@ class _Draft:
 
     def add_leak(self, training: Training, variant: str) -> None:
         """What batches of a single state do to a network over images; see `tasks.leak`."""
-        if not training.needs and overrides(training.build(), "losses_by_company"):
-            stage, seed = training.stage.name, training.seed
-            inputs = {"stage": stage, "seed": seed}
-            task = Task("leak", f"{stage}-seed{seed}", inputs, (self.train(training),))
-            self.add(task, training, variant=variant)
+        if training.needs:
+            return
+        stage, seed = training.stage.name, training.seed
+        inputs = {"stage": stage, "seed": seed}
+        task = Task("leak", f"{stage}-seed{seed}", inputs, (self.train(training),))
+        self.add(task, training, variant=variant)
 
     def add_insides(self) -> None:
         """What stages and the judge show from inside."""
         for stage, training in self.plan().shown.items():
             model, inputs = training.build(), {"stage": stage, "seed": self.first}
-            if overrides(model, "reconstruct") and self.beside_floor:
+            if model.can("reconstruct") and self.beside_floor:
                 name, floor = reconstruction(stage), self.real(FLOORS[self.study.part])
                 task = Task("reconstruct", name, inputs, (self.train(training), floor))
                 for metric in self.beside_floor:
                     self.score(metric, name, None, (self.add(task, training),))
-            if overrides(model, "inspect"):
+            if model.can("inspect"):
                 self.add(Task("inspect", stage, inputs, (self.train(training),)), training)
         if self.judged:
             inputs = {"judge": self.eye, "data": self.data.fingerprint, **self.part}
@@ -262,11 +263,6 @@ class _Draft:
         needs = {task.id: task for task in map(self.train, used)}
         task = Task("bench", f"seed{self.first}", inputs, tuple(needs.values()), alone=True)
         self.add(task, *used)
-
-
-def overrides(model: StageModel, what: str) -> bool:
-    """Whether a stage can do what `StageModel` has a function for and leaves to its kinds."""
-    return getattr(type(model), what) is not getattr(StageModel, what)
 
 
 def reconstruction(stage: str) -> str:

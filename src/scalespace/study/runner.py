@@ -137,11 +137,6 @@ def _other_versions(found: Iterable[list[Row] | None]) -> list[str]:
     return sorted(made_by - {__version__})
 
 
-def is_done(context: Context, task: Task) -> bool:
-    """Whether the task's result is there and whole, and so are the files that belong to it."""
-    return _rows(context, task) is not None
-
-
 def collect(context: Context) -> Path:
     """Writes the rows of all done tasks, in the plan's order, to `results.jsonl`.
 

@@ -22,7 +22,7 @@ from scalespace.data import (
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
-from scalespace.files import atomic, write_rows
+from scalespace.files import write_arrays, write_rows
 from scalespace.machine import machine
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
@@ -161,8 +161,7 @@ def sample(task: Task, context: Context) -> list[Row]:
         for k, step in enumerate(steps)
     }
     arrays |= {"t": np.array([step.t for step in steps]), "steps": np.array(len(steps))}
-    with atomic(place / "trajectory.npz") as aside:
-        np.savez(aside, labels=np.array(labels), **arrays)
+    write_arrays(place / "trajectory.npz", {"labels": np.array(labels), **arrays})
     own = {"method": model.method.name, "seed": seed, "config": model.hash, "n": n}
     return [
         _artefact(own, "samples", context.relative(place / "samples.npz")),
@@ -251,8 +250,7 @@ def inspect(task: Task, context: Context) -> list[Row]:
     else:
         held_out = context.splits.val.to(context.runtime.torch_device)
         arrays = context.stage(task).inspect(held_out.unit(), held_out.labels)
-    with atomic(path) as aside, open(aside, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    write_arrays(path, arrays)
     return [_artefact(own, "inspection", context.relative(path))]
 
 
