@@ -1,8 +1,8 @@
-"""Conditioning augmentation: what an upscaler is shown is made worse, and it is told by how much.
+"""Conditioning augmentation: an upscaler sees a degraded image and is told how degraded it is.
 
-In a cascade the upscaler meets the samples of another model, never the real images that it was
-trained with. Ho et al. 2022 (Cascaded diffusion models, section 4) blur or noise its condition in
-training, to a degree drawn for each image, and choose a degree for sampling afterwards.
+In a cascade the upscaler meets the samples of another model, not the real images it was trained
+on. Ho et al. 2022 (Cascaded diffusion models, section 4) blur or noise its condition in training,
+to a degree drawn for each image, and choose the degree for sampling afterwards.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from scalespace.core.schedule import Schedule
 
-TENTH = 0.1  # of a pixel: the step between two degrees of blur
+TENTH = 0.1  # pixels of blur per degree
 
 
 @dataclass(frozen=True, eq=False)
 class Augmentation(ABC):
-    """One kind of it.
+    """A way to degrade the condition, by whole degrees.
 
     Args:
         most: the largest degree; training draws 0 .. most uniformly.
@@ -35,15 +35,15 @@ class Augmentation(ABC):
 
     @abstractmethod
     def apply(self, low: Tensor, level: Tensor, noise: Tensor) -> Tensor:
-        """Images [n, c, h, w] made worse by degrees int64 [n]; `noise` is standard normal."""
+        """Degrades images [n, c, h, w] by degrees int64 [n]; `noise` is standard normal."""
 
     @property
     def starts_from(self) -> int:
-        """The state of the small process that sampling starts from: 0 is its finished image."""
+        """The state of the small process whose image sampling takes over; 0 is finished."""
         return 0
 
     def drawn(self, low: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """For training: the images, each at a random degree, and degree / most, float [n]."""
+        """For training: the images at random degrees, and degree / most, float [n]."""
         level = torch.randint(self.most + 1, (len(low),), generator=rng, device=low.device)
         noise = torch.randn(low.shape, generator=rng, device=low.device, dtype=low.dtype)
         return self.apply(low, level, noise), level.to(low.dtype) / self.most
@@ -59,7 +59,7 @@ class Augmentation(ABC):
         Args:
             low: images [n, c, h, w] in the state `starts_from`.
             noise: gives standard normal noise [n, *shape].
-            degree: that they have already, where they are not finished; None is `level`.
+            degree: the degree that unfinished images already have; None is `level`.
         """
         if self.level and not self.starts_from:
             level = torch.full((len(low),), self.level, device=low.device)
@@ -70,14 +70,14 @@ class Augmentation(ABC):
 
 @dataclass(frozen=True, eq=False)
 class GaussianNoise(Augmentation):
-    """The condition as noisy as in state s of a process: z_s ~ q(z_s | z_0).
+    """Noises the condition as in state s of a process: z_s ~ q(z_s | z_0).
 
     Args:
         most, level: states of that process.
-        schedule: its own. A stage's is of the stage's kind, with as many states as the small
-            process, which may itself be of another (see `degree`).
-        finished: noise is added to the finished image (non-truncated); otherwise the small process
-            stops in the state `level`, which saves the calls that are left (truncated).
+        schedule: of that process. A stage uses its own kind, with as many states as the small
+            process, whose schedule may differ (see `degree`).
+        finished: noises the finished image (non-truncated); otherwise the small process stops in
+            state `level`, which saves its remaining calls (truncated).
     """
 
     schedule: Schedule
@@ -95,8 +95,8 @@ class GaussianNoise(Augmentation):
     def degree(self, b: float) -> float | None:
         """The degree at which the noise has deviation b = sqrt(1 - alpha_bar); None beyond `most`.
 
-        The process that makes the images may have another schedule than the one that training drew
-        from; then its states lie between the whole degrees, and so do the deviations of the noise.
+        The degree is fractional where the small process has another schedule than training drew
+        from: the noise in its states then lies between two whole degrees.
         """
         known = (1 - self.schedule.alpha_bar[: self.most + 1]).sqrt().numpy()
         if b > known[-1] + 1e-9:
@@ -106,12 +106,12 @@ class GaussianNoise(Augmentation):
 
 @dataclass(frozen=True, eq=False)
 class Blur(Augmentation):
-    """The condition under a Gaussian blur of `level` tenths of a pixel (Ho et al. 2022, 4.2)."""
+    """Blurs the condition; degree k has a sigma of k / 10 pixels (Ho et al. 2022, 4.2)."""
 
     def apply(self, low: Tensor, level: Tensor, noise: Tensor) -> Tensor:
-        """A separable 5-tap Gaussian, the image's edge continued outwards; 0 changes nothing."""
+        """Applies a separable 5-tap Gaussian with replicated edges; 0 changes nothing."""
         offset = torch.arange(-2, 3, device=low.device, dtype=low.dtype)
-        sigma = (level.to(low.dtype) * TENTH).clamp(min=1e-3)  # 0: a kernel of the middle alone
+        sigma = (level.to(low.dtype) * TENTH).clamp(min=1e-3)  # 0 leaves the middle tap alone
         taps = torch.exp(-(offset**2) / (2 * sigma[:, None] ** 2))
         taps = taps / taps.sum(dim=1, keepdim=True)
         n, channels, height, width = low.shape

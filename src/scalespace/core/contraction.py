@@ -1,8 +1,8 @@
-"""How much of the data's variety few steps keep: exactly, for data that are normally distributed.
+"""The variance that few steps keep, in closed form for normally distributed data.
 
 For x_0 ~ N(mu, Sigma) the best denoiser is linear, and along each principal component of Sigma the
-whole sampler is a chain of numbers. What it makes has another variance than the data although no
-network is involved and none could do better: that is the discretisation's own error.
+sampler is a linear recurrence. Its samples differ in variance from the data although the denoiser
+is perfect: this is the error of the discretisation alone.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ def kept_variance(
 ) -> Tensor:
     """Variance of a sampler's images over that of the data, along principal components.
 
-    The sampler is driven by E[x_0 | x_t] = a v / (a^2 v + b^2) x_t (a^2 = alpha_bar_t, b^2 =
-    1 - a^2, the mean taken off), which is what a perfect network would answer. A step is then a
-    linear map of x_t and of the estimate before, and adds noise: the covariance of the two goes
-    from step to step in closed form, and nothing is random in the figure.
+    The denoiser is that of a perfect network, E[x_0 | x_t] = a v / (a^2 v + b^2) x_t, where
+    a^2 = alpha_bar_t, b^2 = 1 - a^2, and the mean is removed. Each step is then a linear map of x_t
+    and of the previous estimate, plus noise, so their covariance follows without sampling.
 
     Args:
-        table: the sampler, of `core/solvers.py`.
-        schedule: that it was made for.
+        table: the sampler (`core/solvers.py`).
+        schedule: the one that the table was made for.
         variances: v of each component, positive: float [k].
-        temperature: deviation of the noise that sampling starts from.
-        start: variance of the first state along each component: float [k]; None where it is that
-            noise alone.
+        temperature: standard deviation of the initial noise.
+        start: variance of the first state along each component: float [k]; None if it is the
+            initial noise alone.
 
     Returns:
-        float64 [k]: 1 is all of it, less is too little variety.
+        float64 [k]: 1 where all variance is kept, less where some is lost.
 
     Raises:
         ValueError: a variance that is not positive and finite.
@@ -45,7 +44,7 @@ def kept_variance(
     v = variances.double()
     if not bool(((v > 0) & v.isfinite()).all()):
         raise ValueError("variances must be positive and finite")
-    # of x_t, of x_t with the estimate before, and of that estimate
+    # var(x_t), cov(x_t, previous x0_hat), var(previous x0_hat)
     xx = torch.full_like(v, temperature**2) if start is None else start.double()
     xe, ee = torch.zeros_like(v), torch.zeros_like(v)
     for row, t in zip(table.rows, table.states[:-1], strict=True):

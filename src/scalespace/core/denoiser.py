@@ -1,7 +1,6 @@
-"""What a sampler calls: the denoiser, what it is told besides the image, and wrappers around one.
+"""The denoiser that a sampler calls, its condition, and wrappers around it.
 
-The plain network of a stage, the exact posterior of a toy, guidance and the domain's rule are each
-a `Denoiser`, and nest.
+A stage's network, the toy's exact posterior mean, guidance and the x0 rule are all `Denoiser`s.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor
 from scalespace.core.schedule import Schedule
 
 ANY = -1
-"""The label of an image whose class is not told."""
+"""The label of an image whose class is withheld."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +23,10 @@ class Condition:
     """What a denoiser is told besides the image and its state.
 
     Args:
-        labels: classes, int64 [n], with `ANY` where none is told; None for data without classes.
-        given: an image at this scale that shows a coarser one, [n, c, h, w], where there is one.
-        level: how much that image was made worse, over the most in training: float [n]; None is 0.
-        guess: the estimate of x_0 before this one [n, ...]; None where none was made.
+        labels: classes, int64 [n], `ANY` where one is withheld; None for data without classes.
+        given: the coarser image enlarged to this scale, [n, c, h, w]; None if there is none.
+        level: its degree of augmentation over the largest in training: float [n]; None is 0.
+        guess: the previous estimate of x_0 [n, ...]; None if there is none.
     """
 
     labels: Tensor | None = None
@@ -36,12 +35,12 @@ class Condition:
     guess: Tensor | None = None
 
     def unlabelled(self) -> Condition:
-        """The same without the class."""
+        """The same condition with the classes withheld."""
         labels = None if self.labels is None else torch.full_like(self.labels, ANY)
         return replace(self, labels=labels)
 
     def and_also(self, other: Condition) -> Condition:
-        """Of the images of two batches in a row, both conditions having the same parts."""
+        """The condition of both batches in a row; a part that either lacks is None."""
 
         def both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
             return None if one is None or other is None else torch.cat([one, other])
@@ -54,7 +53,7 @@ class Condition:
         )
 
     def after(self, x0_hat: Tensor | None) -> Condition:
-        """The same, once an estimate has been made."""
+        """The same condition with this estimate as the previous one."""
         return replace(self, guess=x0_hat)
 
 
@@ -62,15 +61,9 @@ class Denoiser(Protocol):
     """Estimates x_0."""
 
     def __call__(self, x: Tensor, t: float, condition: Condition) -> Tensor:
-        """The estimate of x_0 for images that are all in one state.
+        """x0_hat, shaped as x, for images x_t [n, ...] that are all in state t.
 
-        Args:
-            x: x_t [n, ...].
-            t: the state, or a time between two.
-            condition: what else is known.
-
-        Returns:
-            x0_hat, shaped as x.
+        `t` may lie between two states; `condition` is what else is known.
         """
 
 
@@ -80,8 +73,8 @@ class Guidance:
 
     Args:
         strength: w; 0 leaves the denoiser as it is. Elsewhere 1 + w is called the guidance scale.
-        low, high: the states that it acts in, ends included (Kynkaanniemi et al. 2024): guidance
-            helps most in the middle.
+        low, high: the range of states that it acts in, ends included (Kynkaanniemi et al. 2024):
+            guidance helps most in the middle.
     """
 
     strength: float = 0.0
@@ -119,10 +112,10 @@ class InDomain:
     """A denoiser whose estimates a rule keeps inside the images' domain (`core/domain.py`).
 
     Args:
-        denoise: whose estimates.
-        rule: of `X0_RULES`.
-        domain: the ends of what an x_0 may be.
-        schedule: tells the rule the variance of the noise that the estimate was made through.
+        denoise: the denoiser that is wrapped.
+        rule: one of `X0_RULES`.
+        domain: the least and the greatest value of x_0.
+        schedule: gives the rule the noise variance of x_t.
     """
 
     denoise: Denoiser

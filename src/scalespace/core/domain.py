@@ -1,8 +1,8 @@
-"""Keeping an estimate of x0 inside the images' domain, as an explicit choice.
+"""Rules that keep an estimate of x0 inside the images' domain.
 
 Each rule takes `(x0_hat, low, high, variance)`. `low` and `high` are the domain's ends in the
 process's own units, floats: pixels in [0, 1] become [-mean/std, (1-mean)/std] once standardised.
-`variance` is that of the noise which the estimate was made through, 1 - alpha_bar_t.
+`variance` is the noise variance of x_t, 1 - alpha_bar_t.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 BARRIER = 1e-3  # weight of the logarithmic barrier at variance 1
-FAR = 100.0  # half-widths of the domain: from further out the barrier leads to the same place
+FAR = 100.0  # half-widths of the domain: the barrier maps anything further out to the same place
 
 
 def keep(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
-    """The estimate as it comes, also outside the domain."""
+    """Leaves the estimate as it is, also outside the domain."""
     return x0_hat
 
 
 def clip(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
-    """Each pixel moved to the nearest value in [low, high]."""
+    """Clamps each pixel to [low, high]."""
     return x0_hat.clamp(low, high)
 
 
@@ -33,7 +33,7 @@ def dynamic(
     """Dynamic thresholding (Saharia et al. 2022, section 2.3): images [n, ...] to the same.
 
     The domain is mapped to [-1, 1]; each image whose `quantile` of |pixel| exceeds 1 is clipped to
-    that value and divided by it, so that a run-away image is brought back without saturating.
+    that value and divided by it, which brings back a runaway image without saturating it.
     """
     middle, half = (low + high) / 2, (high - low) / 2
     unit = (x0_hat - middle) / half
@@ -45,11 +45,11 @@ def dynamic(
 def barrier(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
     """One step of an interior-point method (the seed paper's proposal, section 1.3).
 
-    With the domain mapped to [-1, 1], the estimate y becomes the point that minimises
-    (u - y)^2 / 2 - mu (log(1 + u) + log(1 - u)), which lies inside whatever y is. Interior-point
-    methods lower mu along the way; here mu = `BARRIER` times the noise's variance, so that the last
-    steps, where a black pixel must be black, are left nearly alone. The minimum is the middle root
-    of u^3 - y u^2 - (1 + 2 mu) u + y = 0, found in closed form (Viete's).
+    With the domain mapped to [-1, 1], the estimate y becomes the u that minimises
+    (u - y)^2 / 2 - mu (log(1 + u) + log(1 - u)), which lies inside for any y. Interior-point
+    methods lower mu along the way; here mu is `BARRIER` times the noise variance, so the last
+    steps, where a black pixel must be black, hardly change. The minimiser is the middle root of
+    u^3 - y u^2 - (1 + 2 mu) u + y = 0, in Viete's closed form.
     """
     middle, half = (low + high) / 2, (high - low) / 2
     mu = BARRIER * variance
@@ -59,7 +59,7 @@ def barrier(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> T
     size = (-p / 3).sqrt()
     angle = torch.acos((q / (-2 * size**3)).clamp(-1, 1)) / 3 - 2 * math.pi / 3
     u = 2 * size * torch.cos(angle) + y / 3
-    # rounding, where the root is the small difference of large numbers (hence also FAR)
+    # against rounding: the root is a small difference of large numbers (hence also FAR)
     return u.clamp(-1, 1) * half + middle
 
 

@@ -2,10 +2,10 @@
 
 - `FromNoise` (`core/segment.py`) begins with noise alone (Ho et al. 2020).
 - `Conditioned` begins with noise, and shows the network the coarser image (Ho et al. 2022).
-- `Renoised` enlarges the coarser image and takes it back to a state between (Ryu & Ye 2022).
+- `Renoised` enlarges the coarser image and noises it to an intermediate state (Ryu & Ye 2022).
 - `Exact` adds the noise that the coarser state lacks, so that the marginals agree.
 
-A jump also says what of an image its segment's network is shown in training.
+A jump also makes the condition that its segment's network sees in training.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scalespace.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class FromCoarser(Jump):
-    """What takes over images of a coarser scale, `coarser` times smaller."""
+    """A jump from images that are `coarser` times smaller."""
 
     coarser: int
 
@@ -43,18 +43,18 @@ class Conditioned(FromCoarser, FromNoise):
 
     Args:
         coarser: how many times smaller that image is.
-        augmentation: what makes it worse on purpose; None for nothing.
+        augmentation: degrades it on purpose; None for no augmentation.
     """
 
     augmentation: Augmentation | None = None
 
     def known(self, shape: Sequence[int]) -> int:
-        """As many as the coarser image has."""
+        """The numbers of the coarser image."""
         return math.prod(shape) // self.coarser**2
 
     @property
     def takes_over(self) -> float:
-        """0, unless the augmentation takes the image over unfinished (truncated)."""
+        """0, unless a truncated augmentation takes the image over unfinished."""
         return self.augmentation.starts_from if self.augmentation is not None else 0
 
     def begin(
@@ -72,14 +72,11 @@ class Conditioned(FromCoarser, FromNoise):
         return super().begin(segment, None, condition, noise, temperature)
 
     def check(self, segment: Segment, before: Segment) -> None:
-        """`InputError` if unfinished images would be noisier than all that training knew."""
+        """Raises `InputError` if unfinished images would be noisier than any in training."""
         self._degree(segment, before)
 
     def _degree(self, segment: Segment, before: Segment) -> float | None:
-        """How noisy the images are that are taken over, in degrees of the augmentation.
-
-        None for finished ones.
-        """
+        """The augmentation degree of the noise in unfinished images; None for finished ones."""
         state, found = self.takes_over, None
         if not state:
             return None
@@ -103,14 +100,12 @@ class Conditioned(FromCoarser, FromNoise):
         name: str,
         degree: float | None = None,
     ) -> Condition:
-        """The condition with a coarser image in it, augmented as sampling has it.
+        """Adds a coarser image to the condition, augmented as in sampling.
 
         Args:
             low: images [n, c, h, w] at the coarser scale.
-            condition: what else is known.
-            noise: the streams of these images.
-            name: of the segment.
-            degree: how much worse they are already, where they are not finished.
+            condition, noise, name: as for `real_condition`.
+            degree: the degree that unfinished images already have.
         """
         level = None
         if self.augmentation is not None:
@@ -125,7 +120,7 @@ class Conditioned(FromCoarser, FromNoise):
     def training_condition(
         self, inputs: tuple[Tensor, ...], condition: Condition, rng: torch.Generator | None
     ) -> Condition:
-        """The coarser image, each at a random degree of the augmentation."""
+        """Adds the coarser images, each at a random degree of augmentation."""
         (low,), level = inputs, None
         if self.augmentation is not None and rng is not None:
             low, level = self.augmentation.drawn(low, rng)
@@ -134,7 +129,7 @@ class Conditioned(FromCoarser, FromNoise):
     def real_condition(
         self, inputs: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
     ) -> Condition:
-        """The real image; as noisy as the segment before would have left it."""
+        """Adds the real images, as noisy as the previous segment would have left them."""
         (low,) = inputs
         if self.augmentation is not None and self.takes_over:
             own = noise.stream(f"{name}/preview")
@@ -145,11 +140,11 @@ class Conditioned(FromCoarser, FromNoise):
 
 @dataclass(frozen=True, eq=False)
 class Renoised(FromCoarser):
-    """Enlarges the finished image and takes it back to a state between.
+    """Enlarges the finished image and noises it to an intermediate state (Ryu & Ye 2022).
 
     Args:
         coarser: how many times smaller the image is.
-        state: of the segment, that it goes on from.
+        state: the state that the segment begins in.
     """
 
     state: int
@@ -181,15 +176,15 @@ class Renoised(FromCoarser):
 
 @dataclass(frozen=True, eq=False)
 class Exact(FromCoarser):
-    """Goes on in a finer state with exactly the same marginal: x = U z + s Q eps.
+    """Continues in a finer state with exactly the same marginal: x = r U z + s Q eps.
 
-    With D the mean of a block of f x f pixels, U nearest enlargement and Q = I - U D, a fine state
-    x = a (U D x_0) + s eps has block means D x = a D x_0 + (s / f) e. A coarser segment in unit
-    variance holds them over r = sqrt(a^2 + (s / f)^2), so that its log SNR is 2 ln f higher. The
-    way back multiplies by r, enlarges, and adds the noise within the blocks.
+    With D the mean of blocks of f x f pixels, U nearest enlargement and Q = I - U D, a fine state
+    x = a (U D x_0) + s eps has block means D x = a D x_0 + (s / f) e. A coarser segment holds them
+    in unit variance, z = D x / r with r = sqrt(a^2 + (s / f)^2), so its log SNR is 2 ln f higher.
+    The jump multiplies by r, enlarges, and adds the noise within the blocks.
 
-    The finer segment begins in its last state, whose alpha_bar must be `alpha_bar_after` of the
-    coarser one's, and which must hold nothing of the detail Q x_0: a plain `Segment` will not do.
+    The finer segment begins in its last state. Its alpha_bar there must be `alpha_bar_after` of the
+    coarser state's, and nothing of the detail Q x_0 may be left: a plain `Segment` will not do.
 
     Args:
         coarser: f.
@@ -209,9 +204,9 @@ class Exact(FromCoarser):
         return self.takes_at
 
     def check(self, segment: Segment, before: Segment) -> None:
-        """`InputError` unless the segment begins just where the coarser state leads to."""
+        """Raises `InputError` unless the segment begins where the coarser state leads."""
         if not self.takes_over < before.schedule.last:
-            return  # the process refuses it
+            return  # `Process` refuses it
         a, b = before.schedule.scales(self.takes_over)
         fits, found = alpha_bar_after(a**2, self.coarser), float(segment.schedule.alpha_bar[-1])
         if not b or abs(fits - found) > 1e-6:
@@ -238,7 +233,7 @@ class Exact(FromCoarser):
         noise: Noise,
         temperature: float = 1.0,
     ) -> Begun:
-        """The last state of the finer segment; temperature is that of the noise which is added."""
+        """The last state of the finer segment; `temperature` scales the added noise."""
         low = _needed(before, segment).x
         a, s = segment.schedule.scales(segment.schedule.last)
         size = (a**2 + (s / self.coarser) ** 2) ** 0.5

@@ -21,8 +21,8 @@ from torch import Tensor
 def derive_seed(seed: int, *purpose: object) -> int:
     """A seed in [0, 2**63) for one purpose of a run, e.g. `derive_seed(0, "small", "epoch", 3)`.
 
-    Whatever happened before it does not matter, so an interrupted run needs no generator's state
-    to go on as if nothing had happened.
+    It does not depend on what was drawn before, so an interrupted run resumes without a saved
+    generator state.
     """
     text = "/".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -71,7 +71,7 @@ class Noise(Protocol):
     """All the noise of one run of a sampler; each purpose has a stream of its own."""
 
     def stream(self, purpose: str) -> Stream:
-        """The stream of that purpose: the same one each time, so that it goes on."""
+        """The stream of that purpose: one and the same each time, so that it continues."""
 
 
 class Seeded:
@@ -93,10 +93,9 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Between:
-    """Noise on the way from one to another, as variable as either.
+    """Interpolates between two noises: cos(u pi/2) one + sin(u pi/2) other.
 
-    cos(u pi/2) one + sin(u pi/2) other: the sum of two independent standard normals so weighted is
-    standard normal again, which a straight line between them is not.
+    This is standard normal for any u, which a point on the straight line between them is not.
 
     Args:
         one, other: the ends.

@@ -21,7 +21,7 @@ from scalespace.core.solvers import ancestral
 
 
 class Network(Protocol):
-    """What is trained."""
+    """The network that is trained."""
 
     def __call__(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         """The prediction for x_t [n, ...], shaped as x.
@@ -34,10 +34,10 @@ class Network(Protocol):
 
 
 MeanOfX0 = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
-"""Maps x_t [n, ...], a and b [n, 1, ...] and labels to E[x_0 | x_t, label]: the perfect answer."""
+"""Maps x_t [n, ...], a and b [n, 1, ...] and labels to E[x_0 | x_t, label]."""
 
 MIN_SNR = 5.0  # gamma of Hang et al. 2023, section 3.4
-GUESSED = 0.5  # share of batches with an estimate to go by (Chen et al. 2022, section 2.2)
+GUESSED = 0.5  # share of batches that are given an x0_hat (Chen et al. 2022, section 2.2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,28 +45,27 @@ class Objective:
     """The loss of a denoising network.
 
     Args:
-        segment: what is learnt to be undone.
-        parametrization: what the network's prediction stands for.
-        weighting: none, every state's error as it is; or min-snr, the error in x0 times
-            min(SNR, 5) (Hang et al. 2023).
-        perturb: deviation of a second noise that the network's input is given in training, per unit
-            of the first: input perturbation (Ning et al. 2023; theirs is 0.1), which makes it
-            forgiving of its own errors. The target does not know of it, unless it is the mean.
-        unroll: n; the input is what n-1 ancestral steps by the network's own estimates make of
-            x_{t+n-1}, so that it learns from the states that it will meet: the n-step training
-            which the seed paper proposes in section 1.3. The gradient is that of the last step.
-        self_condition: in half of the steps the network is also given its own estimate of x0 from
-            the same input (Chen et al. 2022).
-        guide: g; the target gains g times the difference that the label makes to the prediction,
-            so that a single call gives what classifier-free guidance takes two for (Tang et al.
-            2025). Where the network is exact, the difference itself comes out 1 / (1 - g) times as
-            large.
-        target: sample, what is aimed at is made of the image that x_t was made of; or mean, of the
-            mean of all images that it may have been made of. Every parametrisation is linear in x0,
-            so that this is the mean of their targets. With `perturb` or `unroll` it is what the
-            perfect network says of the input, off the process's paths as on them: the imitation of
-            an expert where the learner may come (Ross et al. 2011, "DAgger").
-        continuous: draw times between the states as well, so that sampling may stop at any.
+        segment: the process that the network learns to undo.
+        parametrization: what the network predicts.
+        weighting: none (every error counts alike), or min-snr: the error in x0 times min(SNR, 5)
+            (Hang et al. 2023).
+        perturb: standard deviation of a second noise added to the network's input in training, in
+            units of the first (input perturbation, Ning et al. 2023, who use 0.1). It makes the
+            network tolerant of its own errors. The target ignores it, unless it is the mean.
+        unroll: n: the input is reached from x_{t+n-1} by n-1 ancestral steps with the network's own
+            estimates, so that it trains on the states that it will meet (n-step training, seed
+            paper, section 1.3). The gradient is that of the last step alone.
+        self_condition: in half of the steps the network also gets its own estimate of x0 from the
+            same input (Chen et al. 2022).
+        guide: g: adds to the target g times the difference that the label makes to the prediction,
+            so that one call gives what classifier-free guidance takes two for (Tang et al. 2025).
+            In an exact network the difference grows by a factor of 1 / (1 - g).
+        target: sample makes the target from the image that x_t was made from; mean makes it from
+            the mean of all images that x_t may have been made from. Every parametrisation is linear
+            in x0, so this is the mean of their targets. With `perturb` or `unroll` it is the
+            perfect network's answer to the input, also off the process's paths: imitation of an
+            expert wherever the learner gets to (Ross et al. 2011, "DAgger").
+        continuous: draw times between the states as well, so that sampling may visit them.
     """
 
     segment: Segment
@@ -105,14 +104,14 @@ class Objective:
         rng: torch.Generator,
         mean: MeanOfX0 | None = None,
     ) -> Tensor:
-        """Algorithm 1 with its changes: the squared error of each image, float [n].
+        """Algorithm 1 with its changes: the weighted squared error of each image, float [n].
 
         Args:
             network: the one that is trained.
             x0: images [n, ...].
-            condition: what it is told of them.
+            condition: what the network is told of them.
             rng: on the images' device.
-            mean: of all images that an x_t may be made of; only the target mean asks for it.
+            mean: gives E[x_0 | x_t]; only the target mean needs it.
         """
         t, eps = self.draw(x0, rng)
         return self.losses_at(network, x0, t, eps, condition, rng, mean)
@@ -133,7 +132,7 @@ class Objective:
             network, x0, condition, mean: as for `losses`.
             t: states 1 .. S-1, int64 [n], or times, float [n].
             eps: standard normal noise, shaped as `x0`.
-            rng: for what the changes draw besides; Algorithm 1 itself draws nothing more.
+            rng: for the changes that draw more; Algorithm 1 itself draws nothing here.
         """
         a, b = self.schedule.signal_and_noise(t, x0)
         u = t.to(x0.dtype) / self.schedule.last
@@ -159,10 +158,10 @@ class Objective:
         return (prediction - target).square().flatten(1).mean(dim=1) * self.weight(t, x0)
 
     def weight(self, t: Tensor, like: Tensor) -> Tensor:
-        """The factor of each image's squared error: float [n], or 1.
+        """The factor of each image's squared error: float [n], or a scalar 1.
 
-        An error of the prediction is one of x0 times the slope of x0 in the prediction, so one rule
-        serves every parametrisation: gamma / SNR for the noise, where the SNR is above gamma, and
+        The weight min(SNR, gamma) on the error in x0 becomes one on the prediction's error by the
+        squared slope of x0 in the prediction: min(SNR, gamma) / SNR for the noise and
         min(SNR, gamma) / (SNR + 1) for v, as in the paper.
         """
         if self.weighting == "none":

@@ -1,6 +1,6 @@
 """A process: segments in a row, from noise to an image.
 
-`baseline` is one segment, `small` one at half the size, `cascaded` the two in a row.
+`baseline` is one segment, `small` one at half the size, `cascaded` is `small` and an upscaler.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from scalespace.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Process:
-    """Segments in a row, the coarsest first: the whole way from noise to an image.
+    """Segments in a row, the coarsest first.
 
-    Its states are counted through, from 0 at the data: those of the last segment, then those of the
-    one before, and so on.
+    States are numbered from 0 at the data: the last segment's, then those of the one before it, and
+    so on.
 
     Raises:
-        InputError: there is none, two bear one name, or a jump does not lead from the scale of the
-            segment before it, or from a state of it that there is.
+        InputError: there are none, two share a name, a first state does not exist, or a jump does
+            not fit the scale or the states of the segment before it.
     """
 
     segments: tuple[Segment, ...]
@@ -58,11 +58,11 @@ class Process:
 
     @property
     def states(self) -> int:
-        """Of all segments together."""
+        """Number of states of all segments together."""
         return sum(segment.schedule.states for segment in self.segments)
 
     def locate(self, t: int) -> tuple[Segment, int]:
-        """The segment that state t of the process lies in, and the number that it has there.
+        """The segment that holds state t of the process, and the state's number in it.
 
         Raises:
             ValueError: there is no such state.
@@ -75,11 +75,11 @@ class Process:
         raise ValueError(f"state {t} is none of 0 .. {self.states - 1}")
 
     def shape(self, t: int) -> tuple[int, ...]:
-        """Of one image in state t of the process: (c, h, w)."""
+        """The shape of one image in state t of the process: (c, h, w)."""
         return self.locate(t)[0].shape
 
     def q_sample(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        """Images at the data's size in state t of the process: [n, *shape(t)].
+        """Takes images at the data's size to state t of the process: [n, *shape(t)].
 
         Args:
             images: [n, c, h, w].

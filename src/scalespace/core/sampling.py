@@ -21,9 +21,9 @@ from scalespace.core.steps import Visits
 class Step(NamedTuple):
     """One state of a reverse process.
 
-    `t` is the state, `x` the images in it [n, ...], and `x0_hat` the estimate of the final image
-    that led there (None where no network call did: the noise that it starts from, or an image that
-    is only enlarged). `segment` names the part of the process that the state is counted in.
+    `t` is the state, `x` the images in it [n, ...], and `x0_hat` the estimate of x_0 that led there
+    (None where no network call did: for the initial noise, or an image that is only enlarged).
+    `segment` names the segment that `t` is a state of.
     """
 
     t: float
@@ -37,7 +37,7 @@ class Step(NamedTuple):
 
 
 Edit = Callable[[Segment, float, Tensor], Tensor]
-"""Changes the images [n, ...] that a segment has brought into state t, before it goes on."""
+"""Edits the images [n, ...] that a segment has brought to state t, before the next step."""
 
 
 @torch.no_grad()
@@ -50,16 +50,16 @@ def run(
     noise: Stream,
     edit: Edit | None = None,
 ) -> Iterator[Step]:
-    """The loop: a step for every row of the tables, from x in their first state.
+    """Samples one segment: yields x in the first state, then a step for each row of the tables.
 
     Args:
         denoise: called once a row.
-        segment: does the steps.
+        segment: takes the steps.
         tables: one for each of its bands, all through the same states.
         x: images [n, ...] in the first state.
-        condition: what the denoiser is told; it also learns its last estimate.
-        noise: gives fresh noise to the rows that ask for it.
-        edit: what is done to the images in each state.
+        condition: what the denoiser is told; its previous estimate is added.
+        noise: for the rows that draw some.
+        edit: applied to the images in each state.
     """
     states = tables[0].states
     if edit is not None:
@@ -78,7 +78,7 @@ def run(
 
 
 def int_if_whole(t: float) -> float:
-    """A state as an int, a time between two as the float that it is."""
+    """A state as an int; a time between two states stays a float."""
     return int(t) if t == int(t) else t
 
 
@@ -87,12 +87,12 @@ class Leg:
     """A segment as it is sampled.
 
     Args:
-        segment: its states.
-        denoise: what estimates x_0 in them, guidance included.
-        solver: makes the table.
+        segment: the segment.
+        denoise: estimates x_0 in its states, guidance included.
+        solver: makes the tables.
         visits: the states to call the network in.
-        temperature: deviation of the noise that it begins with.
-        guidance: tells how many calls a state takes.
+        temperature: standard deviation of the initial noise.
+        guidance: decides how many calls a state takes.
     """
 
     segment: Segment
@@ -103,11 +103,11 @@ class Leg:
     guidance: Guidance = field(default_factory=Guidance)
 
     def states(self, begin: float, end: float) -> tuple[float, ...]:
-        """The way from a state to another: the chosen states between, and both ends."""
+        """The states visited on the way from `begin` to `end`, both included."""
         return (begin, *(t for t in self.visits(end) if end < t < begin), end)
 
     def calls(self, end: float = 0, begin: float | None = None) -> int:
-        """Network calls that an image takes, from the segment's first state on unless told."""
+        """Network calls a sample from `begin` (by default the segment's first state) to `end`."""
         begin = self.segment.first if begin is None else begin
         return sum(2 if self.guidance.acts(t) else 1 for t in self.states(begin, end)[:-1])
 
@@ -118,8 +118,8 @@ class Start:
 
     Args:
         images: [n, c, h, w], standardised, at the data's size.
-        segment: the one that begins.
-        t: its state that they are taken to.
+        segment: the name of the segment to begin in.
+        t: the state of it that they are noised to.
     """
 
     images: Tensor
@@ -127,7 +127,7 @@ class Start:
     t: float
 
     def begin(self, segment: Segment, condition: Condition, noise: Noise) -> Begun:
-        """x_t ~ q(x_t | x_0); what the segment would have been handed is made of the images."""
+        """x_t ~ q(x_t | x_0); what an earlier segment would have handed over is made from x_0."""
         x0 = segment.x0_of(self.images)
         eps = noise.stream(f"{segment.name}/start").normal(x0.shape[1:])
         state = torch.full((len(x0),), self.t, device=x0.device)
@@ -137,7 +137,7 @@ class Start:
 
 
 def ways(legs: Sequence[Leg], start: Start | None = None) -> list[tuple[Leg, tuple[float, ...]]]:
-    """The states that each leg goes through, its end included; those before a start's are none."""
+    """Each leg with the states it visits, its end included; legs before a start are left out."""
     found: list[tuple[Leg, tuple[float, ...]]] = []
     for leg, end in with_ends(legs):
         if start is None or found:
@@ -148,7 +148,7 @@ def ways(legs: Sequence[Leg], start: Start | None = None) -> list[tuple[Leg, tup
 
 
 def with_ends(legs: Sequence[Leg]) -> list[tuple[Leg, float]]:
-    """Each leg with the state that it ends in: where the next takes over, and the data at last."""
+    """Each leg with the state it ends in: where the next leg takes over, and 0 for the last."""
     after = [leg.segment.jump.takes_over for leg in legs[1:]]
     return list(zip(legs, [*after, 0], strict=True)) if legs else []
 
@@ -167,11 +167,11 @@ def reverse(
         legs: the coarsest first.
         condition: what the denoisers are told.
         noise: of these images.
-        start: begin from images instead; segments before its own are passed over.
-        edit: what is done to each new state.
+        start: images to begin from; segments before its own are skipped.
+        edit: applied to the images in each state.
 
     Raises:
-        InputError: as from `Process`: the segments do not go together.
+        InputError: the segments do not go together (see `Process`).
     """
     Process(tuple(leg.segment for leg in legs))
     handed: Handed | None = None

@@ -28,7 +28,7 @@ def whole(side: int, factor: int) -> int:
 
 
 def pad(images: Tensor, height: int, width: int) -> Tensor:
-    """Images [n, c, h, w] in the middle of zeros: [n, c, height, width], no side smaller."""
+    """Pads images [n, c, h, w] with zeros on all sides: [n, c, height, width], none smaller."""
     across, above = width - images.shape[-1], height - images.shape[-2]
     return F.pad(images, (across // 2, across - across // 2, above // 2, above - above // 2))
 

@@ -29,7 +29,7 @@ class Schedule:
 
     State 0 is the data (`alpha_bar[0] == 1`), so no formula needs a special case for the step into
     it. S states have S-1 transitions, hence S-1 network calls a sample. The last state alone may be
-    noise entirely (`alpha_bar[-1] == 0`); then no image can be told from a predicted noise.
+    pure noise (`alpha_bar[-1] == 0`); then x0 cannot be recovered from a predicted noise.
 
     Raises:
         InputError: fewer than two states, `alpha_bar[0] != 1`, or a beta outside (0, 1).
@@ -58,7 +58,7 @@ class Schedule:
 
     @property
     def last(self) -> int:
-        """T = S-1: the index of the last state, and the number of network calls a sample."""
+        """T = S-1: the index of the last state."""
         return self.states - 1
 
     @property
@@ -91,7 +91,7 @@ class Schedule:
         )
 
     def half_log_snr(self, t: float) -> float:
-        """lambda = log(a / b) at time t: infinite in the data, and in noise without any image."""
+        """lambda = log(a / b) at time t: infinity in the data, minus infinity in pure noise."""
         a, b = self.scales(t)
         if not a or not b:
             return math.inf if a else -math.inf
@@ -105,8 +105,8 @@ class Schedule:
     def alpha_bar_at(self, t: float) -> float:
         """alpha_bar at time t: the table's entry at a state.
 
-        Between two states the angle arccos(sqrt(alpha_bar)) rises evenly, so that both ends are
-        finite.
+        Between two states the angle arccos(sqrt(alpha_bar)), finite at both ends, is interpolated
+        linearly.
 
         Args:
             t: from 0 to S-1; a whole number is a state.
@@ -132,7 +132,7 @@ class Schedule:
         return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
 
     def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """`scales` of many times at once, shaped to broadcast against `like`.
+        """`scales` of many times at once: [n, 1, ...] each, to broadcast against `like`.
 
         Args:
             t: states, int64 [n], or times between them, float [n].
@@ -178,7 +178,7 @@ def cosine(
         states: S, at least 2.
         power: the exponent of the cosine.
         offset: their small s, which keeps the first betas from vanishing.
-        stop_short: u = t / S instead, as the code published with the seed paper does: its process
+        stop_short: u = t / S instead, as in the code published with the seed paper, whose process
             never visits the last state and begins where some of the image is left.
 
     Raises:
@@ -191,8 +191,8 @@ def cosine(
     angle = (u + offset) / (1 + offset) * (math.pi / 2)
     f = torch.cos(angle) ** power
     if not stop_short:
-        # cos(pi/2) comes out as 6e-17, not small once a small power is taken, or just below 0,
-        # where there is no power
+        # cos(pi/2) comes out as 6e-17, which a small power makes large, or just below 0, where the
+        # power is NaN
         f[-1] = 0.0
     return _from_beta(1 - f[1:] / f[:-1])
 
@@ -219,8 +219,8 @@ def flow(states: int) -> Schedule:
 
     Its states z_u = (1-u) x_0 + u eps, u = t / (S-1), divided by their standard deviation for data
     of unit variance, are those of a variance-preserving process with
-    alpha_bar(u) = (1-u)^2 / ((1-u)^2 + u^2). The last state, which is noise alone, is kept a
-    transition away from alpha_bar = 0 as in `cosine`.
+    alpha_bar(u) = (1-u)^2 / ((1-u)^2 + u^2). Betas are clipped at 0.999, which keeps the last
+    alpha_bar above 0, as in `cosine`.
 
     Raises:
         InputError: fewer than two states.
@@ -232,10 +232,9 @@ def flow(states: int) -> Schedule:
 
 
 def zero_terminal(schedule: Schedule) -> Schedule:
-    """A schedule whose last state is noise alone, as sampling takes it to be.
+    """Makes the last state pure noise, as sampling takes it to be (Lin et al. 2024, Algorithm 1).
 
-    sqrt(alpha_bar) is shifted and stretched so that it still begins at 1 and ends at 0 (Lin et al.
-    2024, Algorithm 1).
+    sqrt(alpha_bar) is shifted and stretched to run from 1 to 0.
     """
     root = schedule.alpha_bar.sqrt()
     table = ((root - root[-1]) / (1 - root[-1])).square()

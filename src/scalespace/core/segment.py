@@ -1,8 +1,8 @@
 """A segment: a run of states at one scale, and the jump that begins it.
 
-A process with other mathematics subclasses `Segment`: what its states are made of (`q_sample`), how
-a step goes (`tables`, `step`), and a `Jump` of its own are all that samplers, training and figures
-ask for.
+A process with other mathematics subclasses `Segment`, says what its states are (`q_sample`) and how
+a step goes (`tables`, `step`), and may bring its own `Jump`. Samplers, training and figures ask for
+nothing else.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class Jump(ABC):
 
     @property
     def factor(self) -> int:
-        """How many times smaller the images are that it takes over; 1 where it takes none."""
+        """How many times smaller the images that it takes over are; 1 if it takes none."""
         return 1
 
     @property
     def carries(self) -> bool:
-        """Whether the first state holds the coarser image already, and not noise alone."""
+        """Whether the first state already holds the coarser image, not noise alone."""
         return False
 
     @property
     def takes_over(self) -> float:
-        """The state in which it takes over the images of the segment before: 0 is finished."""
+        """The state in which it takes over the previous segment's images; 0 is finished."""
         return 0
 
     def first(self, last: int) -> int:
@@ -62,11 +62,11 @@ class Jump(ABC):
         return last
 
     def known(self, shape: Sequence[int]) -> int:
-        """How many numbers of an image of this shape the network is shown beside its state."""
+        """How many numbers of an image of this shape the network sees besides x_t."""
         return 0
 
     def check(self, segment: Segment, before: Segment) -> None:  # noqa: B027 - most take any
-        """Refuses a segment before its own that does not make what it takes over.
+        """Refuses a previous segment whose images it cannot take over.
 
         Raises:
             InputError: what is wrong.
@@ -85,15 +85,14 @@ class Jump(ABC):
 
         Args:
             segment: the one that begins.
-            before: the segment before, with its images in the state `takes_over`; None for a
-                first one.
-            condition: of the segment before.
-            noise: the streams of these images; those of the segment bear its name.
-            temperature: deviation of the noise that it begins with.
+            before: the previous segment, with its images in state `takes_over`; None for the first.
+            condition: of the previous segment.
+            noise: the streams of these images; the segment's own bear its name.
+            temperature: standard deviation of the initial noise.
         """
 
     def inputs(self, x0: Tensor) -> tuple[Tensor, ...]:
-        """What of images x0 [n, c, h, w] at the segment's scale training needs: n rows each."""
+        """What training needs of x0 [n, c, h, w] at the segment's scale besides it: n rows each."""
         return ()
 
     def training_condition(
@@ -102,16 +101,16 @@ class Jump(ABC):
         """The condition of a training step.
 
         Args:
-            inputs: of its images.
+            inputs: what `inputs` made of its images.
             condition: what else is known.
-            rng: draws how much the inputs are made worse; None leaves them as they are.
+            rng: draws the degree of augmentation; None leaves the inputs as they are.
         """
         return condition
 
     def real_condition(
         self, inputs: tuple[Tensor, ...], condition: Condition, noise: Noise, name: str
     ) -> Condition:
-        """The condition where the segment before did not run: as if it had made the inputs.
+        """The condition where real images stand in for a previous segment that did not run.
 
         Args:
             inputs: of real images.
@@ -145,12 +144,12 @@ class Segment:
     Args:
         name: names its noise.
         schedule: its states; 0 is the image at this scale, the last one is (nearly) noise.
-        shape: of one image in it, (c, h, w) unless the data are no images.
+        shape: of one x_0, (c, h, w) if the data are images.
         factor: how many times smaller its images are than the data's.
         jump: how it begins.
 
-    A subclass whose x_t is made otherwise sets `plain` to False. Its network must predict x0, for
-    other predictions are read back by x_t = a x_0 + b eps, and so is the mean as a target.
+    A subclass with another x_t sets `plain` to False. Its network must predict x0, and its
+    objective cannot aim at the mean: other predictions and the mean rely on x_t = a x_0 + b eps.
     """
 
     plain: ClassVar[bool] = True
@@ -168,31 +167,25 @@ class Segment:
         return self.jump.first(self.schedule.last)
 
     def x0_of(self, images: Tensor) -> Tensor:
-        """What images at the data's size, [n, c, h, w], are in state 0: [n, *shape]."""
+        """x_0 of images [n, c, h, w] at the data's size: [n, *shape]."""
         return down(images, self.factor)
 
     def components(self) -> Components:
-        """How its images vary beyond what the network is shown of them: a guess, made beforehand.
+        """A prior guess of how x_0 varies beyond what the network is shown.
 
-        They decide where few calls are put, and nothing else.
+        It only decides which states few calls go to.
         """
         return power_law(math.prod(self.shape), self.jump.known(self.shape))
 
     def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """x_t ~ q(x_t | x_0) from its noise: `Schedule.q_sample`.
-
-        Args:
-            x0: images [n, ...] at the segment's scale.
-            t: states, int64 [n], or times between them, float [n].
-            eps: standard normal noise, shaped as `x0`.
-        """
+        """`Schedule.q_sample` of images x0 [n, ...] at the segment's scale."""
         return self.schedule.q_sample(x0, t, eps)
 
     def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
-        """A solver's numbers for a way through its states, falling: a table for each band.
+        """A solver's tables for falling states, one for each band of the image.
 
         Here the image is one band. A process that treats parts of it apart, such as block means
-        and what differs from them, has a table for each, and a `step` that puts them together.
+        and the rest, returns a table for each and puts them together in `step`.
         """
         return (solver(self.schedule, states),)
 
@@ -204,14 +197,14 @@ class Segment:
         before: Tensor | None,
         eps: Tensor | None,
     ) -> Tensor:
-        """The next state: one row of each table put to work.
+        """The next state, by one row of each table.
 
         Args:
             rows: of `tables`.
             x: x_t [n, ...].
             x0_hat: the estimate of x_0 there.
-            before: the estimate a step earlier; None in the first step.
-            eps: fresh noise, where a row asks for some.
+            before: the previous estimate; None in the first step.
+            eps: fresh noise; None if no row draws any.
         """
         (row,) = rows
         return row.apply(x, x0_hat, before, eps)

@@ -5,9 +5,8 @@ fresh noise. From state t to the next state s,
 
     x_s = x x_t + x0 x0_hat + before x0_hat_before + std eps,
 
-so that a solver is nothing but four numbers a step. One loop runs all of them
-(`core/sampling.py`); unrolled training, the kept variance and what exports a sampler read the same
-table.
+so a solver is no more than four numbers a step. One loop runs all of them (`core/sampling.py`);
+unrolled training and the kept variance read the same table.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Table:
     """A solver's numbers for one way through the states.
 
     Args:
-        states: k+1 of them, falling: a network call in each but the last, which is arrived at.
+        states: k+1 of them, falling; the network is called in all but the last.
         rows: k of them; row i leads from `states[i]` to `states[i + 1]`.
     """
 
@@ -65,7 +64,7 @@ Solver = Callable[[Schedule, Sequence[float]], Table]
 def _table(
     schedule: Schedule, states: Sequence[float], row: Callable[[float, float], Row]
 ) -> Table:
-    """The table whose rows `row(t, s)` gives, once the states are seen to fall."""
+    """Checks the states, and makes the table whose rows `row(t, s)` gives."""
     way = tuple(states)
     if len(way) < 2 or any(s >= t for t, s in pairwise(way)):
         raise ValueError(f"the states of a sampler must fall, and be two at least: got {way}")
@@ -82,7 +81,7 @@ def ancestral(schedule: Schedule, states: Sequence[float]) -> Table:
         states: to visit, falling.
 
     Raises:
-        ValueError: they do not fall, or the schedule has none such.
+        ValueError: they do not fall, or the schedule does not have them.
     """
 
     def row(t: float, s: float) -> Row:
@@ -93,12 +92,12 @@ def ancestral(schedule: Schedule, states: Sequence[float]) -> Table:
 
 
 def ddim(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Table:
-    """The sampler of Song et al. 2021 (DDIM, equations 12 and 16), for any share of new noise.
+    """DDIM (Song et al. 2021, equations 12 and 16), for any share of new noise.
 
-    Of the noise in state s, sigma = eta times the posterior's deviation is drawn anew and the rest
-    kept from state t. Every choice has the same marginals where x0_hat is exact: eta = 0 is
-    deterministic once it has begun, 1 is `ancestral`, and beyond that more is drawn, up to all of
-    it, which forgets x_t but for the estimate.
+    Of the noise in state s, a part of deviation sigma = eta times the posterior's is drawn anew,
+    and the rest is kept from state t. With an exact x0_hat the marginals are the same for every
+    eta: 0 is deterministic after the initial noise, 1 is `ancestral`, and more draws more, up to
+    all of the noise; then only x0_hat depends on x_t.
 
     Args:
         schedule, states: as for `ancestral`.
@@ -115,21 +114,20 @@ def ddim(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Table
 
 
 LONGER = 1e6
-"""How many times longer than the step before it a step of second order may be."""
+"""How many times longer than the previous step a second-order step may be."""
 
 
 def dpm2m(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Table:
     """DPM-Solver++(2M) of Lu et al. 2022 (arXiv:2211.01095): `ddim` of second order.
 
-    Between two states the estimate of x0 is taken to go on changing, in the logarithm of the
-    signal-to-noise ratio, as it did over the step before, where `ddim` takes it to stand still.
-    The first step, which has none before it, and the last, into the data, are of first order.
+    Within a step, x0_hat is extrapolated linearly in log SNR from the last two estimates, where
+    `ddim` holds it constant. The first step and the last, into the data, are of first order.
 
     Args:
         schedule, states: as for `ancestral`.
-        eta: at least 0. 0 is the deterministic solver (their Algorithm 2), 1 the one of the
-            stochastic equation (SDE-DPM-Solver++(2M), their appendix), which draws as much new
-            noise as `ancestral`; others draw eta^2 times its rate.
+        eta: at least 0. 0 is the deterministic solver (their Algorithm 2); 1 is the stochastic one
+            (SDE-DPM-Solver++(2M), their appendix), which draws as much new noise as `ancestral`;
+            others draw eta^2 times its rate.
     """
     h_before: float | None = None
 
@@ -137,9 +135,9 @@ def dpm2m(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Tabl
         nonlocal h_before
         (_, b_t), (a_s, b_s) = schedule.scales(t), schedule.scales(s)
         h = schedule.half_log_snr(s) - schedule.half_log_snr(t)
-        forgotten = eta**2 * h if eta else 0.0  # of x_t, what new noise takes the place of
+        forgotten = eta**2 * h if eta else 0.0  # of x_t, to be replaced by new noise
         weight = -a_s * math.expm1(-h - forgotten)
-        # a step so much shorter than this one is rounding, and tells nothing of a slope
+        # a previous step so much shorter than this one is rounding, and gives no slope
         ahead = h / (2 * h_before) if h_before and h < LONGER * h_before else 0.0
         h_before = h
         return Row(
@@ -155,8 +153,8 @@ def dpm2m(schedule: Schedule, states: Sequence[float], eta: float = 0.0) -> Tabl
 def euler(schedule: Schedule, states: Sequence[float]) -> Table:
     """Euler steps along the velocity of the straight path (flow matching, Lipman et al. 2023).
 
-    On that path z = x / (a + b) is at time u = b / (a + b), and its velocity dz/du = eps - x0. The
-    path bends nowhere while the estimate stands still, so that but for rounding this is `ddim`
+    On that path z = x / (a + b) is reached at time u = b / (a + b), with velocity
+    dz/du = eps - x0. For a constant estimate the path is straight, so up to rounding this is `ddim`
     with eta = 0.
 
     Args:
@@ -177,9 +175,9 @@ def euler(schedule: Schedule, states: Sequence[float]) -> Table:
 def renoise(schedule: Schedule, states: Sequence[float]) -> Table:
     """x_s ~ q(x_s | x0_hat): the estimate under fresh noise, whatever x_t was.
 
-    The code published with the seed paper samples so where the posterior q(x_s | x_t, x0_hat)
-    belongs, and throws away in every step what x_t knows besides the estimate. Consistency models
-    sample so by design (Song et al. 2023, Algorithm 1).
+    The code published with the seed paper does this in place of the posterior q(x_s | x_t, x0_hat),
+    and so discards in every step what x_t knows besides the estimate. Consistency models sample
+    this way by design (Song et al. 2023, Algorithm 1).
 
     Args:
         schedule, states: as for `ancestral`.
@@ -201,7 +199,7 @@ SOLVERS: dict[str, Callable[..., Table]] = {
 }
 """Every solver by name: what `process.sampler` may be."""
 WITH_ETA = ("ddim", "dpm2m")
-"""Those that `process.eta` is for."""
+"""The solvers that take `process.eta`."""
 
 
 def make_solver(name: str, eta: float = 0.0) -> Solver:

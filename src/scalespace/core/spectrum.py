@@ -1,7 +1,7 @@
 """How the variance of a class of images is spread over its principal components.
 
-Where few network calls are put depends on it: a component stands out of the noise the sooner, the
-more it varies.
+It decides which states few network calls go to: the more a component varies, the earlier it stands
+out of the noise.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ Components = Sequence[tuple[float, float]]
 """Variances of principal components, and how many components have each."""
 
 SHIFT, EXPONENT, SHARE = 2, 1.6, 0.43
-"""Of a class's spectrum, as a power law near to both MNIST's and Fashion-MNIST's."""
+"""Of a power law close to the spectra of the classes of both MNIST and Fashion-MNIST."""
 
 
 def power_law(numbers: int, known: int = 0, parts: int = 24) -> Components:
     """The components of images: the k-th has a variance proportional to (k + 2)^-1.6.
 
-    Of the variance of standardised numbers 0.43 is taken to be within the classes. The training
-    parts' own variances, and this law's:
+    Of the variance of standardised numbers, 0.43 is taken to lie within the classes. The variances
+    of the training parts, and of this law:
 
     | component | 1 | 4 | 16 | 64 | 196 |
     | --- | ---: | ---: | ---: | ---: | ---: |
@@ -35,9 +35,9 @@ def power_law(numbers: int, known: int = 0, parts: int = 24) -> Components:
 
     Args:
         numbers: of an image.
-        known: how many numbers of it the network is shown, as a coarser image: so many first
-            components are left out, being known already; one is left at least.
-        parts: neighbours are put together until so many are left.
+        known: how many numbers of it the network is shown, as a coarser image: as many leading
+            components are left out, but at least one stays.
+        parts: neighbouring components are averaged into at most so many groups.
     """
     k = np.arange(1.0, numbers + 1)
     v = (k + SHIFT) ** -EXPONENT

@@ -1,8 +1,8 @@
 """Which states a sampler calls the network in, where it does not call it in all.
 
-Training fixes the states of a segment, or lets the network know the times between them; sampling
-may visit any falling choice of them. A way begins in the last state and ends in the data, or where
-the next segment takes over; the network is called in every state but the end.
+Training fixes the states of a segment, or also covers the times between them; sampling may visit
+any falling choice of them. A way begins in the last state and ends in the data, or where the next
+segment takes over; the network is called in every state but the end.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from scalespace.core.spectrum import Components
 from scalespace.errors import InputError
 
 Spacing = Callable[[Schedule, int, float, bool], tuple[float, ...]]
-"""Chooses so many states, falling from the last, above the end; whole ones unless told."""
+"""(schedule, calls, end, between) to so many states, falling from the last and above the end."""
 
 MOST_TRIED = 64
-"""Lowest states that `by_correlation` tries; of more, these lie closest near the data."""
+"""How many lowest states `by_correlation` tries; of more, it tries a geometric choice."""
 
 
 def by_state(
@@ -48,12 +48,11 @@ def by_state(
 def by_snr(
     schedule: Schedule, calls: int, end: float = 0, between: bool = False
 ) -> tuple[float, ...]:
-    """States at equal distances in the logarithm of the signal-to-noise ratio.
+    """States at equal distances in log SNR, from the last state to the lowest one above the end.
 
-    From the last state to the first one above the end: in the data itself it is infinite.
-    Arguments as for `by_state`.
+    (In the data itself the log SNR is infinite.) Arguments as for `by_state`.
     """
-    # on a grid fine enough to invert it by; noise without any image is taken to be at -20
+    # inverted on a fine grid; pure noise, at minus infinity, counts as -20
     times = np.linspace(math.floor(end) + 1, schedule.last, 20 * schedule.last + 1)
     levels = np.array([max(schedule.half_log_snr(float(t)), -20.0) for t in times])
     wanted = np.linspace(levels[-1], levels[0], calls)
@@ -62,7 +61,7 @@ def by_snr(
 
 
 def correlation(schedule: Schedule, times: np.ndarray, components: Components) -> np.ndarray:
-    """How well x_t determines x_0: their correlation, weighted by what each component varies.
+    """The correlation of x_t with x_0, averaged over the components by their variance.
 
     Along a component of variance v it is a sqrt(v) / sqrt(a^2 v + b^2) (a^2 = alpha_bar_t, b^2 =
     1 - a^2), if the data are normally distributed: 1 in the image, 0 in pure noise.
@@ -94,17 +93,16 @@ def by_correlation(
 ) -> tuple[float, ...]:
     """Whole states at equal distances in the correlation of x_t with x_0.
 
-    Every step but the last raises it by the same amount. Of all lowest states the one is taken from
-    which the sampler's images come nearest to normally distributed data: least is the sum over the
-    components of (deviation made - deviation right)^2, the squared Wasserstein distance.
+    Every step but the last raises it by the same amount. The lowest state is the one whose samples
+    come nearest to normally distributed data: it minimises the sum over the components of
+    (deviation made - deviation wanted)^2, the squared Wasserstein distance.
 
     Args:
-        schedule, calls, end, between: as for `by_state`. Times between states are never chosen:
-            more calls than states are put at equal distances in the state.
+        schedule, calls, end, between: as for `by_state`, which also places more calls than states.
         solver: the one that will visit them.
         components: of the images; see `core/spectrum.py`.
-        temperature: deviation of the noise that sampling starts from.
-        carried: the first state holds a coarser image, and not noise alone.
+        temperature: standard deviation of the initial noise.
+        carried: the first state holds a coarser image, not noise alone.
     """
     last, lowest = schedule.last, math.floor(end) + 1
     highest = last - calls + 1
@@ -141,11 +139,12 @@ class Visits:
         name: of the segment, for errors.
         schedule: its states.
         steps: None for all of them, a number of calls, or the states themselves, falling.
-        spacing: puts a number of calls into their places.
-        continuous: the network knows the times between the states.
+        spacing: chooses the states for a number of calls.
+        continuous: the network was trained at the times between states, too.
 
     Raises:
-        InputError: more calls than states, or states that are none or do not fall from the last.
+        InputError: `steps` are more calls than there are states, or states that do not fall from
+            the last, end at 0, or lie between states that alone were trained.
     """
 
     name: str
@@ -176,7 +175,7 @@ class Visits:
         self.check(0)
 
     def check(self, end: float) -> None:
-        """`InputError` if there are not so many states above `end`."""
+        """Raises `InputError` if there are fewer states above `end` than calls asked for."""
         states = self.schedule.last - math.floor(end)
         if isinstance(self.steps, int) and self.steps > states and not self.continuous:
             raise InputError(
@@ -185,7 +184,7 @@ class Visits:
             )
 
     def __call__(self, end: float = 0) -> tuple[float, ...]:
-        """The states, falling from the last, of a way that ends in state `end`.
+        """The states to call the network in on the way to `end`, falling from the last.
 
         Raises:
             InputError: as from `check`.

@@ -1,4 +1,4 @@
-"""What else a program has told torch: undone where it would change a result, or told of."""
+"""Global torch settings of the calling program that would change results: undone, or refused."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scalespace.errors import InputError
 
 @contextmanager
 def learning() -> Iterator[None]:
-    """Gradients are recorded, also within a caller's `no_grad` or `inference_mode`."""
+    """Records gradients, also within a caller's `no_grad` or `inference_mode`."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 def check_defaults() -> None:
-    """Raises `InputError` where torch's own defaults would build other networks than these."""
+    """Raises `InputError` unless torch's default dtype is float32 and its default device is cpu."""
     if torch.get_default_dtype() != torch.float32:
         raise InputError(
             f"torch's default dtype is {torch.get_default_dtype()}, and scalespace computes in "

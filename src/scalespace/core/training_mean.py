@@ -1,11 +1,11 @@
 """The mean of all training images that an x_t may have been made of.
 
-Algorithm 1 aims at the one image x_0 that x_t was made of. Where x_t is nearly noise, any other
-image of the class might be in it as well: what a network can learn is their mean, E[x_0 | x_t], and
-the rest of the target is chance, which goes into every gradient. Over a finite training set that
-mean has a closed form. Aiming at it leaves the expected gradient as it is and makes its variance
-less (Rao and Blackwell). Xu et al. 2023, "Stable target field", do so with some hundreds of images
-at a time; a class of MNIST is small enough to take whole.
+Algorithm 1 aims at the one image x_0 that x_t was made from. Where x_t is nearly noise, any other
+image of the class might have made it as well: a network can only learn their mean, E[x_0 | x_t],
+and the rest of the target is noise in every gradient. Over a finite training set the mean has a
+closed form. Aiming at it keeps the expected gradient and lowers its variance (Rao and Blackwell).
+Xu et al. 2023, "Stable target field", average over some hundreds of images at a time; a class of
+MNIST is small enough to take whole.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from scalespace.core.denoiser import ANY
 class TrainingMean:
     """E[x_0 | x_t, label] where x_0 is one of the training images, each equally likely.
 
-    The weight of an image x_0 is that of its noise, exp(-|x_t - a x_0|^2 / 2 b^2), over the sum of
-    all images of the class. Costs two products of a batch with all images of its classes.
+    The weight of an image x_0 is exp(-|x_t - a x_0|^2 / 2 b^2) over its sum for all images of the
+    class. A call costs two matrix products of the batch with all images of its classes.
 
     Args:
         x0: the training images [n, ...].
@@ -60,7 +60,7 @@ class TrainingMean:
                 some = (labels == label).nonzero()[:, 0]
                 rows = self._rows[label]
                 images, energy = self._images[rows], self._energy[rows]
-                # -|x_t - a x_0|^2 / 2 b^2, without what all images have in common
+                # -|x_t - a x_0|^2 / 2 b^2, without the terms that all images share
                 signal = a[some]
                 exponent = torch.addmm(-signal * energy, x[some], images.T)
                 exponent *= signal / b[some].square()

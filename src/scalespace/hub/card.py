@@ -19,7 +19,7 @@ from scalespace.hub.figures import Figures, Measure
 
 TEMPLATE = Path(__file__).parent / "card.md.jinja"
 HUB_DATASETS = {"mnist": "mnist", "digits": "mnist", "fashion-mnist": "fashion_mnist"}
-"""What the Hub calls the data sets that it has, by their names here."""
+"""The Hub's names of the data sets that it has, by their names here."""
 MNIST = ("mnist", "digits")  # the embedded digits are MNIST's
 TITLES = {"mnist": "MNIST", "digits": "5,000 digits of MNIST"}
 HUB_METRICS = {
@@ -87,7 +87,7 @@ def card(about: About, source: str) -> str:
 
 
 def _title(data: Mapping[str, Any]) -> str:
-    """The data set as the card calls it; a user's own files do not pass for the published ones."""
+    """The card's name of the data set, which tells a user's own files from the published ones."""
     title = TITLES.get(data["name"], data["name"])
     return f"own files in the form of {title}" if data.get("own") else title
 
@@ -129,7 +129,7 @@ def _yaml(value: Any) -> Markup:
 
 
 def _harmless(value: Any) -> Any:
-    """A value in the card, where a name may make neither markup nor a column of a table."""
+    """Escapes a value of the card, so that a name makes neither markup nor a table column."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return value.replace("<", "&lt;").replace("|", "\\|")

@@ -106,7 +106,7 @@ class Figures:
 
     @classmethod
     def from_json(cls, value: Any) -> Figures:
-        """The figures that `dataclasses.asdict` and JSON made plain values of.
+        """Figures from the plain values that `dataclasses.asdict` made of them.
 
         Raises:
             TypeError: a field is absent, unknown, or of the wrong type.

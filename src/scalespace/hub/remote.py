@@ -37,13 +37,7 @@ def download(
 ) -> Path:
     """The folder of the user's cache that holds a repository's model, fetched if need be.
 
-    Args:
-        repo_id: USER/NAME.
-        revision: a branch, tag or commit.
-        cache_dir: where to keep it, instead of the Hub's own cache.
-        force_download: fetch it even if it is there.
-        local_files_only: never ask the network.
-        token: for private repositories; True for the one that `hf auth login` has stored.
+    Arguments as for `Model.from_pretrained`; `repo_id` is USER/NAME.
 
     Raises:
         InputError: there is no such repository or revision, it cannot be reached, or
@@ -94,14 +88,8 @@ def upload(
 ) -> str:
     """Makes the repository if need be and uploads a model's folder in one commit.
 
-    Args:
-        repo_id: USER/NAME, or NAME alone for the token's owner.
-        write: writes the model into a folder, for the repository of that full name.
-        commit_message: of the commit.
-        private: of a new repository; None: the owner's default.
-        token: that may write; None or True for the one that `hf auth login` has stored.
-        branch: to commit to; made if absent.
-        create_pr: open a pull request instead of committing to the branch.
+    Arguments as for `Model.push_to_hub`, and `write`, which writes the model into a folder for the
+    repository of that full name.
 
     Returns:
         the address of the commit.

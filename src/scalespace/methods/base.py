@@ -50,7 +50,7 @@ class Method(ABC):
             labels: a class for each image.
             noise: all that is random in them.
             start: images to begin from, instead of noise.
-            edit: what is done to the images in each new state.
+            edit: applied to the images in each state.
 
         Raises:
             InputError: it cannot begin from images, or have its states edited.
@@ -80,7 +80,7 @@ class Method(ABC):
         return sum(models.of(stage).calls for stage in self.stages)
 
     def conditional(self, models: Models) -> bool:
-        """Whether its images are of the classes asked for: if any of its stages heeds them."""
+        """Whether any of its stages heeds the labels."""
         return any(models.of(stage).conditional for stage in self.stages)
 
 
@@ -132,7 +132,7 @@ def get_method(name: str) -> Method:
 
 
 def refuse_images(method: Method, start: Start | None, edit: Edit | None) -> None:
-    """`InputError` where a method that is no process over pixels is to begin from images."""
+    """Raises `InputError` if a method that is no process over pixels gets a start or an edit."""
     if start is not None or edit is not None:
         raise InputError(
             f"method '{method.name}' is no process over pixels: it samples from noise alone"

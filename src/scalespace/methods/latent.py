@@ -28,7 +28,7 @@ class InLatents(Method):
     stages: ClassVar[tuple[VAEStage, LatentStage]]
 
     def legs(self, models: Models) -> tuple[Leg, ...]:
-        """The process in the latents: those of the trained autoencoder."""
+        """The process in the latents, its segment with the trained autoencoder."""
         autoencoder = models.of(self.stages[0])
         found = []
         for leg in models.of(self.stages[1]).legs():
@@ -61,7 +61,7 @@ class InLatents(Method):
         return super().calls(models) + models.of(self.stages[0]).calls
 
     def conditional(self, models: Models) -> bool:
-        """Whether the process is: the autoencoder's own prior has no part in this."""
+        """Whether the process is: the autoencoder's own prior plays no part."""
         return models.of(self.stages[1]).conditional
 
 

@@ -1,7 +1,6 @@
-"""What else a trained process can do: begin from an image, keep some pixels, walk between noises.
+"""What else a trained process can do: begin from images, keep some pixels, interpolate noises.
 
-Nothing here is trained. Each function hands `Model.trajectory` another beginning, another noise, or
-something to do to every state on the way.
+Nothing here is trained: each function gives `Model.trajectory` another start, noise or edit.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ def redraw(
         model: any that is a process.
         images: float [n, h, w] in [0, 1], of the size of the model's data.
         labels: what to redraw them as, int [n].
-        at: the state, of the first segment; or {"upscaler": 5} for another one, where the segments
-            before it are passed over.
+        at: a state of the first segment; or {"upscaler": 5} for another one, which skips the
+            segments before it.
         seed: with an index, fixes the noise of an image.
         batch_size: images made at a time.
         progress: show a progress bar.
@@ -77,21 +76,18 @@ def fill(
     progress: bool = False,
     first: int = 0,
 ) -> Samples:
-    """Images of which some pixels are given and the rest is made (inpainting).
+    """Images of which some pixels are given and the rest is sampled (inpainting).
 
     In every state the known pixels are replaced by the given image, as noisy as the state (Song et
-    al. 2021, "Score-based generative modeling", appendix I.2), and at last by the image itself. At
-    a coarser scale a pixel is known where all pixels below it are.
+    al. 2021, "Score-based generative modeling", appendix I.2), and at the end by the image itself.
+    At a coarser scale a pixel is known if all pixels of its block are.
 
     Args:
         model: any process over pixels.
         images: float [n, h, w] in [0, 1], of the size of the model's data.
         keep: bool [h, w], or [n, h, w]: which pixels are known.
         labels: int [n].
-        seed: with an index, fixes the noise of an image.
-        batch_size: images made at a time.
-        progress: show a progress bar.
-        first: index of the first image; the others follow.
+        seed, batch_size, progress, first: as for `redraw`.
 
     Raises:
         InputError: sizes that do not agree, or a model that is no process over pixels.
@@ -140,18 +136,17 @@ def interpolate(
     """Images on the way from one noise to another, `count` for each label, both ends included.
 
     With a sampler that draws no new noise (ddim or dpm2m with eta 0) nearby noises make similar
-    images; the noises are mixed so that each is as variable as either (see `Between`).
+    images. The mixed noises are standard normal as well (see `Between`).
 
     Args:
         model: any.
         labels: classes, int [n]; row k is of label k.
         count: images a label, at least 2.
         seed, to_seed: of the two ends; the index is the label's place.
-        batch_size: images made at a time.
-        progress: show a progress bar.
+        batch_size, progress: as for `redraw`.
 
     Raises:
-        InputError: fewer than two images a label, or a seed that cannot be.
+        InputError: fewer than two images a label, or a bad seed.
     """
     labels = list(labels)
     if not isinstance(count, int) or count < 2:
@@ -183,10 +178,8 @@ def same_noise(
     Args:
         model: any.
         labels: classes, int [n].
-        seed: with the index, fixes the noise.
-        index: of the noise.
-        batch_size: images made at a time.
-        progress: show a progress bar.
+        seed, index: fix the noise.
+        batch_size, progress: as for `redraw`.
     """
     labels = list(labels)
     return model.sample(labels, seed, batch_size, 0, progress, indices=[index] * len(labels))
@@ -215,7 +208,7 @@ def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
 
 
 def _indices(first: int, n: int, seed: int = 0) -> range:
-    """So many indices from the first on; `InputError` unless it and the seed are whole, from 0."""
+    """n indices from `first` on; `InputError` unless it and the seed are whole and at least 0."""
     for name, number in {"first": first, "seed": seed}.items():
         if not isinstance(number, int) or number < 0:
             raise InputError(f"{name} must be a whole number and at least 0, got {number!r}")
@@ -223,7 +216,7 @@ def _indices(first: int, n: int, seed: int = 0) -> range:
 
 
 def _checked(model: Model, images: NDArray[np.floating[Any]], labels: Sequence[int]) -> Samples:
-    """Images and labels, seen to be fit for a model."""
+    """Images and labels, checked against a model's data."""
     size = (model.data.height, model.data.width)
     try:
         given = np.asarray(labels, dtype=np.int64)

@@ -2,7 +2,7 @@
 
 `config.json` (method, data, recipes, how training went, and the figures of a model that was
 measured) and `model.safetensors` (for each stage the averaged weights, which sampling uses, and the
-last ones). What is saved for others has a card beside them, and the averaged weights alone.
+last ones). A model saved for others also has a card, and the averaged weights alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Stored:
     Args:
         method: what is sampled.
         stages: its trained stages, by name.
-        figures: what was measured of it, where it was.
+        figures: what was measured of it, if anything was.
         name: the model's hash.
     """
 
@@ -123,18 +123,18 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
         tensors: of all its stages, each stage's under its name.
 
     Raises:
-        InputError: it cannot be written, and a model that was there is whole then; or a
-            config.json of something else is there.
+        InputError: a config.json of something else is there, or the files cannot be written; a
+            model that was there then stays whole.
     """
     check_free(folder)
-    # the config is on the disk, if not yet in its place, before the old weights give way
+    # the new config is on the disk before the old weights are replaced
     with atomic(folder / CONFIG) as aside:
         write_json(aside, {**config, "checksum": _checksum(config, tensors)})
         save_tensors(folder / WEIGHTS, tensors, {"hash": config["hash"]})
 
 
 def _checksum(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """Of all that a model folder holds."""
+    """Hash of all that a model folder holds."""
     content = hashlib.sha256()
     for name in sorted(tensors):
         content.update(name.encode())
@@ -144,7 +144,7 @@ def _checksum(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 
 def _record(value: Any) -> dict[str, Any]:
-    """How a training went, with the numbers that commands tell of it."""
+    """A training's record, checked for the numbers that commands print."""
     for name in ("images", "seconds", "val_loss"):
         if not isinstance(value[name], int | float):
             raise TypeError(f"{name} must be a number, got {value[name]!r}")

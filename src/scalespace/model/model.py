@@ -20,10 +20,7 @@ from scalespace.progress import bar
 
 
 class Model(Resampling, Sharing):
-    """A method with its trained stages, on one device: it samples, and is read, changed and shared.
-
-    It is made of what a `TrainedMethod` is made of.
-    """
+    """A method with its trained stages on one device; arguments as for `TrainedMethod`."""
 
     def check_labels(self, labels: Sequence[int]) -> None:
         """Raises `InputError` unless the model has learnt the class of every label."""
@@ -57,14 +54,14 @@ class Model(Resampling, Sharing):
             labels: classes, int [n].
             seed: with an index, fixes an image.
             indices: int [n]; 0 .. n-1 unless given.
-            steps: in how many states the network is called, or in which, as `stepped` has it.
+            steps: as for `stepped`.
             noise: of these images, instead of that of `seed` and `indices`.
             start: images to begin from, instead of noise.
-            edit: what is done to the images in each new state.
+            edit: applied to the images in each state.
 
         Raises:
-            InputError: a label that the model does not know, a seed that cannot be, not as many
-                indices as labels, or steps that it cannot take.
+            InputError: an unknown label, a bad seed, another number of indices than labels, or
+                steps that the model cannot take.
         """
         labels = _whole_numbers(labels, seed=(seed, 0))
         self.check_labels(labels)
@@ -94,8 +91,8 @@ class Model(Resampling, Sharing):
     ) -> Samples:
         """Images for `labels`: the same ones for any batch size.
 
-        `meta["outside"]` has the shares of pixels, and of images with such pixels, that lay outside
-        [0, 1] by more than rounding before they were clipped to it.
+        `meta["outside"]` has the share of pixels that lay outside [0, 1] by more than rounding
+        before they were clipped to it, and the share of images with such pixels.
 
         Args:
             labels: classes, int [n].
@@ -103,13 +100,12 @@ class Model(Resampling, Sharing):
             batch_size: images made at a time.
             first: index of the first image; the others follow.
             progress: show a progress bar.
-            steps: in how many states the network is called, or in which, as `stepped` has it.
+            steps: as for `stepped`.
             indices: of each image, instead of counting from `first`: images of one index begin with
                 the same noise.
 
         Raises:
-            InputError: no labels, or one that the model does not know; or a seed, batch size, index
-                or steps that cannot be.
+            InputError: no labels, an unknown one, or a bad seed, batch size, index or steps.
         """
         labels = _whole_numbers(
             labels, seed=(seed, 0), batch_size=(batch_size, 1), first=(first, 0)
@@ -142,11 +138,11 @@ class Model(Resampling, Sharing):
             part: gives the trajectory of some rows of them.
             batch_size: rows at a time.
             progress: show a progress bar.
-            start: what they begin from, if it is not noise: `meta` counts the calls from there.
-            about: what `meta` says besides.
+            start: what they begin from, if not noise: `meta` counts the calls from there.
+            about: further entries of `meta`.
 
         Raises:
-            InputError: no labels, or one that the model does not know; or no whole batch.
+            InputError: no labels, an unknown one, or a bad batch size.
         """
         labels = _whole_numbers(labels, batch_size=(batch_size, 1))
         if not labels:

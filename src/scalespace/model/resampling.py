@@ -20,14 +20,14 @@ Steps = StageSteps | Mapping[str, StageSteps]
 """The same for every stage of a model, or by stage."""
 
 KEPT = 4
-"""How many models that differ in their steps a model keeps."""
+"""How many variants with other steps a model caches."""
 
 
 class Resampling(TrainedMethod):
-    """A trained method that gives others of the same networks."""
+    """A trained method that makes variants of itself with the same networks."""
 
     def resampled(self, changes: Mapping[str, Any]) -> Self:
-        """The same networks, sampled otherwise; what was measured of them is not told of it.
+        """The same networks, sampled otherwise; the measured figures are dropped.
 
         Args:
             changes: fields of a recipe that matter in sampling alone, for all stages that have them
@@ -64,10 +64,10 @@ class Resampling(TrainedMethod):
         return model
 
     def stepped(self, steps: Steps | None) -> Self:
-        """The same networks in as many calls, or in the states named; None leaves all as it is.
+        """The same networks with that many calls, or called in those states; None changes nothing.
 
         Args:
-            steps: a number of calls for every stage that has states, its states, falling from the
+            steps: for every stage that has states, a number of calls, the states, falling from the
                 last, or "all" of them; or by stage: {"small": 6, "upscaler": [9]}. Stages that are
                 not named stay as they are.
 
@@ -100,7 +100,7 @@ class Resampling(TrainedMethod):
         Args:
             strength: w, how much further the label pulls than in training; 0 is none. For every
                 stage that can be guided, or by stage: {"small": 1.5}.
-            states: the lowest and the highest state that it acts in; None for all.
+            states: the lowest and the highest state that guidance acts in; None for all.
 
         Raises:
             InputError: no stage, or one that is named, has learnt what an image is without its

@@ -105,13 +105,13 @@ class Sharing(TrainedMethod):
         push_to_hub: bool = False,
         **push: Any,
     ) -> str | None:
-        """Writes the model folder as others should get it: averaged weights alone, and a card.
+        """Writes the model folder for others: averaged weights alone, and a card.
 
         Args:
             folder: where to; a model there is replaced.
             repo_id: the name that the card tells readers to load; the folder's unless given.
             push_to_hub: also upload it, as `repo_id`, or by the folder's name.
-            push: then goes to `push_to_hub`.
+            push: further arguments of `push_to_hub`.
 
         Returns:
             the address of the commit, if it was uploaded.

@@ -28,16 +28,16 @@ def train(
         method: its name.
         splits: the data.
         config: gives each stage its recipe.
-        trainings: folder of trainings, which methods may share; an interrupted one goes on.
+        trainings: folder of trainings, which methods may share; interrupted ones are resumed.
         seed: of weights, order and noise, >= 0.
-        runtime: device, precision and number of devices.
+        runtime: device, precision and number of devices; None for the defaults.
 
     Raises:
         InputError: an unknown method, a bad field of the config, or what `fit` raises.
     """
     chosen, runtime = get_method(method), runtime or Runtime()
     wanted = make_trainings(config, chosen, seed, splits.info)
-    # what does not fit is refused before anything is trained
+    # refuse what does not fit before anything is trained
     chosen.check(Models({training.stage.name: training.build() for training in wanted}))
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
     return Model(chosen, stages, runtime.torch_device)

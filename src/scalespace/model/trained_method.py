@@ -1,4 +1,4 @@
-"""What a method with its trained stages is, and what is known of it."""
+"""A method with its trained stages, and what is known of it."""
 
 from __future__ import annotations
 

@@ -44,9 +44,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents [n, latent, h/f, w/f] to images [n, 1, h, w]: nearest upsampling between levels.
 
-    With the published widths 4-32-16-8-1, this reading of "Conv-BatchNorm-LeakyReLU twice a level"
-    (a convolution after each upsampling, then the pair) is one that makes encoder and decoder
-    together the published 51,357 parameters; the encoder's second map comes on top.
+    "Conv-BatchNorm-LeakyReLU twice a level" is read as a convolution after each upsampling, then
+    the pair: with the published widths 4-32-16-8-1, encoder and decoder then have the published
+    51,357 parameters together, not counting the encoder's second map.
     """
 
     def __init__(self, c: AutoencoderConfig) -> None:

@@ -11,9 +11,9 @@ from scalespace.errors import InputError
 class CASClassifier(nn.Module):
     """Two convolutions with pooling, then two linear layers, to the logits of the classes.
 
-    The first linear layer has 64 (side // 4 - 1)^2 inputs, as the paper says: that is what comes
-    out when the first convolution is padded by 1 and the second is not (the text pads both, which
-    would give (side // 4)^2 instead). "Every layer is interleaved with the GELU".
+    The first linear layer has 64 (side // 4 - 1)^2 inputs, as the paper says. This takes a padding
+    of 1 in the first convolution and none in the second; the text pads both, which would give
+    64 (side // 4)^2. "Every layer is interleaved with the GELU".
 
     Args:
         height, width: of the images, at least 8.

@@ -35,7 +35,7 @@ class JudgeNet(nn.Module):
     """Three convolutions, each with ReLU and pooling, then dropout and one linear layer.
 
     `layers` is numbered as in the series, whose own class can load these weights. For 28x28 images
-    and ten classes it has 7,178 parameters: the series' text says 16,554, its layers count to this.
+    and ten classes it has 7,178 parameters, the count of the series' layers; its text says 16,554.
 
     Args:
         height, width: of the images, before padding.
@@ -62,7 +62,7 @@ class JudgeNet(nn.Module):
         )
 
     def pad(self, x: Tensor) -> Tensor:
-        """Images [n, 1, h, w] in [0, 1] with a black border, so that their sides are whole."""
+        """Pads images [n, 1, h, w] in [0, 1] with black, to sides that are multiples of 16."""
         return pad(x, self.height, self.width)
 
     def convolved(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ class MLP(nn.Module):
     """Linear 2 -> 64, GELU, 64 -> 64, GELU, 64 -> 1: 4,417 parameters.
 
     Args:
-        inputs: numbers a sample besides its state: 1, or 2 with an earlier estimate of x0.
+        inputs: numbers a sample besides its state: 1, or 2 with the previous estimate of x0.
         hidden: features of both hidden layers.
     """
 

@@ -1,4 +1,4 @@
-"""What the batch norms of a network go by, and remember."""
+"""Control over the statistics that a network's batch norms use and record."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from torch import nn
 
 
 def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    """All that are in a module."""
+    """All batch norms in a module."""
     return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
 
 
 @contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms normalise by the mean and deviation of their batch, and remember nothing of it.
+    """Makes batch norms normalise by their batch, without updating their running statistics.
 
-    The rest of the module keeps its mode, and so do the norms' running statistics, which training
-    has left.
+    The rest of the module keeps its mode.
     """
     norms = batch_norms(module)
     before = [(norm.training, norm.track_running_stats) for norm in norms]
@@ -34,10 +33,10 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def in_passing(module: nn.Module) -> Iterator[None]:
-    """For a pass without gradient within a training step: it leaves no trace in the one with it.
+    """Keeps a pass without gradient from affecting the pass with gradient of a training step.
 
-    Batch norms would remember its inputs, which sampling does not meet in that share; and under
-    autocast some versions of torch hand the weights, cast without gradient, to the one with it.
+    Otherwise batch norms would record its inputs, which sampling does not meet in that share, and
+    under autocast some versions of torch would reuse the weights that it cast without gradient.
     """
     try:
         with batch_statistics(module) if module.training else nullcontext():

@@ -1,7 +1,7 @@
 """The U-Net of the seed paper (appendix 3.2 to 3.5), and the choices that differ from it.
 
 `UNetConfig()` is the paper's network: 122,097 parameters for one input channel and ten classes.
-Every departure from it is a field, so that a preset is a few words and an ablation one.
+Every departure from it is a field of the config.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ class Block(nn.Module):
 
 
 class Overview(nn.Module):
-    """A small dense network that sees the whole image at once, and draws one of its own.
+    """A small dense network on the whole image. The U-Net reads its output and adds it to its own.
 
     Where an image is nearly noise, the best answer is nearly a linear map of all its pixels, and in
-    pure noise it is the mean image of the class. A few 3x3 convolutions can do neither: they come
-    out worse than that linear map (docs/choices.md).
+    pure noise it is the mean image of the class. A few 3x3 convolutions can do neither: they do
+    worse than that linear map (docs/choices.md).
 
     Args:
         inputs: image channels.
@@ -115,14 +115,15 @@ class Overview(nn.Module):
 class UNet(nn.Module):
     """Encoders with max-pooling between them, decoders with bilinear upsampling, and skips.
 
-    The upsampling goes to the size of the skip it meets, so any size of at least
-    `patch * 2 ** (len(channels) - 1)` works, odd scales included (14 -> 7 -> 3 -> 7 -> 14).
+    Upsampling goes to the size of the skip, so any multiple of `patch` works from
+    `patch * 2 ** (len(channels) - 1)` on, odd scales included (14 -> 7 -> 3 -> 7 -> 14).
 
     Args:
         c: the shape.
         inputs: image channels that go in.
         outputs: image channels that come out.
         context: width of the context vector.
+        size: of the images (h, w), for the overview.
     """
 
     def __init__(
@@ -197,15 +198,15 @@ class UNet(nn.Module):
 
 
 def _channels_last(gradient: Tensor) -> Tensor:
-    """A gradient in the layout that the backward pass of an upsampling is fast in.
+    """Puts a gradient into the layout that the backward pass of an upsampling is fast in.
 
-    What comes back through `torch.cat` is a slice, which would take the slow path: 4 % of a step.
+    `torch.cat` sends back a slice, which would take the slow path: 4 % of a step.
     """
     return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def parameters(module: nn.Module) -> int:
-    """Number of trained numbers in a module."""
+    """Number of parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 

@@ -1,8 +1,7 @@
 """The models that ship with the package, and how a name or a path becomes a model's folder.
 
-Each is an ordinary model folder with a card (README.md), written by `tools/ship_models.py`. They
-hold the averaged weights alone. The small stage lies in two of them, so that each folder can be
-copied, or uploaded, as it is.
+Each is an ordinary model folder with a card (README.md) and the averaged weights alone, written by
+`tools/ship_models.py`. Folders that share a stage each hold it, so that any can be copied as it is.
 """
 
 from __future__ import annotations
@@ -36,11 +35,10 @@ def is_shipped(model: Path | str) -> bool:
 def find(model: Path | str) -> Path:
     """The folder of a model: a path, or the name of a shipped one.
 
-    A folder that exists comes first, as with any path; so a shipped model's name means that model
-    wherever the working directory has no folder of that name. `./NAME` is always a path.
+    A folder that exists comes before a shipped model of that name; `./NAME` is always a path.
 
     Raises:
-        InputError: neither; or a folder that holds no model stands before a shipped one's name.
+        InputError: it is neither, or a folder without a model hides a shipped one of that name.
     """
     folder = Path(model)
     if folder.is_dir():

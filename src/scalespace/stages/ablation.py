@@ -25,11 +25,7 @@ from scalespace.stages.denoising import Diffusion
 
 
 class Ablated(Diffusion):
-    """A `Diffusion` that is trained as any other and sampled wrongly on purpose.
-
-    Args:
-        stage, recipe, data, segment: as for `Diffusion`; `recipe.ablation` says what is wrong.
-    """
+    """A `Diffusion` that is trained as any other and sampled wrongly, as `recipe.ablation` says."""
 
     def __init__(self, stage: Stage[Any], recipe: Recipe, data: DataInfo, segment: Segment) -> None:
         super().__init__(stage, recipe, data, segment)
@@ -41,8 +37,8 @@ class Ablated(Diffusion):
         """With `alpha`, sqrt(alpha_t) stands where sqrt(alpha_bar_t) belongs: shaped as x.
 
         For noise prediction x0_hat = (x_t - sqrt(1 - alpha_bar_t) eps_hat) / sqrt(alpha_t), with
-        alpha_t = alpha_bar_t / alpha_bar_{t-1}: too small by sqrt(alpha_bar_{t-1}), so right in the
-        last step and next to nothing in the first.
+        alpha_t = alpha_bar_t / alpha_bar_{t-1}: too small by a factor of sqrt(alpha_bar_{t-1}), so
+        correct in the last step and nearly 0 in the first.
         """
         x0_hat = super().estimate(prediction, x, t)
         if not self.wrong.alpha:
@@ -51,15 +47,15 @@ class Ablated(Diffusion):
         return x0_hat * kept
 
     def denoise(self, x: Tensor, t: float, condition: Condition) -> Tensor:
-        """With `batch_mode`, batch norms go by the batch that is sampled."""
+        """With `batch_mode`, batch norms normalise by the batch that is sampled."""
         with batch_statistics(self.net) if self.wrong.batch_mode else nullcontext():
             return super().denoise(x, t, condition)
 
     def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         """As a `Diffusion`; an image alone is made a batch of two, with the same statistics.
 
-        torch refuses to normalise a single number by its own mean and deviation, which a batch of
-        one image comes to at the coarsest scale. The published code was timed on batches of two.
+        At the coarsest scale, one image may leave a single number a channel, which torch refuses to
+        normalise by itself. The published code was timed on batches of two.
         """
         if len(x) > 1 or not any(norm.training for norm in batch_norms(self.net)):
             return super().predict(x, u, condition)

@@ -20,7 +20,7 @@ from scalespace.data import DataSplits, ImageSet
 from scalespace.data.info import DataInfo
 
 BATCHES, STATISTICS = ("single", "mixed"), ("batch", "running")
-"""Whether a batch is of one state or of all; what batch norms normalise by."""
+"""What states a batch holds, one or all; which statistics batch norms normalise by."""
 
 
 class StageModel(nn.Module, ABC):
@@ -31,7 +31,7 @@ class StageModel(nn.Module, ABC):
 
     @classmethod
     def can(cls, what: str) -> bool:
-        """Whether the stage has a function of its own where this class has none to speak of."""
+        """Whether the class overrides that function of `StageModel`."""
         return getattr(cls, what) is not getattr(StageModel, what)
 
     @property
@@ -63,7 +63,7 @@ class StageModel(nn.Module, ABC):
         """
 
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
-        """Takes from the training part what the loss needs of the whole of it.
+        """Keeps what the loss needs of the whole training part; called before training.
 
         Args:
             batch: what `prepare` made of it, on the model's device.
@@ -81,14 +81,14 @@ class StageModel(nn.Module, ABC):
     def facts(self) -> dict[str, Any]:
         """What a report should tell of the stage besides its fields.
 
-        `says`: a few words of what it is. `conditional`: whether it heeds the labels. The stages of
-        the package have a `kind` of their own, of which reports know more: `states` and
-        `last_signal` of a process, `latent` of an autoencoder.
+        `says`: a few words on what it is. `conditional`: whether it heeds the labels. The package's
+        own stages have a `kind`, for which reports read more: `states` and `last_signal` of a
+        process, `latent` of an autoencoder.
         """
         return {}
 
     def reconstruct(self, unit: Tensor) -> Tensor:
-        """Images [n, 1, h, w] in [0, 1] as they come back, encoded and decoded.
+        """Encodes and decodes images [n, 1, h, w] in [0, 1].
 
         A stage that overrides it is an autoencoder: `scalespace reconstruct` and studies use it.
         """
@@ -99,8 +99,8 @@ class StageModel(nn.Module, ABC):
     ) -> dict[tuple[str, str], Tensor]:
         """The loss at each state, in batches of one state and of all: float [S-1] each.
 
-        By one of `BATCHES` and one of `STATISTICS`: a network that reads the noise level off its
-        batch, as batch norm does, is found out by it. A stage that overrides it is a process.
+        By one of `BATCHES` and one of `STATISTICS`. It exposes a network that reads the noise level
+        off its batch, as batch norm does. A stage that overrides it is a process.
 
         Args:
             batch: what `prepare` made of images.
@@ -118,10 +118,10 @@ class StageModel(nn.Module, ABC):
         return {}
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
-        """What the stage makes of labels (and, where it has one, of a batch's condition).
+        """What the stage makes of labels and, if it has one, of a batch's condition.
 
-        Standardised images [n, 1, h, w], for the sample grids that show training at work; None
-        from a stage that makes no images.
+        Standardised images [n, 1, h, w] for the sample grids of training; None from a stage that
+        makes no images.
         """
         return None
 
@@ -151,15 +151,15 @@ class Stage(ABC, Generic[M]):
     name: str
 
     recipe: ClassVar[type] = Recipe
-    """What decides how it comes out: a dataclass of parts, `train` among them.
+    """The type of its recipe: a dataclass of parts, `train` among them.
 
-    A part that is also one of the config's takes its fields from there, and from `stages.NAME`;
-    another one, of the stage's own, from its defaults and `stages.NAME`.
+    A part that the config has too takes its fields from there and from `stages.NAME`; a part of the
+    stage's own takes them from its defaults and `stages.NAME`.
     """
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """Fields of the recipe that are this stage's own unless a preset says otherwise of it."""
+    """Recipe fields with another default in this stage; a preset may override them."""
     samples_needs: ClassVar[bool] = False
-    """Whether it is trained on samples of the stages it needs: their samplers matter to it then."""
+    """Whether it trains on samples of the stages it needs, whose samplers then matter to it."""
 
     @property
     def needs(self) -> tuple[Stage[Any], ...]:
@@ -168,20 +168,20 @@ class Stage(ABC, Generic[M]):
 
     @property
     def control_of(self) -> Stage[Any] | None:
-        """The stage beside which it is measured: what a config says of that holds for it, too."""
+        """The stage that it is a control for; that stage's config holds for it, too."""
         return None
 
     @property
     def idle(self) -> tuple[str, ...]:
-        """Parts of the recipe that it never reads: they give its trainings no other name."""
+        """Parts of the recipe that it never reads; they do not enter a training's identity."""
         return ()
 
     def units(self, recipe: Any, data: DataInfo) -> DataInfo:
-        """The facts of the data in the units that a recipe has it trained in."""
+        """The facts of the data in the units that the recipe trains in."""
         return data
 
     def parts(self, splits: DataSplits) -> tuple[ImageSet, ImageSet]:
-        """The images that it is trained on, and those that training is watched with."""
+        """The images to train on, and those to validate on."""
         return splits.train, splits.val
 
     @abstractmethod

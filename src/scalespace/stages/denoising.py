@@ -32,10 +32,10 @@ class Diffusion(StageModel):
     """One stage's network, the segment that it works in, and how it is sampled.
 
     Args:
-        stage: its name and states.
+        stage: the stage.
         recipe: its fields.
         data: of the images.
-        segment: what is learnt to be undone.
+        segment: the process that the network learns to undo.
     """
 
     def __init__(self, stage: Stage[Any], recipe: Recipe, data: DataInfo, segment: Segment) -> None:
@@ -72,7 +72,7 @@ class Diffusion(StageModel):
 
     @property
     def domain(self) -> tuple[float, float]:
-        """The ends of what an x0 may be, in the process's units."""
+        """The least and the greatest value of x0, in the process's units."""
         return self.data.domain
 
     @property
@@ -81,7 +81,7 @@ class Diffusion(StageModel):
         return sum(leg.calls() for leg in self.legs())
 
     def legs(self) -> tuple[Leg, ...]:
-        """Its part of the way from noise to an image: the segment, as it is sampled."""
+        """Its one segment, as it is sampled."""
         guided = Guided(self.denoise, self.guidance)
         denoise = InDomain(guided, self.x0_rule, self.domain, self.segment.schedule)
         leg = Leg(self.segment, denoise, self.solver, self.visits, self.temperature, self.guidance)
@@ -99,8 +99,8 @@ class Diffusion(StageModel):
         Args:
             x: images [n, c, h, w] in states of their own.
             u: those states over the last: float [n] (paper, appendix 3.6.1).
-            condition: labels, with `ANY` where the network is told none; and what else the stage's
-                network sees: a coarser image and how much it was made worse, an earlier estimate.
+            condition: labels, `ANY` where one is withheld, and what else this network sees: a
+                coarser image and its degree of augmentation, the previous estimate.
         """
         inputs = [x]
         if self.sees_given:
@@ -127,12 +127,12 @@ class Diffusion(StageModel):
         return self.parametrization.x0(prediction, x, *self.segment.schedule.scales(t))
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
-        """x0 in the stage's segment, and what else of the image the network is shown."""
+        """x0 in the stage's segment, and the `inputs` of its jump."""
         x0 = self.segment.x0_of(images)
         return (x0, *self.segment.jump.inputs(x0))
 
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
-        """Keeps the training images, where the objective aims at their means."""
+        """Keeps the training images if the objective aims at their means."""
         if self.objective.target == "mean":
             self.mean = TrainingMean(batch[0], labels)
 
@@ -155,7 +155,7 @@ class Diffusion(StageModel):
     def losses(self, batch: Sequence[Tensor], labels: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Algorithm 1's squared error of each image at given states int64 [n] and noise: float [n].
 
-        Whatever the stage's objective is. An augmented condition is at degree 0.
+        The stage's own objective does not matter. An augmented condition is at degree 0.
         """
         condition = self.segment.jump.training_condition(tuple(batch[1:]), Condition(labels), None)
         return self.algorithm_1.losses_at(self.predict, batch[0], t, eps, condition)
@@ -164,7 +164,7 @@ class Diffusion(StageModel):
         """`losses` at every state t = 1 .. S-1, each on batches of that state alone: [n, S-1].
 
         A sampler's batch shares one t as well, so a network that reads the noise level off its
-        batch (batch norm does) shows it here and not in the training loss.
+        batch, as batch norm does, shows it here and not in the training loss.
         """
         columns = []
         for state in range(1, self.segment.schedule.states):
@@ -179,9 +179,9 @@ class Diffusion(StageModel):
     ) -> dict[tuple[str, str], Tensor]:
         """The loss at each state when a batch is of that state alone, and when it holds all states.
 
-        Both see the same images with the same noise in the same states, so that nothing but the
-        company differs. A network without batch norm has no statistics of a batch, and the same
-        losses in both. It must be in evaluation mode.
+        Both see the same images with the same noise in the same states: only the company differs.
+        A network without batch norm has the same losses in both, and none by batch statistics. It
+        must be in evaluation mode.
 
         Args:
             batch: what `prepare` made of images.

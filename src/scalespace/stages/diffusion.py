@@ -17,14 +17,14 @@ from scalespace.stages.from_recipe import make_augmentation, make_schedule
 
 @dataclass(frozen=True)
 class DiffusionStage(Stage[Diffusion]):
-    """A class-conditional diffusion process over images at one scale: a segment and its network.
+    """A class-conditional diffusion process over images at one scale.
 
     Args:
         name: of the stage, and of its segment.
         states: S; sampling takes S-1 network calls unless told otherwise. A recipe may override it.
-        scale: the images are taken down by this factor first.
-        conditioned: for a network that also sees a coarser image, taken up to this scale: the
-            states of the process that makes it. 0: there is none.
+        scale: the factor by which images are taken down first.
+        conditioned: how many states the process has that makes the coarser image which the network
+            also sees; 0 if it sees none.
         coarser: how many times smaller that image is.
     """
 
@@ -43,13 +43,14 @@ class DiffusionStage(Stage[Diffusion]):
         return kind(self, recipe, data, self.segment(recipe, data))
 
     def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
-        """The process that is learnt, once the recipe is seen to suit the stage and its images.
+        """The segment to learn, after checking the recipe against the stage and its images.
 
         A stage of another process overrides this one function.
 
         Raises:
             InputError: the images cannot be taken down, the network is too deep for them, a
-                conditioned stage is to aim at the mean, or one without labels to be guided by them.
+                conditioned stage aims at the mean, guidance lacks labels or training without them,
+                or `unroll` is combined with `continuous`.
         """
         self._check(recipe)
         factor = self.scale * (self.coarser if self.conditioned else 1)

@@ -18,7 +18,7 @@ from scalespace.errors import InputError
 
 
 def make_schedule(process: ProcessConfig, states: int) -> Schedule:
-    """The schedule that a config asks for; `states` is the stage's own number of them."""
+    """The schedule that a config asks for, with `states` states unless it says how many."""
     states = process.states or states
     if process.schedule == "cosine":
         schedule = cosine(states, power=process.power, stop_short=process.stop_short)
@@ -51,7 +51,7 @@ def make_augmentation(recipe: Recipe, low_states: int) -> Augmentation | None:
         return None
     if c.augment == "blur":
         return Blur(c.most, c.level)
-    # as many states as the stage that makes the images has by default, however many this one has
+    # the default number of states of the stage that makes the images, however many this one has
     schedule = make_schedule(replace(recipe.process, states=None), low_states)
     if c.most > schedule.last:
         raise InputError(
@@ -62,7 +62,7 @@ def make_augmentation(recipe: Recipe, low_states: int) -> Augmentation | None:
 
 
 def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
-    """The states that a config has the network called in."""
+    """The states that a config calls the network in."""
     spacing: dict[str, Spacing] = {
         "state": by_state,
         "snr": by_snr,

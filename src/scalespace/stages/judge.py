@@ -1,8 +1,8 @@
-"""The judge: a classifier trained once, whose features generated images are scored in.
+"""The judge: a classifier trained once, whose features score generated images.
 
 Exactly the seed series' part 1: pixels in [0, 1] padded to 32x32, dropout, Adam at 1e-3, batches
-of 256, 100 epochs. The one addition is that the weights are averaged over about the last thousand
-steps, which do not change for it: the last step alone scatters. A stage that no method samples.
+of 256, 100 epochs. One thing is added: the weights are averaged over about the last thousand steps,
+since the last step alone scatters; the steps stay the same. No method samples this stage.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class JudgeStage(Stage["JudgeModel"]):
     }
 
     def parts(self, splits: DataSplits) -> tuple[ImageSet, ImageSet]:
-        """As in the series: all of the training files' images, watched on the test part.
+        """As in the series: trains on all images of the training files, validates on the test part.
 
-        Nothing is chosen by that: the last epoch's weights are taken.
+        Nothing is selected by that: the last epoch's weights are taken.
         """
         return splits.whole, splits.test()
 
@@ -82,7 +82,7 @@ class JudgeModel(StageModel):
         )[:, None]
 
     def facts(self) -> dict[str, Any]:
-        """That it is no process."""
+        """Its kind."""
         return {"kind": "judge"}
 
 

@@ -35,7 +35,7 @@ class LatentSegment(Segment):
     autoencoder: VAE | None = field(default=None, kw_only=True)
 
     def x0_of(self, images: Tensor) -> Tensor:
-        """The means of the latents of standardised images at the data's size."""
+        """The mean latents of standardised images at the data's size."""
         assert self.autoencoder is not None
         mean, _ = self.autoencoder.encode(*self.autoencoder.prepare(images))
         return mean.clone()
@@ -92,7 +92,7 @@ class LatentStage(DiffusionStage):
 
 
 class FlowStage(LatentStage):
-    """The same by flow matching: the straight path, its velocity, and Euler steps."""
+    """The same by flow matching: the straight path, its velocity, and `ddim` as Euler steps."""
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}
@@ -102,10 +102,7 @@ class FlowStage(LatentStage):
 class LatentDiffusion(Diffusion):
     """A `Diffusion` whose x0 is a sample of the posterior of an image's latent.
 
-    Args:
-        stage, recipe, data: as for `Diffusion`.
-        segment: knows the autoencoder, which is no part of this module: its weights are another
-            stage's.
+    Its segment holds the autoencoder, which is not a submodule: its weights are another stage's.
     """
 
     extent: Tensor
@@ -125,7 +122,7 @@ class LatentDiffusion(Diffusion):
 
     @property
     def domain(self) -> tuple[float, float]:
-        """The largest size of a number in the training part's mean latents, to either side."""
+        """Plus and minus the largest magnitude in the training part's mean latents."""
         extent = float(self.extent)
         return -extent, extent
 
@@ -149,12 +146,12 @@ class LatentDiffusion(Diffusion):
         return super().validate(self.posterior_sample(batch, rng), labels, rng)
 
     def finish(self, batch: Sequence[Tensor], labels: Tensor) -> None:
-        """How large the numbers of the latents are."""
+        """Sets `extent`, the largest magnitude in the mean latents."""
         self.extent.fill_(float(batch[0].abs().max()))
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:
         """Samples of this stage, decoded."""
-        self.finish(batch, labels)  # until the whole training part has told how large they are
+        self.finish(batch, labels)  # an extent for now; that of the whole training part comes last
         noise = Seeded(seed, range(len(labels)), labels.device)
         for step in self.alone(Condition(labels), noise):
             z = step.x

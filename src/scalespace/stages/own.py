@@ -1,10 +1,10 @@
-"""A control for the cascade: an upscaler that is trained on what it will be given.
+"""A control for the cascade: an upscaler that trains on what it will be given.
 
 The upscaler learns from real half-size images and meets the small stage's samples. If that
 difference is what harms the cascade, an upscaler trained on the small stage's own images must do
-better. Such an image needs a full-size partner, so it is made from a real one: taken to a state of
-the small process and back again by the small stage, as in SDEdit (Meng et al. 2022). The layout of
-the digit survives, and what the small stage gets wrong is in it.
+better. Such an image needs a full-size partner, so it is made from a real one, noised to a state of
+the small process and denoised by the small stage, as in SDEdit (Meng et al. 2022). It keeps the
+layout of the digit, and has what the small stage gets wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
 
 PART = 500  # images redrawn at a time
-SEED = 0  # of the noise that they are redrawn with: it belongs to the data
+SEED = 0  # of their noise, which is part of the data
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class OwnStage(DiffusionStage):
     Args:
         name, states, scale, conditioned: as for `DiffusionStage`.
         maker: the stage that makes them.
-        plain: the stage of which it is the control, trained on real half-size images.
-        state: how far its process takes the real image before it comes back.
+        plain: the stage that it is a control for, trained on real half-size images.
+        state: the state of the maker's process that real images are noised to.
     """
 
     maker: DiffusionStage | None = None
@@ -54,7 +54,7 @@ class OwnStage(DiffusionStage):
 
     @property
     def control_of(self) -> Stage[Any] | None:
-        """Its data alone make the difference: the recipe is that of `plain`."""
+        """`plain`: the recipe is shared, only the data differ."""
         return self.plain
 
     def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> OwnUpscaler:
@@ -87,7 +87,7 @@ class OwnUpscaler(Diffusion):
     ) -> None:
         super().__init__(stage, recipe, data, segment)
         self.state = min(stage.state, maker.segment.schedule.last)
-        self._maker = (maker,)  # in a tuple, so that it is not registered
+        self._maker = (maker,)  # in a tuple, so that it is not a submodule
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """x0, and the half-size image as the maker redraws it: the maker runs once."""
@@ -100,7 +100,7 @@ class OwnUpscaler(Diffusion):
         )
 
     def redrawn(self, low: Tensor, labels: Tensor, indices: list[int]) -> Tensor:
-        """Half-size images [n, 1, h/2, w/2] taken to the stage's state, and back by the maker."""
+        """Half-size images [n, 1, h/2, w/2], noised to `state` and denoised by the maker."""
         (maker,) = self._maker
         rng = torch.Generator().manual_seed(SEED + indices[0])
         eps = torch.randn(low.shape, generator=rng)

@@ -23,7 +23,7 @@ JITTER = 1e-4  # added to the variances of a fitted Gaussian, in units of the no
 TRAVERSAL = 2.5  # standard deviations to either side
 SHOWN = 10  # images and traversals that `inspect` shows
 STEPS = 9  # of a traversal or an interpolation
-MOST = 4096  # numbers of a latent: a class's covariance has as many rows and columns
+MOST = 4096  # numbers of a latent, hence rows and columns of a class's covariance
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class VAE(StageModel):
         return self.eval()(batch, labels, rng)[:, None]
 
     def finish(self, batch: Sequence[Tensor], labels: Tensor) -> None:
-        """Mean and deviation of a posterior sample, by channel and then, normalised, by class."""
+        """Sets the statistics of posterior samples: by channel, then, normalised, by class."""
         rng = torch.Generator(labels.device).manual_seed(0)
         self.latent_mean.zero_()
         self.latent_std.fill_(1)
@@ -167,7 +167,7 @@ class VAE(StageModel):
     # sampling and looking inside
 
     def latents(self, labels: Tensor, noise: Noise) -> Tensor:
-        """Normalised latents to decode, from the prior that the recipe names: [n, *shape]."""
+        """Draws normalised latents from the prior that the recipe names: [n, *shape]."""
         eps = noise.stream(self.stage.name).normal(self.shape)
         if not self.conditional:
             return (eps - self.latent_mean) / self.latent_std
@@ -175,10 +175,7 @@ class VAE(StageModel):
         return (self.class_mean[labels] + rows).view(eps.shape)
 
     def reconstruct(self, unit: Tensor) -> Tensor:
-        """What the autoencoder keeps of images [n, 1, h, w] in [0, 1]: the same, decoded.
-
-        From the means of their posteriors, without their noise.
-        """
+        """Images [n, 1, h, w] in [0, 1], encoded to their posterior means and decoded."""
         return self.data.to_unit(self.decode(self.encode(self.pad(unit))[0]))
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:
@@ -194,11 +191,11 @@ class VAE(StageModel):
         """What the autoencoder keeps of images, and what its latents mean.
 
         Returns:
-            `originals`, `reconstructions` [k, h, w]; `traversals` [channels x k, STEPS, h, w]: one
-            number of the latent of the first image moved over +-2.5 deviations; `interpolations`
-            [k, STEPS, h, w] between pairs of images; `kl` [*shape]: nats a latent number;
-            `posterior_std` [*shape], in deviations of the latent; `error` [n]: the squared error
-            of a pixel, averaged over each image.
+            `originals`, `reconstructions` [k, h, w]; `traversals` [m, STEPS, h, w]: one number of
+            the first image's latent moved over +-2.5 deviations; `traversed` [m]: which numbers, by
+            falling KL; `interpolations` [k, STEPS, h, w] between pairs of images; `kl` [*shape]:
+            nats a latent number; `posterior_std` [*shape], in deviations of the latent; `error`
+            [n]: mean squared error of the pixels.
         """
         x = self.pad(images)
         mean, std = self.encode(x)
@@ -209,7 +206,6 @@ class VAE(StageModel):
         u = torch.linspace(0, 1, STEPS, device=x.device)[:, None, None, None]
         pairs = zip(shown, [*shown[1:], *shown[:1]], strict=True)
         between = [self._pictures((1 - u) * mean[a] + u * mean[b]) for a, b in pairs]
-        # the numbers of the latent that say most, one for each traversal
         telling = kl.flatten().argsort(descending=True)[:SHOWN].tolist()
         base = mean[shown[0]].flatten()
         moved = []
@@ -233,9 +229,9 @@ class VAE(StageModel):
 
 
 def sheet(z: Tensor) -> Tensor:
-    """Latents [n, c, h, w] as one grey image each, their channels side by side, two rows if even.
+    """Latents [n, c, h, w] as one grey image each, their channels side by side.
 
-    So a latent can be shown where an image is expected: [n, 1, 2h, c/2 w] or [n, 1, h, c w].
+    An even c gives two rows, [n, 1, 2h, c/2 w], and an odd one gives [n, 1, h, c w].
     """
     n, c, h, w = z.shape
     rows = 2 if c % 2 == 0 else 1

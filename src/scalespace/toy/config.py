@@ -67,7 +67,7 @@ class ToyConfig:
 
     @property
     def identity(self) -> str:
-        """Hash of what decides the trained network, but for the seed: not of sampling alone."""
+        """Hash of what decides the trained network, without the seed and the sampling fields."""
         fields = asdict(self)
         for name in (*ProcessConfig.SAMPLING, "continuous"):  # which points have no use for
             del fields["process"][name]
@@ -95,7 +95,7 @@ class Arm:
     title: str
     changes: Mapping[str, Any]
     times: int = 1
-    """As many times the epochs."""
+    """A factor on the epochs."""
 
     def over(self, base: ToyConfig) -> ToyConfig:
         """The config with this change."""
@@ -144,11 +144,11 @@ CURES: dict[str, Arm] = {
     "together-perturb": Arm("the same, and input perturbation 3", PERTURBED),
     "together-twice": Arm("the same, twice as long", PERTURBED, times=2),
 }
-"""The cures that the paper proposes and the field knows, each over the paper's settings.
+"""Cures from the paper and the literature, each applied to the paper's settings.
 
-The learning rates are no cures of the literature's, but tell what longer training would do. The
-last four rows are what helped, taken together: without the mean as the target, with it, with it
-also beside the paths of the process, and the last in twice as many steps.
+The learning rates are not from the literature: they show what longer training would do. The last
+four rows combine what helped: without the mean as the target, with it, with input perturbation as
+well, and the last in twice as many steps.
 """
 
 
@@ -156,7 +156,7 @@ def arms(base: ToyConfig, cures: bool = True) -> dict[str, tuple[Arm, ToyConfig]
     """The rows of a run: the paper's settings, the data moved, and the cures.
 
     The data are moved by one standard deviation, {-1, 1} to {0, 2}: once with the schedule's last
-    state visited and once without, where a start from N(0, 1) is off by more.
+    state visited, and once without, when a start from N(0, 1) is further off.
     """
     _, std = base.mixture.moments
     moved = tuple(point + std for point in base.points)

@@ -23,7 +23,7 @@ from scalespace.toy.trajectories import draw_noise, reverse
 
 SAMPLES = 10_000
 SOLVERS = ("ancestral", "ddim", "dpm2m")
-"""Those whose discretisation is counted; eta is 0."""
+"""Those whose discretisation error is counted, with eta 0."""
 STATE_COUNTS = (5, 10, STATES, 50, 200, 1000)
 MOST = 1_000_000  # samples; all states of all of them are in memory at once
 ERROR_SAMPLES = 4000  # for the errors over the forward process
@@ -113,7 +113,7 @@ def exact_by_states(
 ) -> list[dict[str, Any]]:
     """Strays of the exact process by its number of states, for each solver.
 
-    The exact network makes no error, so all of them are discretisation, and vanish with more
+    The exact network makes no error, so they all come from discretisation and vanish with more
     states.
     """
     rows = []

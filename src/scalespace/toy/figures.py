@@ -24,9 +24,9 @@ from scalespace.toy.trajectories import forward
 
 SHOWN = 150  # trajectories of a picture
 COLOURED = 6  # strays at most
-FEW = 2  # strays at least, wherever they are among the trajectories
+FEW = 2  # strays at least, if need be from beyond the first SHOWN trajectories
 LEVELS = 4  # states whose eps is drawn
-LINEAR = 1e-3  # of an axis of shares; beyond, it is logarithmic
+LINEAR = 1e-3  # an axis of shares is linear up to here, then logarithmic
 
 
 def draw(
@@ -36,7 +36,7 @@ def draw(
     found: Sequence[Paths],
     seeds: Sequence[int],
 ) -> dict[str, list[Picture]]:
-    """Writes the pictures, and gives them by the names of their files.
+    """Writes the pictures, and returns them by file name.
 
     Args:
         out: folder.
@@ -84,7 +84,6 @@ def reverse_pictures(model: Toy, found: Paths, tolerance: float, seed: int) -> l
     mixture = model.mixture
     strays = astray(found.learnt[0], mixture, tolerance).nonzero()[:, 0].tolist()
     first = [k for k in strays if k < SHOWN]
-    # a picture of strays needs some, and its caption says where they come from
     coloured = (first if len(first) >= FEW else strays[:FEW])[:COLOURED]
     others = sum(k >= SHOWN for k in coloured)
     ends = [float(found.learnt[0, k]) for k in coloured]
@@ -111,7 +110,7 @@ def reverse_pictures(model: Toy, found: Paths, tolerance: float, seed: int) -> l
 
 
 def eps_pictures(models: Sequence[Toy], seeds: Sequence[int]) -> list[Picture]:
-    """What each trained network takes for the noise, over the exact eps*, in several states."""
+    """The noise that each trained network predicts and the exact eps*, in several states."""
     model = models[0]
     states = np.linspace(1, model.schedule.last, LEVELS).round().astype(int).tolist()
     width = 11.5 / LEVELS - 0.01

@@ -14,7 +14,7 @@ from scalespace.toy.strays import Share, astray, distance, gaps, nearest, outsid
 from scalespace.toy.strays import undecided as is_undecided
 from scalespace.toy.trajectories import forward, reverse
 
-TOLERANCES = (0.05, 0.1, 0.25, 0.5)  # how much strays depend on what is called one
+TOLERANCES = (0.05, 0.1, 0.25, 0.5)  # to show how the count depends on the definition
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def measure(model: Toy, found: Paths, tolerance: float) -> dict[str, Any]:
     """All counts of some trajectories, as plain values.
 
     Args:
-        model: tells the process and the points; its weights are not looked at.
+        model: gives the process and the points; its weights are not used.
         found: trajectories.
         tolerance: what makes a stray, in half-gaps.
     """
@@ -111,10 +111,10 @@ def x0_errors(model: Toy, n: int, seed: int) -> list[float]:
 
 
 def blame(model: Toy, noise: Tensor, tolerance: float) -> dict[str, list[Share]]:
-    """Strays when only a part of the states is left to the network, the rest to the exact answer.
+    """Strays when the network answers in some states only, and the exact answer in the others.
 
-    `late`[k] has the network in states 1 .. k, `early`[k] in states k+1 .. S-1, for k = 0 .. S-1:
-    the network's errors early in sampling (large t) and late, apart.
+    `late`[k] has the network in states 1 .. k and `early`[k] in states k+1 .. S-1, k = 0 .. S-1: it
+    separates errors late in sampling (small t) from early ones.
     """
 
     def strays(learns: range) -> Share:

@@ -1,12 +1,12 @@
-"""What a perfect network would say: the exact answers for data that are a few weighted points.
+"""What a perfect network would predict, in closed form for data that are a few weighted points.
 
 With x_t = a x0 + b eps, a = sqrt(alpha_bar_t) and b = sqrt(1 - alpha_bar_t), Bayes' rule gives the
 probability of each point p_k of weight w_k,
 
     P(x0 = p_k | x_t) = w_k N(x_t; a p_k, b^2) / q(x_t),   q(x_t) = sum_j w_j N(x_t; a p_j, b^2),
 
-and everything else is an expectation over it. For the two points -1 and 1 of equal weight it comes
-down to E[x0 | x_t] = tanh(a x_t / b^2).
+and everything else is an expectation over it. For two points -1 and 1 of equal weight,
+E[x0 | x_t] = tanh(a x_t / b^2).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Mixture:
         weights: positive, one a point, made to sum to 1; None for equal ones.
 
     Raises:
-        InputError: anything else.
+        InputError: points or weights that are anything else.
     """
 
     points: tuple[float, ...]
@@ -60,7 +60,7 @@ class Mixture:
 
     @property
     def half_gap(self) -> float:
-        """Half the distance of the two points that are nearest to one another."""
+        """Half the distance between the two nearest points."""
         return min(b - a for a, b in zip(self.points, self.points[1:], strict=False)) / 2
 
     @property
@@ -76,7 +76,7 @@ class Mixture:
         return p[torch.multinomial(w, n, replacement=True, generator=rng)][:, None]
 
     def probabilities(self, x: Tensor, a: Scale, b: Scale) -> Tensor:
-        """P(x0 = p_k | x_t = x) of every point: float64 [*x.shape, k].
+        """P(x0 = p_k | x_t = x) for every point p_k: float64 [*x.shape, k].
 
         Args:
             x: x_t, any shape.
@@ -92,7 +92,7 @@ class Mixture:
     def eps(self, x: Tensor, a: Scale, b: Scale) -> Tensor:
         """eps*(x_t) = E[eps | x_t] = (x_t - a E[x0 | x_t]) / b, shaped as x.
 
-        The answer that the squared error of Ho et al. 2020, equation 14 is least for.
+        It minimises the squared error of Ho et al. 2020, equation 14.
         """
         return (x.double() - a * self.mean(x, a, b)) / b
 
@@ -106,7 +106,7 @@ class Mixture:
         return self._log_joint(x, a, b).logsumexp(dim=-1) - scale
 
     def cdf(self, x: Tensor, a: Scale, b: Scale) -> Tensor:
-        """The share of the forward process in state t that lies below x, shaped as x."""
+        """P(x_t <= x) in the forward process, shaped as x."""
         p, w = self._tables()
         z = (x.double()[..., None] - _last(a) * p) / _last(b)
         return (w * torch.special.ndtr(z)).sum(dim=-1)
@@ -114,8 +114,8 @@ class Mixture:
     def _log_joint(self, x: Tensor, a: Scale, b: Scale) -> Tensor:
         """log w_k - (x - a p_k)^2 / (2 b^2): float64 [*x.shape, k].
 
-        Only ever exponentiated after its greatest value is taken off (softmax, logsumexp), so that
-        an x far from all points neither underflows nor divides 0 by 0.
+        It is exponentiated only after its maximum is subtracted (softmax, logsumexp), so that an x
+        far from all points neither underflows nor divides 0 by 0.
         """
         p, w = self._tables()
         z = (x.double()[..., None] - _last(a) * p) / _last(b)
@@ -127,7 +127,7 @@ class Mixture:
 
 
 def _last(scale: Scale) -> Scale:
-    """A scale that broadcasts against x_t, made to broadcast against x_t with the points last."""
+    """Gives a scale that broadcasts against x_t a last dimension for the points."""
     return scale.double()[..., None] if isinstance(scale, Tensor) else scale
 
 

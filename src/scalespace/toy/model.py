@@ -49,7 +49,7 @@ class Toy(nn.Module):
 
     @property
     def schedule(self) -> Schedule:
-        """Of the process."""
+        """The segment's."""
         return self.segment.schedule
 
     def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
@@ -90,8 +90,8 @@ class Toy(nn.Module):
 def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> Toy:
     """A trained model in float64: trained now, or taken from `folder` if it was before.
 
-    Configs of one batch size see the same points, states and noises of a seed, in the same order,
-    as long as their objectives draw nothing else.
+    Configs of one batch size see the same points, states and noises of a seed in the same order, as
+    long as their objectives draw nothing else.
 
     Args:
         config: what to train.
@@ -125,7 +125,7 @@ def fit(config: ToyConfig, seed: int, folder: Path, progress: bool = True) -> To
 
 
 def _train(model: Toy, seed: int, progress: bool) -> float:
-    """Adam on fresh points; gives the mean loss of the last epoch."""
+    """Trains by Adam on fresh points; returns the mean loss of the last epoch."""
     config = model.config
     steps, step = config.epochs * config.batches, 0
     rng = torch.Generator().manual_seed(derive_seed(seed, "toy", "training"))

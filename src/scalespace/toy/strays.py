@@ -1,11 +1,11 @@
-"""Which trajectories went astray, how many, and how sure one can be of that.
+"""Which trajectories went astray, how many, and with what confidence.
 
-A final x is a **stray** if it is further than `tolerance` half-gaps from every point, a half-gap
-being half the distance of the two nearest points: 1 for {-1, 1} and {0, 2}. The default is 0.1.
-The paper calls -0.55 and -0.75 "far outside the intended support" of {-1, 1}, so the tolerance has
-to be below 0.25; and the last step of its process turns an error e of the predicted noise into one
-of x, 0.08 e (a factor of sqrt(1 - alpha_bar_1) / sqrt(alpha_bar_1)), so that at 0.1 it takes more
-than the noise's own deviation to make a stray of a trajectory that had decided.
+A final x is a **stray** if it is further than `tolerance` half-gaps from every point. A half-gap is
+half the distance between the two nearest points: 1 for {-1, 1} and {0, 2}. The default is 0.1.
+The paper calls -0.55 and -0.75 "far outside the intended support" of {-1, 1}, so the tolerance must
+be below 0.25. The last step of its process turns an error e of the predicted noise into an error of
+0.08 e in x (sqrt(1 - alpha_bar_1) / sqrt(alpha_bar_1) = 0.08), so at 0.1 a trajectory that had
+decided becomes a stray only by an error above the noise's own deviation.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Share:
 
 
 def wilson(count: int, n: int) -> Share:
-    """The share count / n, and the probabilities that a score test at 5% would not refuse.
+    """The share count / n and its 95% score interval (Wilson 1927).
 
-    Unlike p +- 1.96 sqrt(p (1-p) / n) it is sound for counts of 0 and near 0, which is what a cure
-    should come to.
+    Unlike p +- 1.96 sqrt(p (1-p) / n), the interval is sound for counts at and near 0, where a cure
+    should end up.
 
     Raises:
         ValueError: not 0 <= count <= n, or n < 1.
@@ -60,7 +60,7 @@ def share(chosen: Tensor) -> Share:
 
 
 def distance(x: Tensor, mixture: Mixture) -> Tensor:
-    """To the nearest point, in half-gaps, shaped as x; NaN is infinitely far."""
+    """Distance to the nearest point in half-gaps, shaped as x; NaN is infinitely far."""
     points = torch.tensor(mixture.points, dtype=torch.float64)
     away = (x.double()[..., None] - points).abs().amin(dim=-1) / mixture.half_gap
     return away.nan_to_num(nan=math.inf)
@@ -86,10 +86,10 @@ def nearest(x: Tensor, mixture: Mixture) -> Tensor:
 def gaps(
     mixture: Mixture, a: float, b: float, tolerance: float = TOLERANCE
 ) -> list[tuple[float, float]]:
-    """The intervals between neighbouring trails in one state, without those that are closed.
+    """The intervals between neighbouring trails in one state, where the trails do not overlap.
 
-    The trail of a point p is a p +- max(3 b, tolerance half-gaps): where nearly all of the forward
-    process is (and in state 0, where b = 0, what is no stray).
+    The trail of a point p is a p +- max(3 b, tolerance half-gaps): it holds nearly all of the
+    forward process, and in state 0, where b = 0, all that is no stray.
     """
     wide = max(TRAIL * b, tolerance * mixture.half_gap)
     pairs = zip(mixture.points, mixture.points[1:], strict=False)
@@ -111,8 +111,8 @@ def undecided(
 class Split:
     """Strays of the learnt and of the exact process under the same noise, trajectory by trajectory.
 
-    `both` are put down to discretisation, `only_learnt` to learning, and `only_exact` were saved by
-    the network's own errors.
+    `both` are due to discretisation, `only_learnt` to learning; `only_exact` were saved by the
+    network's own errors.
     """
 
     both: int

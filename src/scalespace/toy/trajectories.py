@@ -17,10 +17,9 @@ from scalespace.toy.mixture import Mixture
 
 
 def draw_noise(seed: int, n: int, states: int) -> Tensor:
-    """The noises that one reverse process takes: float64 [S-1, n, 1].
+    """The noise of one reverse process: float64 [S-1, n, 1].
 
-    The learnt and the exact process are given the same ones, so that their trajectories can be
-    compared one by one.
+    The learnt and the exact process get the same one, and so comparable trajectories.
 
     Args:
         seed: with a trajectory's index, fixes its noises.

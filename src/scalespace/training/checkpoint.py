@@ -23,7 +23,7 @@ AGAIN = {
     "checkpoint": "delete it to start afresh",
     "trained network": "delete it to train it again",
 }
-"""What to do about a damaged file, by what it is, where it is made again as soon as it is gone."""
+"""What to do about a damaged file that is made again once it is gone, by what it is."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -45,8 +45,7 @@ def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], di
         what: what to call it in a message; see also `AGAIN`.
 
     Raises:
-        InputError: it is absent, cut short, damaged, or no safetensors file; or it is not what was
-            written, where it has a checksum.
+        InputError: it is absent, damaged or no safetensors file, or differs from its checksum.
     """
     again = f": {AGAIN[what]}" if what in AGAIN else ""
     if not path.is_file():

@@ -14,9 +14,8 @@ M = TypeVar("M", bound=nn.Module)
 class EMA:
     """An exponential moving average of `model`'s weights, with a warm-up.
 
-    The decay after k updates is min(decay, (1 + k) / (10 + k)), so that the first weights, which
-    are noise, are soon forgotten. Buffers (a batch norm's statistics) are copied. A decay of 0
-    makes the average equal to the model.
+    The decay after k updates is min(decay, (1 + k) / (10 + k)), so random first weights are soon
+    forgotten; a decay of 0 copies the model. Buffers (a batch norm's statistics) are copied.
 
     Args:
         model: the network that is trained.

@@ -17,7 +17,7 @@ from scalespace.training.training import FINISHED, TrainedStage, Training, load_
 
 
 def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) -> TrainedStage:
-    """Trains a stage, or goes on where an interrupted run stopped, or loads the finished one.
+    """Trains a stage, resumes an interrupted training, or loads a finished one.
 
     Below `root`, the training's folder holds `config.json`, `metrics.jsonl` (a row an epoch),
     `grids/`, `checkpoint.safetensors` while under way and `stage.safetensors` at the end.
@@ -29,19 +29,18 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
         runtime: device, precision and number of devices.
 
     Raises:
-        InputError: a damaged checkpoint, a folder that cannot be written, or another process that
-            trains there.
+        InputError: a damaged checkpoint, a folder that cannot be written, or another process
+            training there.
     """
     folder = training.folder(root)
     finished = folder / FINISHED
     if finished.exists():
         return load_stage(training, root)
-    # what it builds on is there already, or is trained now
     needs = Models(
         {need.stage.name: fit(need, splits, root, runtime).model() for need in training.needs}
     )
     with nullcontext() if is_helper() else locked(folder, "training"):
-        if not finished.exists():  # nor has another process just trained it
+        if not finished.exists():  # another process may just have trained it
             with learning():
                 _train(Loop(training, splits, folder, runtime, needs))
     return load_stage(training, root)

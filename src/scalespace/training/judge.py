@@ -18,14 +18,7 @@ from scalespace.training.training import Training
 def train_judge(training: Training, splits: DataSplits, trainings: Path, runtime: Runtime) -> Judge:
     """Trains a judge, or loads the one that `trainings` holds, and measures its accuracy.
 
-    Args:
-        training: of `scalespace.stages.judge.JUDGE`.
-        splits: its data.
-        trainings: folder of trainings.
-        runtime: device, precision and number of devices.
-
-    Raises:
-        InputError: what `fit` raises.
+    Arguments and errors as for `fit`; `training` is of `scalespace.stages.judge.JUDGE`.
     """
     stage = fit(training, splits, trainings, runtime)
     judge, last = (

@@ -40,7 +40,7 @@ CHECKPOINT_SECONDS = 15.0
 HISTORY = ("epoch", "loss", "val_loss")
 """What a stage's record keeps of each epoch."""
 MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "Muon": ("momentum",)}
-"""What an optimiser remembers of each parameter."""
+"""The state that each optimiser keeps for a parameter."""
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -55,13 +55,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """The rate of step 0 .. steps-1: a linear rise over the warm-up, then the chosen decay."""
+    """The rate of step 0 .. steps-1: a linear warm-up times the chosen decay."""
     rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     return config.lr * rise * decayed(config.decay, step / steps)
 
 
 def decayed(decay: str, done: float) -> float:
-    """What is left of a learning rate after a share `done` in [0, 1) of the steps."""
+    """The factor on a learning rate after a share `done` in [0, 1) of the steps."""
     left = {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
     return left[decay]
 
@@ -136,7 +136,7 @@ class Loop:
         return tuple(part.to(device) for part in parts), images.labels.to(device)
 
     def run(self) -> None:
-        """All steps that are left."""
+        """Takes all steps that are left."""
         saved = time.monotonic()
         with self._bar() as shown:
             while self.step < self.steps:
@@ -156,7 +156,7 @@ class Loop:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Lets both sets of weights keep the statistics of the training part that they need."""
+        """Gives both sets of weights the statistics of the training part."""
         for model in (self.ema.model, self.model):
             model.finish(self.data, self.labels)  # type: ignore[operator]
 
@@ -177,7 +177,7 @@ class Loop:
         }
 
     def rest_of_epoch(self) -> Iterator[Tensor]:
-        """The indices of each batch of this process that this epoch still has."""
+        """The indices of this process's part of each batch that is left in the epoch."""
         epoch, first = divmod(self.step, self.steps_per_epoch)
         rng = torch.Generator().manual_seed(self._seed("epoch", epoch))
         order = torch.randperm(len(self.labels), generator=rng).to(self.labels.device)
@@ -221,7 +221,7 @@ class Loop:
         if last or epoch % self.config.validate_every == 0:
             per_t = self._validate()
             row |= {"val_loss": sum(per_t) / len(per_t), "val_loss_per_t": per_t}
-            self._check_finite("validation loss", row["val_loss"], epoch)  # the last step told too
+            self._check_finite("validation loss", row["val_loss"], epoch)  # the last step, too
         if self.fabric.is_global_zero:
             if self.config.grid_every and (last or epoch % self.config.grid_every == 0):
                 self._save_grid(epoch)
@@ -266,7 +266,7 @@ class Loop:
         return derive_seed(self.training.seed, self.training.stage.name, *purpose)
 
     def _parameters(self) -> Iterator[tuple[torch.optim.Optimizer, Tensor]]:
-        """Each parameter, with the optimiser that moves it, in an order that does not change."""
+        """Each parameter with its optimiser, in a fixed order."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 for p in group["params"]:
@@ -304,7 +304,7 @@ class Loop:
         moments = under_prefix("optimizer", tensors)
         try:
             for i, (optimizer, p) in enumerate(self._parameters()):
-                # fused Adam goes through both in the order of memory: it must be the same
+                # fused Adam walks parameter and moments in memory order: empty_like keeps it
                 optimizer.state[p] = {
                     key: torch.empty_like(p).copy_(moments[f"{i}.{key}"])
                     for key in MOMENTS[type(optimizer).__name__]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 ITERATIONS = 5
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.'s: steep at 0, within 0.7 .. 1.2 at the end
-NARROW = 4  # channels; what reads or writes so few is a door of the network, and keeps to Adam
+NARROW = 4  # channels; kernels that read or write so few are at the network's ends: Adam's
 
 
 def kernels(model: nn.Module) -> list[nn.Parameter]:
@@ -42,8 +42,7 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: kernels, [out, in, h, w].
-        lr: size of a step: each of its singular values is about lr, times sqrt(out / (in h w))
-            where that is above 1.
+        lr: size of a step, whose singular values are all about lr max(1, sqrt(out / (in h w))).
         momentum: in [0, 1).
     """
 

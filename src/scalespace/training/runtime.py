@@ -79,7 +79,7 @@ def find_device(device: torch.device | str) -> torch.device:
 
 
 def is_helper() -> bool:
-    """Whether this process only helps another one to train: that one writes, and tells."""
+    """Whether this process only helps another to train, which does the writing and reporting."""
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 

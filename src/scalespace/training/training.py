@@ -41,12 +41,10 @@ class Training:
 
     @property
     def identity(self) -> str:
-        """Hash of everything that decides the outcome: not what matters in sampling alone.
+        """Hash of everything that decides the outcome, without what matters in sampling alone.
 
-        How another stage is sampled does decide it where that stage's samples are the data.
-
-        Fields at their default are left out, so that a field which a later version adds, with a
-        default that changes nothing, gives no training another name.
+        How another stage is sampled counts if its samples are the data. Fields at their default are
+        left out, so that a later version can add one without renaming any training.
         """
         needs: list[Any] = [training.identity for training in self.needs]
         if self.stage.samples_needs:
@@ -57,10 +55,7 @@ class Training:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What else decides the images that it makes: the recipe's fields that `identity` omits.
-
-        Those at their default are left out, too.
-        """
+        """The recipe's fields that matter in sampling alone and are not at their default."""
         found = {}
         for part, names in self.resampling.items():
             own = getattr(self.recipe, part)
@@ -72,7 +67,7 @@ class Training:
 
     @property
     def resampling(self) -> dict[str, tuple[str, ...]]:
-        """The recipe's fields that matter in sampling alone, by the part that they are in."""
+        """The names of the recipe's fields that matter in sampling alone, by part."""
         parts = {part.name: getattr(self.recipe, part.name) for part in fields(self.recipe)}
         return {name: part.SAMPLING for name, part in parts.items() if hasattr(part, "SAMPLING")}
 
@@ -88,7 +83,7 @@ class Training:
                 be trained.
 
         Raises:
-            InputError: a recipe that does not fit the data, or torch's defaults are not its own.
+            InputError: a recipe that does not fit the data, or changed defaults of torch.
         """
         check_defaults()
         if needs is None:
@@ -100,9 +95,9 @@ class Training:
 
 
 def chosen(config: Any) -> dict[str, Any]:
-    """The fields of a dataclass, and of those within it, that are not at their default.
+    """The fields of nested dataclasses that are neither at their default nor idle in training.
 
-    Those in a dataclass's `SAMPLING` and `WATCHING` are left out as well.
+    A dataclass lists its idle fields in `SAMPLING` and `WATCHING`.
     """
     idle = (*getattr(config, "SAMPLING", ()), *getattr(config, "WATCHING", ()))
     found = {}
@@ -112,7 +107,7 @@ def chosen(config: Any) -> dict[str, Any]:
         if value == default or part.name in idle:
             continue
         inner = chosen(value) if is_dataclass(value) else value
-        if inner != {}:  # a part that differs in what matters in sampling alone
+        if inner != {}:  # {} is a part that differs in idle fields only
             found[part.name] = inner
     return found
 
