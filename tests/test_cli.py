@@ -428,7 +428,7 @@ def test_other_data_than_the_models_own(
     meta = {**given.meta, "fingerprint": "0123456789ab"}
     write_samples(tmp_path / "a.npz", Samples(given.images, given.labels, meta))
     main([*words, str(tmp_path / "a.npz")])
-    assert "whose files its model did not learn from" in capsys.readouterr().err
+    assert "but its model was trained on other files" in capsys.readouterr().err
 
 
 # Names that are not known
@@ -472,7 +472,7 @@ def test_other_data_than_the_models_own(
             "sample MODEL --labels 0 --out OUT.npz --stages.smal.process.eta=1",
             "did you mean 'small'",
         ),
-        ("sample MODEL --labels 0 --out OUT.npz --process.states=7", "trained anew"),
+        ("sample MODEL --labels 0 --out OUT.npz --process.states=7", "train a new model"),
         ("data mnits", "did you mean 'mnist'"),
         ("data digits --data-dir OUT", "digits comes with the package"),
         ("train small --preset quick --out OUT --data-dir OUT", "digits comes with the package"),
@@ -800,7 +800,7 @@ def test_interrupted(
     assert stop.value.code == 130
     message = capsys.readouterr().err
     assert message.startswith("scalespace: interrupted")
-    assert ("goes on where it was" in message) == resumes
+    assert ("run the same command again" in message) == resumes
 
 
 # Before the work rather than after it
@@ -929,6 +929,6 @@ def test_help_names_no_defaults_that_do_not_hold(verb: str, says: str, capsys: C
     with pytest.raises(SystemExit):
         main([verb, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert f"Of the recipe, what is not given comes from {says}." in text
+    assert f"Recipe fields that are not given come from {says}." in text
     assert "default:" not in text[text.index(" The diffusion process and its sampler: ") :]
     assert "default: null" not in text

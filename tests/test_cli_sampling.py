@@ -286,6 +286,6 @@ def test_a_model_without_labels_says_that_they_mean_nothing(
     config = replace(tiny.CONFIG, process=replace(tiny.PROCESS, labels=False))
     model = train("small", splits, config, tmp_path, 0, tiny.CPU).save(tmp_path / "model")
     sample(model, tmp_path / "a.npz", "--labels", "0,1")
-    assert "learnt without labels: those of its images say nothing" in capsys.readouterr().err
+    assert "was trained without labels: those of its images mean nothing" in capsys.readouterr().err
     sample(folder, tmp_path / "a.npz", "--labels", "0,1")
-    assert "learnt without labels" not in capsys.readouterr().err
+    assert "trained without labels" not in capsys.readouterr().err

@@ -5,10 +5,10 @@
     model = sc.Model.from_pretrained("cascaded")
     sc.save_grid("out.png", model.sample([2, 0, 2, 6], seed=1).images, columns=4)
 
-`Model` samples, saves and shares; `redraw`, `fill`, `interpolate` and `same_noise` begin otherwise
-or keep what is there; `load_data`, `load_config` and `train` make one; `evaluate` and
-`benchmark` measure; `run_study` compares, and `results` has what it measured as a data frame. What
-a caller gives wrongly raises `InputError`, a `ValueError` of one line.
+`load_data`, `load_config` and `train` make a `Model`, which samples, saves and shares. `redraw`,
+`fill`, `interpolate` and `same_noise` sample from given images or chosen noise. `evaluate` and
+`benchmark` measure. `run_study` compares methods, and `results` gives its measurements as a data
+frame. Invalid input raises `InputError`, a `ValueError` with a one-line message.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when first used: `import scalespace` alone costs nothing."""
+    """Imports a public name when it is first used, so that `import scalespace` alone is cheap."""
     if name not in _PLACES:
         raise AttributeError(f"module 'scalespace' has no attribute '{name}'")
     module = importlib.import_module(_PLACES[name])

@@ -19,18 +19,18 @@ VERBS = {
     "evaluate": "score a samples file against real data",
     "bench": "time trained methods",
     "plot": "draw one figure of a study, a judge or a model",
-    "models": "list the methods, or tell about a trained model",
+    "models": "list the methods, or describe a trained model",
     "data": "fetch, verify and show a data set",
     "toy": "diffuse points on a line, where the best network is known exactly",
 }
 
 
 NO_MEMORY = ("can't allocate memory", "out of memory")
-"""How torch says so, of a CPU and of a GPU, in an error of no kind of its own."""
+"""Parts of torch's messages on a CPU and on a GPU; both come as a plain `RuntimeError`."""
 LONGEST = 1200
-"""Characters of a message."""
+"""The most characters of a message."""
 PLAIN = "scalespace.plain"
-"""The error handler of an output that has not every letter of ours, as piped ones on Windows."""
+"""The error handler of outputs that cannot encode every character, such as pipes on Windows."""
 SPELT = {"−": "-", "±": "+/-", "×": "x", "–": "-", "…": "...", "“": '"', "”": '"', "é": "e"}
 
 
@@ -44,7 +44,7 @@ codecs.register_error(PLAIN, _plain)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command line; exits with 0, or 2 and one clear line for bad input."""
+    """Runs a command line; exits with 2 and a one-line message for bad input, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _stop(2, str(error))
     except OSError as error:
         if isinstance(error, BrokenPipeError):
-            sys.stderr.close()  # the reader of our output has left: nothing to say, nobody to tell
+            sys.stderr.close()  # nobody reads our output any more
             sys.exit(0)
         where = f" {error.filename}" if error.filename else ""
         _stop(2, f"cannot read or write{where}: {error.strerror or error}")
@@ -86,9 +86,9 @@ def _dispatch(arguments: list[str]) -> None:
 
 @contextmanager
 def _abrupt(message: str) -> Iterator[None]:
-    """Leaves at once on Ctrl-C, where libraries that are being imported might swallow it."""
+    """Exits at once on Ctrl-C, which libraries might swallow while they are imported."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # not ours to change: ignored by a shell, or another program's
+        yield  # ignored by the shell, or handled by a host program
         return
 
     def leave(*_: object) -> None:
@@ -104,7 +104,7 @@ def _abrupt(message: str) -> Iterator[None]:
 
 def _interrupted(arguments: list[str]) -> str:
     resumes = arguments[:1] in (["train"], ["study"])
-    return "interrupted" + ("; the same command goes on where it was" if resumes else "")
+    return "interrupted" + ("; run the same command again to resume" if resumes else "")
 
 
 def _overview() -> str:
@@ -118,14 +118,14 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "scalespace COMMAND --help tells the options of one command.",
+            "scalespace COMMAND --help lists the options of a command.",
         ]
     )
 
 
 def _stop(code: int, message: str) -> None:
     text = " ".join(message.split())
-    if len(text) > LONGEST:  # of what a user gave: the line begins with what is wrong
+    if len(text) > LONGEST:  # it quotes long input: keep both ends
         text = f"{text[: 2 * LONGEST // 3]} ... {text[-LONGEST // 3 :]}"
     print(f"scalespace: {text}", file=sys.stderr)
     sys.exit(code)

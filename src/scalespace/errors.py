@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong: says what, where, and what to do, in one line."""
+    """Invalid user input; the message says what is wrong, where, and what to do, in one line."""
+
+
+def listed(values: Iterable[float]) -> str:
+    """Numbers in a message."""
+    return ", ".join(f"{value:g}" for value in values) or "none"
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:

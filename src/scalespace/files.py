@@ -1,6 +1,6 @@
-"""Reading and writing files so that a reader never sees half of one, and a lock on a folder.
+"""Atomic writing and checked reading of files, and a lock on a folder.
 
-Every writer writes beside the target and renames; every failure of the file system (a full disk,
+Every writer writes beside the target and renames. Every failure of the file system (a full disk,
 a read-only folder) becomes an `InputError` that names the path.
 """
 
@@ -28,12 +28,18 @@ LOCK = ".lock"
 
 
 def os_reason(error: OSError) -> str:
-    """The system's own word for an error, e.g. 'No space left on device'."""
+    """The system's message for an error, e.g. 'No space left on device'."""
     return error.strerror or str(error)
 
 
+def user_cache() -> Path | None:
+    """`scalespace` in the user's cache folder; None where the user has no home."""
+    root = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return None if root.startswith("~") else Path(root, "scalespace")
+
+
 def _mode() -> int:
-    """The permissions that a new file gets from this process; asking sets them, for a moment."""
+    """The permissions of this process's new files; the umask can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
@@ -44,10 +50,10 @@ MODE = _mode()
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Gives a path beside `path` to write to; on success it is renamed to `path`.
+    """Yields a path beside `path` to write to, and renames it to `path` on success.
 
-    The temporary name keeps the suffix, because some writers choose a format by it. What a killed
-    writer of the same file left there is deleted.
+    The temporary name keeps the suffix, by which some writers choose a format. Leftovers of killed
+    writers of the same file are deleted.
 
     Raises:
         InputError: the file system refuses (disk full, folder read-only, a file in the way).
@@ -62,7 +68,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         yield aside
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(aside, MODE)  # some writers keep their files for their owner alone
+        os.chmod(aside, MODE)  # some writers let only the owner read
         os.replace(aside, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {os_reason(error)}") from error
@@ -72,7 +78,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def _alive(pid: str) -> bool:
-    """Whether a process may still be there; where the system cannot tell, it may."""
+    """Whether a process may still be running; True where the system cannot tell."""
     if fcntl is None or not pid.isdecimal() or len(pid) > 10:
         return True
     try:
@@ -85,7 +91,7 @@ def _alive(pid: str) -> bool:
 
 
 def check_suffix(path: Path | str, suffixes: Iterable[str], name: str = "") -> None:
-    """Raises `InputError` unless the path of a file to write, called `name`, ends in a suffix."""
+    """Raises `InputError`, which calls the file `name`, unless `path` ends in a given suffix."""
     if Path(path).suffix.lower() not in suffixes:
         known = " or ".join(suffixes)
         raise InputError(
@@ -94,21 +100,21 @@ def check_suffix(path: Path | str, suffixes: Iterable[str], name: str = "") -> N
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what killed writers left below `folder`, where nothing may be writing now."""
+    """Deletes leftovers of killed writers below `folder`, where nothing may be writing now."""
     for left in folder.rglob(".*.part*"):
         left.unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Keeps every other caller out of `folder` as long as the context lasts.
+    """Keeps every other caller out of `folder` while the context lasts.
 
-    The system drops the lock when its process ends, however it does. A killed process leaves the
-    lock's file behind, which says nothing by being there. Who only reads needs no lock. Nobody is
-    kept out where there are no such locks: on Windows and some network drives.
+    The system releases the lock when the process ends, even if it is killed; the lock file that
+    stays behind then is harmless. Readers need no lock. On Windows and some network drives there
+    are no such locks, and nobody is kept out.
 
     Args:
-        folder: it is made if it is absent, and goes again if nothing was put there.
+        folder: created if it is absent, and removed again if nothing was put there.
         what: what it holds, for the message.
 
     Raises:
@@ -118,12 +124,12 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     descriptor = _lock(path, what)
     try:
-        with suppress(OSError):  # it is a courtesy: a full disk does not matter
+        with suppress(OSError):  # the pid is a courtesy: a full disk does not matter
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
-        with suppress(OSError):  # before it is released: nobody else may have it yet
+        with suppress(OSError):  # while the lock is held, so that nobody else's file is deleted
             path.unlink()
         os.close(descriptor)
         with suppress(OSError):
@@ -132,7 +138,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 
 def _lock(path: Path, what: str) -> int:
-    """The open and locked file at `path`; see `locked`."""
+    """Opens and locks the file at `path`, and returns its descriptor; see `locked`."""
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +215,7 @@ def read_text(path: Path | str, what: str = "file") -> str:
 
 
 def read_json(path: Path | str, what: str = "JSON file") -> Any:
-    """The value in the JSON file `path`; `InputError` if it is absent or no valid JSON."""
+    """The value in the JSON file `path`; `InputError` if it is absent or not valid JSON."""
     text = read_text(path, what)
     try:
         return parse_json(text)
@@ -218,10 +224,11 @@ def read_json(path: Path | str, what: str = "JSON file") -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text, whose numbers are ones that a float can hold.
+    """The value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON, or has a number beyond that. RecursionError if it is too deep.
+        ValueError: it is not JSON, or has a number that a float cannot hold.
+        RecursionError: it is nested too deeply.
     """
     return json.loads(text, parse_int=_int, parse_float=_float)
 

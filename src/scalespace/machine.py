@@ -1,4 +1,4 @@
-"""What a figure was measured on: versions and machine."""
+"""The software versions and the machine that a measurement was made with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import scalespace
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of the software that a result depends on."""
     return {
         "scalespace": scalespace.__version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Reading a command's options with jsonargparse: typed fields, one-line errors, near names."""
+"""Parses a command's options with jsonargparse: typed fields, one-line errors, suggestions."""
 
 from __future__ import annotations
 
@@ -33,17 +33,16 @@ def parser(verb: str, description: str) -> ArgumentParser:
 def add_config(
     to: ArgumentParser, only: Sequence[str] = (), unset: str = "", sampling: bool = False
 ) -> None:
-    """Adds `--part.field` for the fields of `Config`, or for some of its parts alone.
+    """Adds `--part.field` for the fields of `Config`, or of some of its parts.
 
     Args:
-        to: the verb's parser.
-        only: these parts.
-        unset: where the fields that are not given come from, unless from their own defaults.
-        sampling: of these parts, the fields that matter in sampling alone.
+        only: the parts; empty for all.
+        unset: what sets the fields that are not given, for the help; empty: their defaults.
+        sampling: add only the fields of these parts that can change after training.
     """
     if unset:
         to.formatter_class = _RecipeElsewhere
-        to.epilog = f"Of the recipe, what is not given comes from {unset}."
+        to.epilog = f"Recipe fields that are not given come from {unset}."
     if only:
         hints = get_type_hints(Config)
         for part in only:
@@ -56,10 +55,7 @@ def add_config(
 
 
 def _without_files(to: ArgumentParser) -> None:
-    """Takes out `--net FILE` and the like, which jsonargparse adds for every part of a config.
-
-    What a file holds is a preset, and --preset takes those.
-    """
+    """Removes the `--net FILE` that jsonargparse adds for every part: --preset reads files."""
     parts = [action for action in to._actions if type(action).__name__ == "_ActionConfigLoad"]
     for action in parts:
         to._remove_action(action)
@@ -74,7 +70,7 @@ DEFAULT = re.compile(r" \(default: %\(default\)s\)|, default: %\(default\)s")
 
 
 class _Help(DefaultHelpFormatter):
-    """Says nothing of a default where there is none."""
+    """Omits "default" where an option has none."""
 
     def _get_help_string(self, action: Action) -> str:
         text = super()._get_help_string(action)
@@ -85,7 +81,7 @@ class _Help(DefaultHelpFormatter):
 
 
 class _RecipeElsewhere(_Help):
-    """Leaves out the defaults of the config's fields: a preset or a model has others."""
+    """Omits the defaults of config fields too: a preset or a model sets them."""
 
     def _holds(self, action: Action) -> bool:
         fields = {field.name for field in dataclasses.fields(Config)}
@@ -93,10 +89,10 @@ class _RecipeElsewhere(_Help):
 
 
 def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, dict[str, Any]]:
-    """All options with their defaults, and as nested fields the ones that were given.
+    """Returns all options with their defaults, and the given ones alone as nested fields.
 
     Raises:
-        InputError: an unknown option or a bad value, in one line.
+        InputError: an unknown option or a bad value.
     """
     words = _staged(using, _bracketed(_joined(arguments)))
     try:
@@ -113,7 +109,7 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
 
 
 def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the options given, those that are fields of `Config`."""
+    """The given options that are fields of `Config`."""
     names = {field.name for field in dataclasses.fields(Config)}
     return {name: value for name, value in given.items() if name in names}
 
@@ -174,7 +170,7 @@ def _is_steps(value: Any) -> bool:
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """`--points -1,1` as one word: a list that begins with a dash would pass for an option."""
+    """Makes `--points -1,1` one word: a list that begins with a dash looks like an option."""
     out: list[str] = []
     for word in arguments:
         if out and re.fullmatch(r"-[\d.][^=]*,.*", word) and re.fullmatch(r"--[^=]+", out[-1]):
@@ -185,9 +181,9 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _staged(using: ArgumentParser, arguments: Sequence[str]) -> list[str]:
-    """All `--stages.small.train.epochs=20` as one `--stages`.
+    """Merges all `--stages.small.train.epochs=20` into one `--stages`.
 
-    jsonargparse, which knows no fields below `stages`, would keep the last one of each stage alone.
+    jsonargparse knows no fields below `stages`, and would keep only the last one of each stage.
     """
     if "--stages" not in using._option_string_actions:
         return list(arguments)
@@ -212,7 +208,7 @@ def _staged(using: ArgumentParser, arguments: Sequence[str]) -> list[str]:
 
 
 def _tuple_options() -> dict[str, bool]:
-    """Options that take a list, and whether nothing else will do."""
+    """The options that take a list, and whether they take nothing else."""
     options = {}
     for name, part in get_type_hints(Config).items():
         if dataclasses.is_dataclass(part):
@@ -223,7 +219,7 @@ def _tuple_options() -> dict[str, bool]:
 
 
 def _bracketed(arguments: Sequence[str]) -> list[str]:
-    """`--study.seeds=0,1` and `--study.seeds 0,1` with the brackets that a list needs."""
+    """Adds the brackets that a list needs to `--study.seeds=0,1` and `--study.seeds 0,1`."""
     lists, out, before = _tuple_options(), [], ""
 
     def bracket(option: str, value: str) -> str:
@@ -238,7 +234,7 @@ def _bracketed(arguments: Sequence[str]) -> list[str]:
 
 
 def _trained_fields() -> set[str]:
-    """The fields of recipes that matter in training, as in `process.states`."""
+    """The recipe fields that affect training, such as `process.states`."""
     parts = get_type_hints(Recipe) | get_type_hints(AutoencoderRecipe)
     return {
         f"{name}.{field.name}"
@@ -257,7 +253,7 @@ def _hint(using: ArgumentParser, message: str) -> str:
         if word.startswith("--"):
             field = word[2:].partition("=")[0]
             if field in _trained_fields():
-                return f"{field} decides a training: to change it, a model must be trained anew"
+                return f"{field} affects training: to change it, train a new model"
             near = difflib.get_close_matches(word.split("=")[0], known, n=1)
             return f"unknown option {word}" + (f"; did you mean {near[0]}?" if near else "")
     return message

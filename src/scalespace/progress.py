@@ -1,4 +1,4 @@
-"""Progress bars: live in a terminal, and a line now and then where there is none."""
+"""Progress bars: live in a terminal, an occasional line elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 LOG_SECONDS = 30.0
-"""Between two lines of a bar that goes into a file."""
+"""Seconds between two lines outside a terminal."""
 
 
 def bar(total: int, what: str, unit: str, *, shown: bool, done: int = 0) -> tqdm[Any]:
@@ -16,10 +16,9 @@ def bar(total: int, what: str, unit: str, *, shown: bool, done: int = 0) -> tqdm
 
     Args:
         total: units of work.
-        what: words that stand before it.
+        what: the words before it.
         unit: of the work: step, image.
-        shown: without it, nothing is.
-        done: units that were done before.
+        done: units that are done already.
     """
     live = sys.stderr is not None and sys.stderr.isatty()
     seconds = 0.5 if live else LOG_SECONDS

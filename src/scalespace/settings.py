@@ -1,4 +1,4 @@
-"""From a preset and a user's own fields to a checked `Config`, and to the recipe of a stage."""
+"""Makes a checked `Config` from a preset and a user's fields, and a stage's recipe from that."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from scalespace.training.training import Training
 def load_config(
     preset: str | Path = "default", overrides: Mapping[str, Any] | None = None
 ) -> Config:
-    """A preset with fields of its own, checked.
+    """Reads a preset and overrides some of its fields.
 
     Args:
         preset: a name from `scalespace.presets.names()` or the path of a YAML file.
         overrides: nested fields ({"train": {"epochs": 3}}) or dotted ones ({"train.epochs": 3}).
-            A field given for all stages also replaces what the preset has for one of them; one
-            given for a stage ({"stages.small.train.epochs": 3}) holds for that stage.
+            A field given for all stages also replaces what the preset sets for a single stage; one
+            given for a stage ({"stages.small.train.epochs": 3}) holds for that stage alone.
 
     Raises:
         InputError: an unknown preset or field, or a value of the wrong type or range.
@@ -38,7 +38,7 @@ def load_config(
 
 
 def vary(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A config with other fields put over its own, as `load_config` puts them over a preset's.
+    """A config with some fields overridden, as `load_config` overrides those of a preset.
 
     Raises:
         InputError: an unknown field, or a value of the wrong type or range.
@@ -58,9 +58,9 @@ def _checked(fields: Mapping[str, Any]) -> Config:
 
 
 def stage_recipe(config: Config, stage: Stage) -> Any:
-    """The recipe of one stage: the config's fields, with what `config.stages` says of that stage.
+    """The recipe of one stage: the config's fields, overridden by those in `config.stages`.
 
-    A control has what it says of the stage that it is the control of, and its own over it.
+    A control starts from the fields of its `control_of`, and overrides them by its own.
 
     Raises:
         InputError: a field that the stage does not have, or a bad value.
@@ -74,7 +74,7 @@ def stage_recipe(config: Config, stage: Stage) -> Any:
 
 
 def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Training:
-    """The training of a stage as a config has it, with those of the stages that it needs.
+    """The training of a stage by a config, with the trainings of the stages that it needs.
 
     Raises:
         InputError: a seed below 0, or what `stage_recipe` raises.
@@ -92,8 +92,7 @@ def make_trainings(
     """The trainings of a method's stages, in order.
 
     Raises:
-        InputError: what `make_training` raises, or stages that would not understand one another's
-            images.
+        InputError: as `make_training`, or the stages' images are in different units.
     """
     made = tuple(make_training(config, stage, seed, data) for stage in method.stages)
     if any(training.data != made[0].data for training in made):

@@ -114,7 +114,7 @@ def test_latents_are_shown_in_their_own_units(series: Path) -> None:
     assert "12 latents drawn with seed 0" in pictures["reverse-vae"].caption
     caption = pictures["reverse-latent"].caption
     assert "11 of 14 states from noise" in caption
-    assert "in units of its own: black at −3 standard deviations" in caption
+    assert "side by side: black at −3 standard deviations" in caption
     assert "Blue lies below black" not in caption
     assert "domain" not in pictures["range-latent"].caption
 
@@ -260,9 +260,9 @@ def test_a_training_towards_the_mean_says_so(trained: Callable[[str], Model]) ->
     """Its loss lies below that of the validation: nobody should take it for overfitting."""
     (view,) = trainings_of_model(trained("small"))
     by_mean = replace(view.recipe, objective=ObjectiveConfig(target="mean"))
-    assert "by heart" not in losses(view)[0].caption
-    assert "by heart" in losses(replace(view, recipe=by_mean))[0].caption
-    assert "by heart" not in losses(replace(view, recipe=None))[0].caption
+    assert "not memorisation" not in losses(view)[0].caption
+    assert "not memorisation" in losses(replace(view, recipe=by_mean))[0].caption
+    assert "not memorisation" not in losses(replace(view, recipe=None))[0].caption
 
 
 def test_a_model_without_a_history(model_dir: Path, tmp_path: Path) -> None:

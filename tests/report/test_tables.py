@@ -89,15 +89,15 @@ def test_notes_say_what_the_numbers_are(tmp_path: Path) -> None:
         "Judge 0123456789ab: the network whose features",
         "trained on mnist; it reads 99.00% of training and 98.00% of test images",
         "of all 60,000 training images. The interval is ± 1.96 standard errors",
-        "FD is too large at any finite number of images",
+        "FD is biased upwards, more so for fewer images",
         "their squared Wasserstein distance is at least",
         "the FD of real test images, 0.300",
         "less than a third as far from the nearest training image",
-        "by the same author for MNIST, with a judge",
+        "by the paper's author for MNIST, with a judge",
     ):
         assert words in text
     digits_text = markdown(Results(make_series(tmp_path / "d", data="digits", pictures=False)))
-    assert "by the same author for MNIST (for orientation), with a judge" in digits_text
+    assert "by the paper's author for MNIST (for orientation), with a judge" in digits_text
 
 
 def test_sets_of_different_sizes_are_flagged(series: Path) -> None:

@@ -194,15 +194,13 @@ def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_pat
     results = Results(variants)
     assert OfVariants(results).headline == (
         "Small, upscaled, CAS: “better” is best of 3 variants, 0.9433 ± 0.0153, "
-        "+0.0333 ± 0.0058 beside “as it is” (its interval does not count the choice)."
+        "+0.0333 ± 0.0058 beside “as it is” (not corrected for choosing the best)."
     )
     # FD: lower is better
     assert "FD: “better” is best of 3 variants, 3.00 ± 1.0, −2.00" in OfVariants(results).remarks[1]
     chance = {"a": (0.9, 0.9), "b": (0.91, 0.90)}
     folder = make_variant_study(tmp_path / "c", chance, variants={"a": {}, "b": {"train.lr": 1}})
-    assert OfVariants(Results(folder)).headline.endswith(
-        "beside “a”, which chance explains as well."
-    )
+    assert OfVariants(Results(folder)).headline.endswith("beside “a”, which chance may explain.")
     best = {"a": (0.9, 0.9), "b": (0.8, 0.8)}
     folder = make_variant_study(tmp_path / "b", best, variants={"a": {}, "b": {"train.lr": 1}})
     assert OfVariants(Results(folder)).headline.endswith("no change helps.")
@@ -213,11 +211,12 @@ def test_which_switches_carry_the_loss(switches: Path) -> None:
     assert OfVariants(results).remarks == [
         "Small, upscaled: turning all 3 switches right takes CAS from 0.7200 ± 0.0200 to "
         "0.9100 ± 0.0100 (+0.1900 ± 0.0100, n = 3).",
-        "Small, upscaled, turned right alone, what helps: “p” (+0.0967 ± 0.0058).",
-        "Small, upscaled, turned right alone, what makes it worse: “r” (−0.0967 ± 0.0058).",
-        "Small, upscaled, left wrong alone, what costs: “r” (−0.3967 ± 0.0058).",
-        "Small, upscaled, neither way told from no change by these seeds: “q”.",
-        "Small, upscaled: the single gains add up to +0.0000; all switches together bring +0.1900.",
+        "Small, upscaled: turned right alone, these switches help: “p” (+0.0967 ± 0.0058).",
+        "Small, upscaled: turned right alone, these switches do harm: “r” (−0.0967 ± 0.0058).",
+        "Small, upscaled: left wrong alone, these switches do harm: “r” (−0.3967 ± 0.0058).",
+        "Small, upscaled: these switches have no certain effect: “q”.",
+        "Small, upscaled: the single effects add up to +0.0000; all switches together bring "
+        "+0.1900.",
     ]
     assert OfVariants(results).headline == OfVariants(results).remarks[0]
 
@@ -228,14 +227,14 @@ def test_one_seed_ranks_switches_with_a_caution(tmp_path: Path) -> None:
     results = Results(folder)
     text = OfVariants(results).remarks
     assert "(+0.2000, n = 1)" in text[0]
-    caution = "(one seed: chance is not told apart)"
+    caution = "(one seed: it may be chance)"
     assert text[1:4] == [
-        f"Small, upscaled, turned right alone, what helps {caution}: “p” (+0.1000).",
-        f"Small, upscaled, turned right alone, what makes it worse {caution}: “r” (−0.1000).",
-        f"Small, upscaled, left wrong alone, what costs {caution}: “r” (−0.4000) and "
+        f"Small, upscaled: turned right alone, these switches help {caution}: “p” (+0.1000).",
+        f"Small, upscaled: turned right alone, these switches do harm {caution}: “r” (−0.1000).",
+        f"Small, upscaled: left wrong alone, these switches do harm {caution}: “r” (−0.4000) and "
         "“p” (−0.0200).",
     ]
-    assert "neither way" not in " ".join(text)
+    assert "no certain effect" not in " ".join(text)
     table = switch_table(results, method(results))
     assert table is not None
     assert tuple(table.cells.iloc[0]) == ("+0.1000", "−0.0200")
@@ -247,7 +246,7 @@ def test_leaks_in_words(variants: Path) -> None:
     [leak] = batch_leaks.leaks(results)
     assert (leak.stage, leak.variants, leak.seeds) == ("small", ("as it is",), (0, 1, 2))
     [sentence] = batch_leaks.leak_findings(results)
-    assert "a loss of 0.0400 on what it was trained on" in sentence
+    assert "a loss of 0.0400 on batches as in training" in sentence
     assert "0.200 on batches of one state by batch statistics (5.0 times)" in sentence
     assert "20,000,000 on batches of one state by running statistics" in sentence
     assert "mixed batches by running" not in sentence
@@ -274,7 +273,7 @@ def test_the_page_is_whole(folder: str, request: pytest.FixtureRequest) -> None:
     text = " ".join(html.split())
     assert '<section id="variants">' in text
     assert "not finished" not in text
-    assert "From here on the page is of this variant alone" in text
+    assert "The rest of the page is about this variant alone" in text
     first, change = {
         "variants": ("as it is", '<th scope="row">better</th><td>train.epochs: 9</td>'),
         "switches": ("all wrong", '<th scope="row">only p right</th><td>process.x0: clip</td>'),
@@ -286,7 +285,7 @@ def test_the_page_is_whole(folder: str, request: pytest.FixtureRequest) -> None:
 def test_the_table_in_markdown(variants: Path) -> None:
     lines = markdown(Results(variants)).splitlines()
     assert lines[0].startswith("**Small, upscaled, CAS: “better” is best")
-    assert "What follows is of the variant “as it is”." in lines
+    assert "The rest is about the variant “as it is”." in lines
 
 
 def test_a_study_without_variants_speaks_of_none(tmp_path: Path) -> None:

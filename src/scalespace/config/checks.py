@@ -1,4 +1,4 @@
-"""What a field of a config may be, and what is read back of a training."""
+"""Checks of a config's fields, and of a training's history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def at_least(low: float, **values: float) -> None:
 
 
 def check_history(rows: Any) -> None:
-    """Raises `TypeError` or `KeyError` unless a record's rows of epochs have numbers."""
+    """Raises `TypeError` or `KeyError` unless each epoch's row has its numbers."""
     for row in rows:
         numbers = [row["epoch"], row["loss"], row.get("val_loss", 0)]
         if not all(isinstance(number, int | float) for number in numbers):

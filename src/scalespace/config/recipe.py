@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from scalespace.config.checks import at_least, between
 
 Decay = Literal["none", "linear", "cosine"]
-"""A learning rate's way down to 0: `scalespace.training.loop.decayed`."""
+"""How a learning rate falls to 0: see `scalespace.training.loop.decayed`."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class UNetConfig:
         activation: the non-linearity after each convolution.
         norm: batch (the paper's) or group.
         groups: number of groups of a group norm.
-        norm_first: normalise before the activation; the paper's list has it after.
+        norm_first: normalise before the activation; the paper does so after it.
         film: where the context enters: at the input of each encoder, through a two-layer network
             of its own (encoders, the paper's), or after the first normalisation of every block,
             from one shared embedding (blocks).
         embedding: width of that shared embedding.
         residual: add each block's input to its output.
-        patch: side of the pixel blocks that become channels at the door (1: none).
+        patch: side of the pixel blocks that become channels at the input (1: none).
         overview: width of a small dense network beside the convolutions that sees the whole image
             at once (0: none).
     """
@@ -65,38 +65,36 @@ class ProcessConfig:
     """The diffusion process and its sampler.
 
     Args:
-        states: S, the data included; S-1 network calls a sample, unless `steps`
-            says otherwise. None: the stage's own, as in the
-            paper (30, 20 and 10).
-        schedule: cosine (the paper's), linear betas (Ho et al.), or flow: the straight path from
-            data to noise of flow matching.
+        states: number of states S, the data included; S-1 network calls a sample unless `steps`
+            says otherwise. None: the stage's own, as in the paper (30, 20 and 10).
+        schedule: cosine (the paper's), linear betas (Ho et al.), or flow: flow matching's straight
+            path from data to noise.
         power: exponent of the cosine schedule; the paper's is 1.5.
         stop_short: end the cosine schedule one state early, as the published code does.
         continuous: train at times between the states as well, so that sampling may take any number
             of calls.
-        zero_terminal: stretch the schedule so that its last state is noise alone; not with noise
-            prediction, from which such a state tells no image.
+        zero_terminal: stretch the schedule so that its last state is pure noise; not with noise
+            prediction, which cannot tell an image from such a state.
         predict: what the network predicts: the noise, the image (x0), the velocity of a
             variance-preserving process (v), or that of the straight path (flow).
-        labels: tell the network the class; without, its images are of no class in particular.
+        labels: tell the network the class; otherwise its images are of no class in particular.
         x0: what to do with an estimate of x0 outside the images' range: none, clip, dynamic
             thresholding, or barrier (a step of an interior-point method).
         sampler: ancestral (Algorithm 2 of Ho et al.), ddim, dpm2m (DPM-Solver++ of second order),
             euler (along the velocity of the straight path), or renoise (fresh noise on each
             estimate, as in the published code and in consistency models).
-        eta: of ddim and dpm2m, how much new noise a step draws: 0 none, 1 as much as ancestral,
-            which has no choice.
-        temperature: deviation of the noise that sampling starts from, 1 being the process's own;
-            above 1 the images are more varied, and fewer of them near to real ones.
+        eta: how much new noise a step of ddim or dpm2m draws: 0 for none, 1 for as much as
+            ancestral.
+        temperature: deviation of the noise that sampling starts from, relative to the process's
+            own; above 1, images are more varied, and fewer are close to real ones.
         steps: in how many states the network is called, or in which, falling from the last; None:
             in all of them.
-        spacing: where a number of calls is put: at equal distances in the correlation of the noisy
-            image with the image (correlation, the default), in the number of the state (state), or
-            in the logarithm of the signal-to-noise ratio (snr). By correlation, more calls than
-            states are put by state.
-        guidance: how much further the label pulls than it was trained to (w of classifier-free
-            guidance; 0 is none, and elsewhere 1 + w is called the scale). Needs
-            objective.unlabelled in training; takes two calls a state.
+        spacing: how a number of calls is spread: evenly in the correlation of the noisy image with
+            the image (correlation, the default), in the number of the state (state), or in the
+            logarithm of the signal-to-noise ratio (snr). More calls than states are spread by
+            state instead of correlation.
+        guidance: strength w of classifier-free guidance; 0 is none, and elsewhere 1 + w is called
+            the scale. Needs objective.unlabelled in training; takes two calls a state.
         guidance_states: the lowest and highest state that guidance acts in; None: all.
     """
 
@@ -121,7 +119,7 @@ class ProcessConfig:
         *("x0", "sampler", "eta", "temperature"),
         *("steps", "spacing", "guidance", "guidance_states"),
     )
-    """The fields that matter in sampling only: a trained network serves any value of them."""
+    """The fields that matter in sampling only: a trained network takes any value of them."""
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, int):
@@ -152,7 +150,7 @@ class ProcessConfig:
         if self.zero_terminal and self.predict == "noise":
             raise ValueError(
                 "process.zero_terminal needs another process.predict than noise: "
-                "where nothing of the image is left, the noise does not tell it"
+                "in a state of pure noise, the noise tells nothing of the image"
             )
 
 
@@ -161,17 +159,16 @@ class ObjectiveConfig:
     """What a training step minimises: Algorithm 1 unless a field says otherwise.
 
     Args:
-        weighting: of the states' errors: none, or min-snr.
-        perturb: deviation of the noise added to the network's input, per unit of the process's own
-            (input perturbation); 0.1 in the literature. Only a target of mean knows of it.
+        weighting: weights of the states' errors: none, or min-snr.
+        perturb: deviation of the noise added to the network's input, relative to the process's own
+            (input perturbation); 0.1 in the literature. Only target=mean accounts for it.
         unroll: n of n-step training: the input is what n-1 steps of the ancestral sampler
             make; 1 is the standard.
-        self_condition: the network is also shown its last estimate of x0.
+        self_condition: also show the network its last estimate of x0.
         guide: strength of the guidance that is trained into the network; 0 for none.
         unlabelled: share of training images whose label is withheld, which guidance needs.
-        target: what is aimed at: the sample, the one image that x_t was made of; or the mean of
-            all training images of its class that it may have been made of, each by its
-            probability.
+        target: what the network aims at: sample, the image that x_t was made of; or mean, of all
+            training images of its class, each weighted by the probability that x_t was made of it.
     """
 
     weighting: Literal["none", "min-snr"] = "none"
@@ -200,12 +197,12 @@ class ConditionConfig:
     """Conditioning augmentation of a stage that sees a coarser image (Ho et al. 2022).
 
     Args:
-        augment: what is done to that small image in training, to a degree that is drawn for each
-            image and told to the network: none, gaussian (noise, as in a process) or blur.
+        augment: how the coarser image is degraded in training: none, gaussian (noise, as in a
+            process) or blur. The degree is drawn for each image and told to the network.
         most: the largest degree drawn: a state of a process like the upscaler's with as many states
             as the small stage has by default, or tenths of a pixel of blur.
-        level: the degree that sampling uses, found on the validation part.
-        truncate: with gaussian, end the small process in the state `level`, instead of finishing
+        level: the degree that sampling uses, chosen on the validation part.
+        truncate: with gaussian, stop the small process in the state `level`, instead of finishing
             it and adding noise.
     """
 
@@ -229,7 +226,7 @@ class ConditionConfig:
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """Mistakes of the code published with the seed paper, one by one: for the autopsy alone.
+    """Mistakes of the code published with the seed paper, one by one, for the autopsy.
 
     Args:
         alpha: estimate x0 with 1/sqrt(alpha_t) where 1/sqrt(alpha_bar_t) is right.
@@ -250,7 +247,7 @@ class AblationConfig:
 
     @property
     def in_sampling(self) -> bool:
-        """Whether any of those is set."""
+        """Whether any field in `SAMPLING` is set."""
         return any(getattr(self, name) for name in self.SAMPLING)
 
 
@@ -259,7 +256,8 @@ class AutoencoderConfig:
     """The shape and the loss of a variational autoencoder.
 
     Args:
-        channels: features of each level, from the finest scale to the coarsest; each halves it.
+        channels: features of each level, from the finest scale to the coarsest; each level halves
+            the image.
         latent: channels of the latent.
         beta: weight of the Kullback-Leibler term against the summed squared error; published: 1.
         prior: what is decoded to make images: normal (the standard normal that training aims at),
@@ -293,14 +291,14 @@ class TrainConfig:
         epochs: passes over the training part.
         batch_size: images a step (over all devices together).
         lr: Adam's learning rate.
-        muon: Muon's learning rate, which then moves the kernels inside the network (0.02 is
-            usual); 0 for Adam everywhere.
+        muon: Muon's learning rate, for the kernels inside the network (0.02 is usual); 0: Adam
+            everywhere.
         warmup: steps over which the learning rates rise to these.
-        decay: the learning rates' way down to 0 afterwards: none, linear or cosine.
+        decay: how the learning rates fall to 0 afterwards: none, linear or cosine.
         ema: decay of the weights' moving average, which sampling uses; it warms up, and 0 turns
             it off.
-        validate_every: epochs between validations (the last epoch always is one).
-        validate_images: images of the validation part that they look at.
+        validate_every: epochs between validations; the last epoch always has one.
+        validate_images: images of the validation part that a validation uses.
         grid_every: epochs between sample grids, 0 for none.
     """
 
@@ -316,7 +314,7 @@ class TrainConfig:
     grid_every: int = 0
 
     WATCHING: ClassVar[tuple[str, ...]] = ("validate_every", "grid_every")
-    """What is looked at on the way: the outcome is the same."""
+    """The fields that only watch training: they do not change its outcome."""
 
     def __post_init__(self) -> None:
         at_least(1, **{"train.epochs": self.epochs, "train.batch_size": self.batch_size})
@@ -332,14 +330,14 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainRecipe:
-    """All that decides how a stage of one fixed network comes out, but for its data and seed."""
+    """The recipe of a stage with a fixed network: what decides its outcome but data and seed."""
 
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
 @dataclass(frozen=True)
 class AutoencoderRecipe:
-    """The same for an autoencoder."""
+    """The recipe of an autoencoder."""
 
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -347,7 +345,7 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The same for a diffusion stage."""
+    """The recipe of a diffusion stage."""
 
     net: UNetConfig = field(default_factory=UNetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)

@@ -22,7 +22,7 @@ class CASConfig:
     """The protocol of the Classification Accuracy Score, the same for real and generated images.
 
     Args:
-        classifiers: m, trainings of the classifier a set of images.
+        classifiers: number m of classifiers trained on each set of images.
         epochs: passes over the images.
         batch_size: images a step.
         lr: AdamW's learning rate.
@@ -54,7 +54,7 @@ class BenchConfig:
         warmup: productions before the clock starts.
         batch_sizes: batch sizes tried for the throughput.
         batches: batches timed at each size.
-        variants: time every variant of a study, and not the first alone.
+        variants: time every variant of a study instead of the first alone.
     """
 
     productions: int = 1000
@@ -79,21 +79,20 @@ class StudyConfig:
 
     Args:
         methods: their names; empty for all that are registered.
-        seeds: one training of every stage for each.
-        images: images a method that are scored, over all seeds together and balanced by class.
+        seeds: training seeds; every stage is trained once with each.
+        images: images scored for each method, over all seeds together and balanced by class.
         metrics: what is measured of them: cas, fd, kid, prdc, copies, variety.
-        judge: folder of the trained judge that fd, kid and prdc see with, or the name of a shipped
-            one (mnist); empty for the one that ships for this data, or, where none does, one
-            trained in the study.
-        part: the held-out real images that scores are of: test, or validation for a search that
-            must not see the test part. Then FD, KID and PRDC compare with the training part alone.
-        variants: changed recipes to compare, as {name: {process.x0: clip}}: the fields that each
-            puts over the others of this config. `like: NAME` starts from another variant, and is
-            compared with it; the others are compared with the first. None: this config alone.
+        judge: folder of the judge for fd, kid and prdc, or the name of a shipped one (mnist);
+            empty for the one that ships for this data or, if none does, one trained in the study.
+        part: the held-out real images that scores use: test, or validation for a search that must
+            not see the test part. Then FD, KID and PRDC compare with the training part alone.
+        variants: changed recipes to compare, as {name: {process.x0: clip}}; each overrides fields
+            of this config. `like: NAME` starts from another variant, and is compared with it; the
+            others are compared with the first. Empty: this config alone.
         switches: choices that this config has wrong, as {name: fields that turn it right}; their
             variants are each one turned right alone, all of them, and each left wrong alone.
-        only: variants that a method is carried out in, as {method: [name, ...]}; a method that is
-            not named is carried out in all, and each in the first.
+        only: the variants that a method runs in besides the first, as {method: [name, ...]}; a
+            method that is not named runs in all.
     """
 
     methods: tuple[str, ...] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -75,6 +76,11 @@ def run(
             x = edit(segment, s, x)
         yield Step(int_if_whole(s), x, x0_hat, segment.name)
         before = x0_hat
+
+
+def last(steps: Iterable[Step]) -> Step:
+    """The last of some steps: its images are the samples."""
+    return deque(steps, maxlen=1).pop()
 
 
 def int_if_whole(t: float) -> float:
@@ -175,14 +181,12 @@ def reverse(
     """
     Process(tuple(leg.segment for leg in legs))
     handed: Handed | None = None
-    for leg, end in with_ends(legs):
+    for leg, (*_, end) in ways(legs, start):
         segment = leg.segment
-        if start is None or handed is not None:
-            begun = segment.jump.begin(segment, handed, condition, noise, leg.temperature)
-        elif segment.name == start.segment:
+        if start is not None and handed is None:
             begun = start.begin(segment, condition, noise)
         else:
-            continue
+            begun = segment.jump.begin(segment, handed, condition, noise, leg.temperature)
         condition = begun.condition
         tables = segment.tables(leg.solver, leg.states(begun.t, end))
         stream = noise.stream(segment.name)

@@ -20,7 +20,7 @@ from scalespace.core.contraction import kept_variance
 from scalespace.core.schedule import Schedule
 from scalespace.core.solvers import Solver
 from scalespace.core.spectrum import Components
-from scalespace.errors import InputError
+from scalespace.errors import InputError, listed
 
 Spacing = Callable[[Schedule, int, float, bool], tuple[float, ...]]
 """(schedule, calls, end, between) to so many states, falling from the last and above the end."""
@@ -160,17 +160,17 @@ class Visits:
             if not steps or steps[0] != last or any(s >= t for t, s in pairwise(steps)):
                 raise InputError(
                     f"the steps of '{self.name}' must fall from its last state, {last}, on: got "
-                    f"{_listed(steps)}"
+                    f"{listed(steps)}"
                 )
             if not steps[-1] > 0:
                 raise InputError(
                     f"the steps of '{self.name}' must lie above 0, which is the finished image: "
-                    f"got {_listed(steps)}"
+                    f"got {listed(steps)}"
                 )
             if not self.continuous and any(t != int(t) for t in steps):
                 raise InputError(
                     f"'{self.name}' knows its states 1 to {last} and no time between them, got "
-                    f"{_listed(steps)}: train it with process.continuous=true"
+                    f"{listed(steps)}: train it with process.continuous=true"
                 )
         self.check(0)
 
@@ -199,10 +199,6 @@ class Visits:
             between = self.steps > last - math.floor(end)
             self._chosen[end] = self.spacing(self.schedule, self.steps, end, between)
         return self._chosen[end]
-
-
-def _listed(states: Sequence[float]) -> str:
-    return ", ".join(f"{t:g}" for t in states) or "none"
 
 
 def _whole(wanted: Sequence[float], end: float) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """The data sets by name: what their files are called, where they come from, how they are checked.
 
-The sums of MNIST and Fashion-MNIST are of the unpacked content; for the others only the md5 of
-the packed files is published.
+The checksums of MNIST, Fashion-MNIST and the digits are of the unpacked content; for the others
+only the md5 of the packed files is published.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Source:
         files: (part, kind) to file name, without `.gz`.
         classes: the names of its classes, in the order of their labels.
         mirrors: addresses of folders that hold the gzipped files, tried in turn.
-        checksums: file name to what is known of its official content.
+        checksums: file name to the checksums of its official content.
         archive: the address of one zip that holds the files instead, under `gzip/`.
-        archive_checksum: what is known of that zip.
+        archive_checksum: of that zip.
         transposed: whether the files store each image with rows and columns swapped.
         first_label: the label of the first class in the files; 0 after loading.
     """
@@ -49,7 +49,7 @@ class Source:
 
 
 def _names(pattern: str, test: str = "test") -> dict[tuple[Part, Kind], str]:
-    """File names, where `pattern` says how the part, the kind and its rank make one."""
+    """File names by part and kind, from a `pattern` of part, kind and rank."""
     return {
         (part, kind): pattern.format(part=part if part == "train" else test, kind=kind, rank=rank)
         for part in PARTS
@@ -64,7 +64,7 @@ _MNIST_FILES = _names(_UBYTE, test="t10k")
 def _checksums(
     files: Mapping[tuple[Part, Kind], str], sha256: str = "", gz_md5: str = ""
 ) -> dict[str, Checksum]:
-    """Sums listed in the order train images, train labels, test images, test labels."""
+    """Checksums listed in the order train images, train labels, test images, test labels."""
     sha256s, md5s = sha256.split() or [""] * 4, gz_md5.split() or [""] * 4
     pairs = zip(files.values(), sha256s, md5s, strict=True)
     return {file: Checksum(sha256, md5) for file, sha256, md5 in pairs}
@@ -73,7 +73,7 @@ def _checksums(
 _DIGITS = tuple("0123456789")
 _UPPER = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LOWER = tuple("abcdefghijklmnopqrstuvwxyz")
-# Where the two cases of a letter look alike EMNIST counts them as one class, named in upper case.
+# Where the two cases of a letter look alike, EMNIST has one class for both, named in upper case.
 _MERGED = (*_DIGITS, *_UPPER, *"abdefghnqrt")
 
 

@@ -25,7 +25,7 @@ from scalespace.files import atomic, os_reason
 
 TIMEOUT = 30.0  # seconds without a byte until a mirror is given up
 
-# What a disk says, as opposed to a network: another mirror would not help.
+# Errors of the disk, not of the network: another mirror would not help.
 DISK_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -39,16 +39,16 @@ DISK_ERRORS = {
 
 @dataclass(frozen=True)
 class Checksum:
-    """What is known of a file: the sha256 of its unpacked content, the md5 of it as published.
+    """The known checksums of a file: sha256 of its unpacked content, md5 of it as published.
 
-    Both in hexadecimal, empty where not known.
+    Both in hexadecimal, empty if unknown.
     """
 
     sha256: str = ""
     md5: str = ""
 
     def verdict(self, path: Path) -> bool | None:
-        """Whether `path` is the file: None if nothing known can tell.
+        """Whether `path` is the file; None if no checksum can tell.
 
         A different md5 proves nothing: the same content can be packed in many ways.
 
@@ -63,12 +63,12 @@ class Checksum:
 
 
 def download(urls: Sequence[str], target: Path, checksum: Checksum) -> None:
-    """Downloads `target` from the first of `urls` that gives the file of `checksum`.
+    """Downloads `target` from the first of `urls` whose file agrees with `checksum`.
 
     Args:
         urls: the same file on several mirrors, tried in turn.
-        target: where it is to lie; nothing is there until it is complete and verified.
-        checksum: what the file must agree with.
+        target: the path to write; nothing is there until the file is complete and verified.
+        checksum: of the file.
 
     Raises:
         InputError: every mirror failed (lists them with their reasons), or the disk did.
@@ -87,12 +87,12 @@ def download(urls: Sequence[str], target: Path, checksum: Checksum) -> None:
 
 
 def extract(url: str, checksum: Checksum, members: Mapping[str, Path]) -> None:
-    """Takes `members` (name within to target) from the zip at `url`, all of them or none.
+    """Extracts `members` (name in the zip to target) from the zip at `url`, all of them or none.
 
-    The zip is kept beside the targets: other splits are in it, and it is large.
+    The zip is kept beside the targets: it is large, and holds other splits too.
 
     Raises:
-        InputError: the zip cannot be had, lacks a member or is damaged, or the disk fails.
+        InputError: the zip cannot be downloaded, lacks a member or is damaged, or the disk fails.
     """
     archive = next(iter(members.values())).with_name(url.rpartition("/")[2])
     if not (archive.is_file() and checksum.verdict(archive)):
@@ -111,7 +111,7 @@ def extract(url: str, checksum: Checksum, members: Mapping[str, Path]) -> None:
 
 
 class _MirrorError(Exception):
-    """A mirror failed, and the next may not."""
+    """A mirror failed; the next one may not."""
 
 
 def _download(url: str, target: Path, checksum: Checksum) -> None:

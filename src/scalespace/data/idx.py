@@ -1,8 +1,8 @@
 """The IDX format of MNIST and its kin: four header bytes, big-endian sizes, then the values.
 
-The header is `0, 0, type, rank`, followed by `rank` unsigned 32-bit sizes. A file may be gzipped;
-its first two bytes tell, not its name. What a file declares is checked against what it can hold
-before any memory is taken for it.
+The header is `0, 0, type, rank`, followed by `rank` unsigned 32-bit sizes. A file may be gzipped,
+which its first two bytes tell, not its name. The declared sizes are checked against what the file
+can hold before any memory is allocated.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def write_idx(path: Path | str, array: np.ndarray) -> None:
     Equal arrays give equal bytes: the gzip header carries no name and no time.
 
     Raises:
-        InputError: the array is empty, or of a type or rank IDX does not have; or the file system
-            refuses.
+        InputError: the array is empty or of a type or rank that IDX does not have, or the file
+            system refuses.
     """
     path = Path(path)
     array = np.asarray(array)
@@ -100,10 +100,10 @@ def write_idx(path: Path | str, array: np.ndarray) -> None:
 
 @contextmanager
 def open_plain(path: Path | str) -> Iterator[IO[bytes]]:
-    """Gives a stream of the file's content, unpacked if it is gzipped.
+    """Yields a stream of the file's content, unpacked if it is gzipped.
 
     Raises:
-        InputError: here or while the stream is read: the file is absent, unreadable or damaged.
+        InputError: now or while the stream is read: the file is absent, unreadable or damaged.
     """
     with _opened(Path(path)) as (stream, _):
         yield stream
@@ -149,7 +149,7 @@ def _header(stream: IO[bytes], path: Path) -> tuple[np.dtype, tuple[int, ...]]:
 
 
 def _read(stream: IO[bytes], size: int) -> bytearray:
-    """At most `size` bytes. Memory grows with what is there, not with what is declared."""
+    """At most `size` bytes. Memory grows with the content, not with the declared size."""
     content = bytearray()
     while len(content) < size and (chunk := stream.read(min(CHUNK, size - len(content)))):
         content += chunk

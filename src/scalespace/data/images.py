@@ -31,7 +31,6 @@ class ImageSet:
         images: uint8 [n, 1, h, w], 0 (background) to 255.
         labels: int64 [n], each in 0..len(classes)-1.
         classes: the names of the classes, in the order of their labels.
-        name: the data set they are of.
     """
 
     images: Tensor
@@ -99,8 +98,8 @@ class DataSplits:
         val: what training is watched with.
         mean: of the pixels of `train`, where 255 counts as 1.
         std: their standard deviation, likewise.
-        data_dir: the root it was asked from, if one was named.
-        own: whether the training files are known to be others than the published ones.
+        data_dir: the root that was asked for, if any.
+        own: whether the training files are known not to be the published ones.
     """
 
     name: str
@@ -134,7 +133,7 @@ class DataSplits:
 
     @cached_property
     def whole(self) -> ImageSet:
-        """All of the training files' images, those for validation included: 60,000 of MNIST's."""
+        """All images of the training files, the validation part included: 60,000 for MNIST."""
         return ImageSet(
             torch.cat([self.train.images, self.val.images]),
             torch.cat([self.train.labels, self.val.labels]),
@@ -143,12 +142,12 @@ class DataSplits:
         )
 
     def test(self) -> ImageSet:
-        """Reads the test part: for final scoring only, so nothing reads it before that asks."""
+        """Reads the test part, which is for final scoring only."""
         return _load_part(self.name, "test", self.data_dir, self.train.classes)
 
 
 def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSplits:
-    """The data set `name`, fetched if need be, its training files split by `balanced_split`.
+    """Loads a data set, downloaded if need be, with its training files split by `balanced_split`.
 
     Args:
         name: a name of `DATASETS`.
@@ -156,8 +155,8 @@ def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSp
         seed: fixes which images train and which validate.
 
     Raises:
-        InputError: the name is unknown, the files cannot be had or are bad, or they hold too few
-            images, or images of one single grey, to train and validate with.
+        InputError: the name is unknown, the files cannot be downloaded or are damaged, or they hold
+            too few images to train and validate with, or pixels of a single grey.
     """
     if seed < 0:
         raise InputError(f"the seed of a split must be at least 0, got {seed}")
@@ -180,8 +179,8 @@ def balanced_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits into a part with equally many of each class, and the rest.
 
-    With n labels in c classes each class gives floor(n * fraction / c), of MNIST's 60,000 exactly
-    5,000. A class with too few gives 95 % of what it has, and at least one.
+    With n labels in c classes, each class gives floor(n * fraction / c) to the first part: for
+    MNIST's 60,000 exactly 5,000. No class gives more than 95 % of its images, or fewer than one.
 
     Returns:
         the indices for training and for validation, int64, each in random order; together they
@@ -190,7 +189,7 @@ def balanced_split(
     by_class = _by_class(labels, np.random.default_rng(seed))
     rng = np.random.default_rng([seed, 1])
     n = sum(map(len, by_class))
-    # The small addition keeps a product such as 49999.999999 from losing one.
+    # The small addition keeps rounding (49999.999999) from losing one.
     quota = math.floor(n * fraction / max(len(by_class), 1) + 1e-9)
     counts = [max(1, min(quota, len(indices) * 19 // 20)) for indices in by_class]
     train = [indices[:count] for indices, count in zip(by_class, counts, strict=True)]
@@ -246,8 +245,8 @@ def _shuffled(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
 def _mean_std(images: Tensor) -> tuple[float, float]:
     """Mean and standard deviation of uint8 pixels, 255 counting as 1.
 
-    From sums of whole numbers, so that they are the same to the last bit on every machine: a
-    training is named by them too.
+    Computed from integer sums, and so the same to the last bit on every machine: the names of
+    trainings depend on them.
     """
     counts: list[int] = torch.bincount(images.flatten(), minlength=256).tolist()
     n = sum(counts)

@@ -1,4 +1,4 @@
-"""What a model must know of its data, and carries with it."""
+"""The facts about its data that a model needs, and carries with it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ ROUNDING = 1e-6  # how far outside [0, 1] float arithmetic may carry a pixel
 
 @dataclass(frozen=True)
 class DataInfo:
-    """The facts of a data set that decide how its images become a network's numbers, and back.
+    """The facts of a data set that decide how its images become a network's input, and back.
 
     Args:
         name: of the data set.
         classes: the classes' names; a label is an index into them.
         height, width: of the images in pixels.
-        mean, std: of the training part's pixels in [0, 1]: the unit of the networks.
+        mean, std: of the training part's pixels in [0, 1], which standardise the networks' input.
         fingerprint: hash of the training part, so that a result names its data.
-        own: whether the files are known to be others than those published under this name.
+        own: whether the files are known not to be those published under this name.
         absent: labels that no training image has, where the labels have gaps.
     """
 
@@ -51,7 +51,7 @@ class DataInfo:
 
     @classmethod
     def from_json(cls, value: Any) -> DataInfo:
-        """The facts that `dataclasses.asdict` and JSON made plain values of.
+        """The facts from plain values, as `dataclasses.asdict` and JSON make them.
 
         Raises:
             TypeError: a field is unknown or absent. ValueError: one is of the wrong kind.
@@ -73,17 +73,17 @@ class DataInfo:
 
     @property
     def title(self) -> str:
-        """Its name as people are told it: what came from own files does not pass for published."""
+        """The name to display, which tells a user's own files from the published ones."""
         return f"{self.name} (own files)" if self.own else self.name
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The labels that there are images of to learn from."""
+        """The labels that have training images."""
         return tuple(k for k in range(len(self.classes)) if k not in self.absent)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it names a training: `own` and `absent` follow from the fingerprint."""
+        """What a training's name depends on: `own` and `absent` follow from the fingerprint."""
         facts = asdict(self)
         return {name: facts[name] for name in facts if name not in ("own", "absent")}
 
@@ -103,7 +103,7 @@ class DataInfo:
     def outside(self, x: Tensor) -> Tensor:
         """Which standardised values are no pixels: bool, shaped as `x`.
 
-        Those outside [0, 1] by more than rounding (1e-6), and those that are no numbers.
+        Those outside [0, 1] by more than rounding (1e-6), and NaN.
         """
         unit = x * self.std + self.mean
         return ~((unit >= -ROUNDING) & (unit <= 1 + ROUNDING))

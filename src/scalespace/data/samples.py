@@ -68,12 +68,12 @@ def check(
             rounding are clipped.
         labels: integers [n], at least 0.
         meta: a JSON object.
-        shape: the height and width that the images must have, if they must.
-        classes: the number that labels must be less than, if they must.
+        shape: the required height and width, if any.
+        classes: the number that labels must be less than, if any.
         where: what to call the arrays in a message, such as the path of their file.
 
     Raises:
-        InputError: anything else.
+        InputError: the arrays are anything else.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     return Samples(
@@ -101,12 +101,11 @@ def write_samples(path: Path | str, samples: Samples) -> None:
 def read_samples(
     path: Path | str, shape: tuple[int, int] | None = None, classes: int | None = None
 ) -> Samples:
-    """Reads and checks a samples file, whoever wrote it; without `meta` that is `{}`.
+    """Reads and checks a samples file, whoever wrote it; a missing `meta` becomes `{}`.
 
     Args:
         path: the `.npz` file.
-        shape: the height and width that the images must have, if they must.
-        classes: the number that labels must be less than, if they must.
+        shape, classes: as for `check`.
 
     Raises:
         InputError: the file is absent, damaged, or holds anything but good samples.
@@ -189,7 +188,7 @@ def _read_arrays(path: Path | str) -> dict[str, np.ndarray]:
             }
     except zipfile.BadZipFile as error:
         raise InputError(f"{path} is not a whole .npz file: {error}") from error
-    # What the parsers of zip, deflate and npy raise on damaged bytes is an open list.
+    # Damaged bytes make the parsers of zip, deflate and npy raise errors of any kind.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as .npz: {reason}") from error

@@ -44,15 +44,15 @@ def _expanded(path: Path | str) -> Path:
 
 
 def fetch(name: str, data_dir: Path | str | None = None) -> Path:
-    """Makes sure that the files of `name` are there, and downloads them if they are not.
+    """Downloads the files of `name`, unless they are there.
 
     Returns:
         the folder that holds all four files, each plain or gzipped.
 
     Raises:
-        InputError: the name is unknown, a part of the files is there but not official, two places
-            in the root have some, no mirror gives good files, or they cannot be written; or a
-            folder is named for a data set that comes with the package.
+        InputError: the name is unknown, only some files are there and they are not official, two
+            places in the root have some, no mirror gives good files, or they cannot be written; or
+            `data_dir` is given for a data set that comes with the package.
     """
     source = source_of(name)
     if not source.folder:
@@ -84,14 +84,14 @@ def fetch(name: str, data_dir: Path | str | None = None) -> Path:
 def load_raw(
     name: str, part: Part, data_dir: Path | str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images and labels of one part of a data set; of the other part only sizes are read.
+    """The images and labels of one part of a data set; only the image size of the other is read.
 
     Returns:
         images, uint8 [n, h, w] in 0..255 and upright, and labels, int64 [n], the first class 0.
 
     Raises:
-        InputError: the name is unknown, the files are absent and cannot be had, are damaged, do
-            not fit together, belong to another data set, or a test label is none of training's.
+        InputError: the name is unknown, the files cannot be downloaded, are damaged, do not fit
+            together or belong to another data set, or no training image has some test label.
     """
     source = source_of(name)
     if part not in PARTS:
@@ -218,7 +218,7 @@ def _locate(source: Source, root: Path) -> Path | None:
     """The folder of the accepted layouts that has files of a data set, all of them or some.
 
     Raises:
-        InputError: two have. To take either would hide the other, be it a user's own.
+        InputError: two have. Taking either would hide the other, which may be a user's own.
     """
     layouts = (root / source.folder / "raw", root / source.folder, root / "raw", root)
     places = [
@@ -241,7 +241,7 @@ def _whole(source: Source, folder: Path) -> bool:
 
 
 def _another(source: Source, folder: Path) -> bool:
-    """Whether the labels in a folder are those published of another data set."""
+    """Whether the labels in a folder are the published ones of another data set."""
     try:
         for part in PARTS:
             if _present(folder, file := source.files[part, "labels"]):
@@ -254,7 +254,7 @@ def _another(source: Source, folder: Path) -> bool:
 def _complete(source: Source, folder: Path) -> None:
     """Downloads into `folder` what it lacks; what it has must be official.
 
-    So an interrupted download goes on, and a user's own files are never mixed with others.
+    So an interrupted download resumes, and a user's own files are never mixed with others.
     """
     present = [file for file in source.files.values() if _present(folder, file)]
     missing = [file for file in source.files.values() if file not in present]

@@ -1,4 +1,4 @@
-"""The facts of a data set that a person asks for."""
+"""A data set in a few facts, for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scalespace.data.sources import is_official
 def summary(splits: DataSplits) -> dict[str, Any]:
     """Plain values: size of each part, classes, pixels, and whether the files are official.
 
-    It reads the test part, to check it too; nothing is trained on it.
+    Also reads the test part, to check it.
     """
     test = splits.test()
     verified = is_official(splits.name, splits.data_dir)

@@ -41,7 +41,7 @@ class CASResult:
 
     @property
     def per_class(self) -> NDArray[np.float64]:
-        """The same within each true class: [m, classes]; NaN for a class without test images."""
+        """Accuracy within each true class: [m, classes]; NaN for a class without test images."""
         totals = self.confusion.sum(axis=2).astype(np.float64)
         hits = np.diagonal(self.confusion, axis1=1, axis2=2)
         return hits / np.where(totals > 0, totals, np.nan)
@@ -62,7 +62,7 @@ class CASResult:
         return self.confusion.sum(axis=0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; None for what is not known, as in a class without test images."""
+        """Plain values for JSON; None for unknown ones, as in a class without test images."""
         return {
             "cas": self.mean,
             "sd": plain(np.array([self.sd]))[0],
@@ -95,13 +95,11 @@ def cas(
         images: float [n, h, w] in [0, 1].
         labels: int [n].
         test: the real images to classify, of the same size.
-        mean, std: of the real training pixels; both sets are standardised with them if the config
-            says so, real and generated alike.
+        mean, std: of the real training pixels; with `config.standardize` they standardise both
+            `images` and `test`.
         config: the protocol.
         seed: classifier k draws its weights and orders from (seed, k), whatever the images are, so
             that two sets are compared with the same m starts.
-        device: where to train.
-        progress: show a progress bar.
 
     Raises:
         InputError: the images' size is not the test set's, or a label is none of its classes.

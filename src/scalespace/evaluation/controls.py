@@ -1,4 +1,4 @@
-"""The controls that every score stands beside: sets of real images, and one of mere noise."""
+"""Control sets to compare scores with: sets of real images, and one of noise."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from scalespace.core.scale import down, up
 from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample
 
 CONTROLS = {"real": "Real", "real-down-up": "Real, down and up"}
-"""Those of CAS, and their titles.
+"""The controls of CAS, and their titles.
 
-What is taken down to half size and bilinearly up again is a ceiling that no honest "small,
-upscaled" can pass, and that a real upscaler can.
+Real images taken down to half size and bilinearly up again are a ceiling for methods that end at
+half size; a real upscaler can pass it.
 """
 HALF = 2
 """The factor of that control."""
 Part = Literal["test", "validation"]
-"""Real images that generators are not trained on; a search must not see the test part."""
+"""The held-out parts that scores may use; a search must not see the test part."""
 FLOOR = "real-test"
 FLOORS: dict[Part, str] = {"test": FLOOR, "validation": "real-validation"}
 FEATURE_CONTROLS = {
@@ -27,16 +27,16 @@ FEATURE_CONTROLS = {
     "real-down-up": CONTROLS["real-down-up"],
     "pixel-noise": "Noise of each pixel",
 }
-"""Those of the metrics that compare with the training part, and their titles.
+"""The controls of the metrics that compare with the training part, and their titles.
 
-The test part is the floor: real images that the training part does not hold. The noise is normal
-with the mean and deviation of each pixel over the training part, as in the seed series.
+Real test images are the floor. The noise is normal with the mean and deviation of each pixel over
+the training part, as in the seed series.
 """
 TITLES = {**CONTROLS, **FEATURE_CONTROLS, FLOORS["validation"]: "Real validation images"}
 
 
 def feature_controls(part: Part) -> dict[str, str]:
-    """`FEATURE_CONTROLS` for scores by a part: its own images are the floor."""
+    """`FEATURE_CONTROLS` with the real images of `part` as the floor."""
     floor = {FLOORS[part]: TITLES[FLOORS[part]]}
     return floor | {name: title for name, title in FEATURE_CONTROLS.items() if name != FLOOR}
 

@@ -1,4 +1,4 @@
-"""Scoring a samples file, whoever made it, against real data."""
+"""Scores a samples file, whoever made it, against real data."""
 
 from __future__ import annotations
 
@@ -30,16 +30,13 @@ INTERVAL = 1.96  # standard errors to either side of an estimate: 95 %
 
 @dataclass(frozen=True)
 class Real:
-    """The real data that samples are held to; what several sets need of it is computed once.
+    """The real data that samples are compared with; what several sets need is computed once.
 
     Args:
-        splits: the data.
         config: the protocol of CAS.
-        judge: sees for fd, kid and prdc: a judge, its folder, or None for the shipped one.
-        device: where to compute.
-        progress: show progress bars.
-        part: the held-out images that CAS tests on and that the floor is made of. With validation
-            nothing reads the test part.
+        judge: of fd, kid and prdc: a judge, its folder or name, or None for the shipped one.
+        part: the held-out images that CAS tests on and that are the floor. With validation, nothing
+            reads the test part.
         cache: folder that keeps the features of the real images for other processes.
     """
 
@@ -58,8 +55,8 @@ class Real:
 
     @cached_property
     def reference(self) -> ImageSet:
-        """What metrics other than CAS compare with: all of the training files' images (60,000 of
-        MNIST's), less those of the validation part where these are the held-out ones."""
+        """The images that metrics other than CAS compare with: all of the training files (60,000
+        for MNIST), less the validation part where that is held out."""
         return self.splits.whole if self.part == "test" else self.splits.train
 
     @cached_property
@@ -71,7 +68,7 @@ class Real:
 
     @cached_property
     def features(self) -> Features:
-        """Features of every training image."""
+        """Features of every reference image."""
 
         def compute() -> Features:
             return self.eye.features(self.reference.unit(), self.device)
@@ -85,34 +82,34 @@ class Real:
 
     @cached_property
     def frechet(self) -> dict[str, Frechet]:
-        """The Fréchet distance to them in each kind of features."""
+        """The Fréchet distance to the reference images in each kind of features."""
         return {kind: Frechet(part) for kind, part in self.features._asdict().items()}
 
     @cached_property
     def pixels(self) -> torch.Tensor:
-        """Every training image: float32 [n, h, w] in [0, 1]."""
+        """Every reference image: float32 [n, h, w] in [0, 1]."""
         return self.reference.unit()[:, 0]
 
     @cached_property
     def components(self) -> dict[int, Components]:
-        """The principal components of each class of them."""
+        """The principal components of each class of reference images."""
         return components(self.pixels, self.reference.labels)
 
 
 def _keep(path: Path, features: Features) -> Features:
-    """Writes features, and gives them back."""
+    """Writes features, and returns them."""
     write_arrays(path, {kind: part.cpu().numpy() for kind, part in features._asdict().items()})
     return features
 
 
 def _kept(path: Path, device: torch.device | str) -> Features | None:
-    """Features that another process has written; None where they are absent or damaged."""
+    """Features that another process has written; None if they are absent or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Features(
                 *(torch.from_numpy(arrays[kind]).to(device) for kind in Features._fields)
             )
-    except Exception:  # what its parsers raise on damaged bytes is an open list
+    except Exception:  # damaged bytes make its parsers raise errors of any kind
         return None
 
 
@@ -122,7 +119,7 @@ Result = dict[str, Any]
 def _cas(samples: Samples, real: Real) -> Result:
     if samples.meta.get("conditional") is False:
         raise InputError(
-            "these images were made without classes, so that their labels say nothing: "
+            "these images were made without classes, so their labels mean nothing: "
             "cas does not apply (try --metrics fd,kid,prdc,copies)"
         )
     splits = real.splits
@@ -162,7 +159,7 @@ def _kid(samples: Samples, real: Real) -> Result:
 
 def _prdc(samples: Samples, real: Real) -> Result:
     features = real.eye.features(samples.images, real.device)
-    # two manifolds are compared on an equal footing: as many real images as there are samples
+    # two manifolds are compared fairly with as many real images as samples
     labels = real.reference.labels
     chosen = balanced_sample(labels, min(len(samples), len(labels)), seed=0)
     reference = real.features.pooled[torch.as_tensor(chosen, device=features.pooled.device)]
@@ -192,15 +189,15 @@ def _about(samples: Samples, real: Real) -> Result:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measurement of a set of images.
+    """A metric of a set of images.
 
     Args:
         measure: the samples and the real data to plain values for JSON, `n` among them.
-        figures: which of these are figures, and how each is called in tables.
-        floor: whether real test images are a fair comparison (CAS tests on them).
-        judged: whether it sees with a judge.
-        least: the fewest images that it can be measured of.
-        of_a_class: these must be of one class.
+        figures: which of these values to report, and their titles in tables.
+        floor: whether held-out real images are its floor (not for CAS, which tests on them).
+        judged: whether it needs a judge.
+        least: the fewest images that it needs.
+        of_a_class: whether these must be of one class.
     """
 
     measure: Callable[[Samples, Real], Result]
@@ -211,16 +208,16 @@ class Metric:
     of_a_class: bool = False
 
     def fewest(self, classes: int) -> int:
-        """The fewest images, balanced by class, that it can be measured of."""
+        """The fewest images, balanced by class, that it needs."""
         return (self.least - 1) * classes + 1 if self.of_a_class else self.least
 
     @property
     def controls(self) -> dict[str, str]:
-        """The sets that stand beside it, and their titles."""
+        """Its control sets and their titles, with the test part held out."""
         return self.beside("test")
 
     def beside(self, part: Part) -> dict[str, str]:
-        """The same for scores by a part of the real images."""
+        """Its control sets and their titles, with `part` held out."""
         return feature_controls(part) if self.floor else CONTROLS
 
 
@@ -246,11 +243,11 @@ METRICS: dict[str, Metric] = {
         of_a_class=True,
     ),
 }
-"""What can be measured of a samples file, by name."""
+"""The metrics of a samples file, by name."""
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Raises `InputError` for a name that is none of `METRICS`."""
+    """Raises `InputError` for a name that is not in `METRICS`."""
     for name in metrics:
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
@@ -262,11 +259,11 @@ def evaluate(
     metrics: Sequence[str] = ("cas",),
     floor: bool = False,
 ) -> dict[str, Result]:
-    """Measures of a set of labelled images: `{metric: {figure: value}}`.
+    """Scores a set of labelled images: `{metric: {name: value}}`.
 
     Args:
         samples: images float32 [n, h, w] in [0, 1] and labels int64 [n].
-        real: the real data; a `Real` says more of how, and keeps what several sets need of it.
+        real: the real data; a `Real` has more options, and keeps what several sets need.
         metrics: names from `METRICS`.
         floor: also measure as many held-out real images, as `{metric: {"floor": {...}}}`.
 

@@ -11,11 +11,7 @@ from scalespace.errors import InputError
 
 
 class Ready(nn.Module):
-    """What torchmetrics takes for a feature extractor, for features that are there already.
-
-    Args:
-        width: of a feature vector.
-    """
+    """A feature extractor for torchmetrics that passes on features [n, width] computed already."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -23,7 +19,7 @@ class Ready(nn.Module):
         self.eval()
 
     def forward(self, features: Tensor) -> Tensor:
-        """The features as they are: [n, width]."""
+        """The features as they are."""
         return features
 
 
@@ -31,11 +27,11 @@ class Frechet:
     """Distances of sets of features from one reference set.
 
     With means m and covariances S, the squared 2-Wasserstein distance of two Gaussians:
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Heusel et al. 2017, eq. 6), moments and all in
-    float64 on the CPU. It is exact to about 1e-6 of the traces where covariances are singular
-    (dead features, n <= d), better elsewhere.
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Heusel et al. 2017, eq. 6), computed in float64 on
+    the CPU. It is exact to about 1e-6 of the traces where covariances are singular (dead features,
+    n <= d), better elsewhere.
 
-    At finite n it is too large, more so for smaller n: compare sets of one size only.
+    At finite n it is biased upwards, more so for smaller n: compare only sets of equal size.
 
     Args:
         reference: the real features, [m, d], m >= 2.
@@ -46,8 +42,8 @@ class Frechet:
 
     def __init__(self, reference: Tensor) -> None:
         reference = checked_features(reference, name="reference")
-        # Sums of raw squares lose the covariance's digits where means are large beside it; a shift
-        # of both sets changes no distance.
+        # Sums of raw squares lose digits of the covariance where means are much larger. A shift of
+        # both sets changes no distance.
         self._origin = reference.mean(dim=0)
         self._metric = FrechetInceptionDistance(
             Ready(reference.shape[1]), reset_real_features=False
@@ -65,14 +61,14 @@ class Frechet:
     def standard_error(self, features: Tensor, resamples: int = 100, seed: int = 0) -> float:
         """The bootstrap's standard error of `distance(features)` (Efron 1979).
 
-        How much the distance would change with other images of the same generator: images are
-        drawn again with replacement, the reference stays. An interval of 95 % is
-        distance ± 1.96 standard errors. The bootstrap's percentiles would not do: a resample holds
-        but 63 % of the images, which adds once more to the bias of the distance at finite n, and
-        they often do not even enclose the distance itself.
+        It tells how much the distance would change with other images of the same generator: images
+        are resampled with replacement, the reference stays. A 95 % interval is distance ± 1.96
+        standard errors. The bootstrap's percentiles would not do: a resample holds only 63 % of
+        the images, which adds to the bias of the distance at finite n, so that they often do not
+        even enclose the distance itself.
 
-        Where the distance is little but that bias (images of the reference's own distribution), the
-        error is too large: by a factor of about 3^(1/2).
+        Where the distance is little more than that bias (images of the reference's own
+        distribution), the error is too large by a factor of about 3^(1/2).
 
         Args:
             features: [n, d], n >= 2.
@@ -104,12 +100,11 @@ class Frechet:
 def checked_features(
     features: Tensor, width: int | None = None, least: int = 2, name: str = "features"
 ) -> Tensor:
-    """Features [n, d] in float64 on the CPU.
+    """Checks features [n, d], and returns them in float64 on the CPU.
 
     Args:
-        features: what was given.
-        width: the d that they must have, if they must.
-        least: the smallest n that will do.
+        width: the required d, if any.
+        least: the smallest n allowed.
         name: what to call them in a message.
 
     Raises:

@@ -34,10 +34,10 @@ FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "judges"
 SEES = {"mnist": "mnist", "digits": "mnist"}
-"""Data sets that a shipped judge knows, and its folder; the embedded digits are MNIST's."""
+"""Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's."""
 PART = 1000  # images at a time
 HISTORY = ("epoch", "loss", "val_loss")
-"""What figures show of each epoch in a judge's record."""
+"""The fields of an epoch in a judge's record that figures show."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Judge:
     Args:
         weights: of its `JudgeNet`.
         data: what it was trained on.
-        record: how that went: plain values.
+        record: how its training went, in plain values.
     """
 
     weights: Mapping[str, Tensor]
@@ -77,7 +77,6 @@ class Judge:
 
         Args:
             images: float [n, h, w] or [n, 1, h, w].
-            device: where to compute.
 
         Raises:
             InputError: the images' size is not the judge's.
@@ -94,10 +93,10 @@ class Judge:
         return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
 
     def inspect(self, images: ImageSet) -> dict[str, np.ndarray]:
-        """What it does with images, and how its training went, as arrays for figures.
+        """How it responds to images, and how its training went, as arrays for figures.
 
-        See `scalespace.evaluation.normality.inside`; and `history_epoch`, `history_loss`,
-        `history_val_loss`, one number an epoch, from its record.
+        The arrays of `scalespace.evaluation.normality.inside`, and `history_epoch`, `history_loss`
+        and `history_val_loss`, one number an epoch, from its record.
         """
         arrays = inside(self.net, images.unit(), images.labels, len(self.data.classes))
         rows = self.record.get("history", [])
@@ -143,21 +142,21 @@ def load_judge(folder: Path | str) -> Judge:
             raise TypeError("accuracy must be numbers")
         judge = Judge(weights, data, json.loads(json.dumps(record)))
         judge.net  # noqa: B018 - builds it, which checks names and shapes
-    except Exception as error:  # what the parsers raise on damaged files is an open list
+    except Exception as error:  # damaged files make the parsers raise errors of any kind
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{folder} is no judge, or a damaged one: {reason}") from error
     if judge.hash != expected:
         raise InputError(f"{folder}: the weights are not those of judge {expected}")
     if not _sees(judge):
         raise InputError(
-            f"{folder}: this judge sees nothing: its features are the same for all images, or no "
-            "numbers"
+            f"{folder}: this judge sees nothing: its features are the same for all images, or not "
+            "finite"
         )
     return judge
 
 
 def _sees(judge: Judge) -> bool:
-    """Whether a judge's features tell noise from noise: else FD would be 0 for any images."""
+    """Whether a judge's features differ between noise images: else FD would be 0 for any images."""
     shape = (16, judge.data.height, judge.data.width)
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     pooled = judge.features(noise).pooled
@@ -177,7 +176,7 @@ def named_judge(folder: Path | str) -> Judge:
 def shipped_judge(data: DataInfo) -> Judge | None:
     """The judge that comes with the package for a data set, if there is one that fits.
 
-    None does for a user's own files: what they show, nobody but the user knows.
+    None does for a user's own files, for nobody else knows what they show.
     """
     folder = SHIPPED / SEES.get(data.name, "")
     if data.own or data.name not in SEES or not folder.is_dir():

@@ -19,8 +19,8 @@ class KID(NamedTuple):
 
     Args:
         mean: over the subsets; 0 in expectation for equal distributions, so it may be negative.
-        sd: population standard deviation over the subsets: how much one subset's value varies,
-            no standard error of the mean, for subsets overlap.
+        sd: population standard deviation over the subsets: how much one subset's value varies. It
+            is not a standard error of the mean, for subsets overlap.
     """
 
     mean: float
@@ -56,7 +56,7 @@ def kid(
     features = checked_features(features, reference.shape[1])
     size = min(subset_size, len(features), len(reference))
     with warnings.catch_warnings():
-        # it keeps the features, says torchmetrics; we have them in memory anyway
+        # torchmetrics warns that it keeps the features, which are in memory anyway
         warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance`")
         metric = KernelInceptionDistance(
             Ready(reference.shape[1]), subsets=subsets, subset_size=size

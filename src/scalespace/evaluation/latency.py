@@ -54,13 +54,11 @@ def measure(
 ) -> dict[str, Latency]:
     """Times producers of images (seed paper, section 0.3); loading is not part of it.
 
-    They take turns, an image each, so that whatever else the machine does meets all of them alike.
+    They take turns, an image each, so that other load on the machine affects all of them alike.
 
     Args:
-        producers: by name; the work that one starts on a GPU is waited for here.
-        device: where they work.
+        producers: by name; the work that they start on a GPU is waited for.
         config: how many productions, and which batch sizes.
-        progress: show a progress bar.
     """
     for produce in producers.values():
         for k in range(config.warmup):
@@ -88,7 +86,8 @@ def measure(
 def macs(produce: Producer) -> int:
     """Multiply-adds of one sample, counted by torch as it runs (half of its "flops").
 
-    Of two samples, halved: batch norm in batch mode makes two of one (`stages/ablation.py`).
+    Counted for two samples and halved: batch norm in batch mode computes two for a single one
+    (`stages/ablation.py`).
     """
     with FlopCounterMode(display=False) as counter:
         produce(range(2))
@@ -112,7 +111,7 @@ def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latenc
 
 
 def _seconds(produce: Producer, indices: range, device: torch.device) -> float:
-    _wait(device)  # for work that is under way from before
+    _wait(device)  # for earlier work
     began = time.perf_counter()
     produce(indices)
     _wait(device)

@@ -1,7 +1,7 @@
-"""How far features are from the normal distribution that the Fréchet distance takes them for.
+"""How far features are from the normal distribution that the Fréchet distance assumes.
 
-FD compares two sets by their means and covariances alone. Whatever else tells them apart, it does
-not see: `blind_spot` says, in FD's own unit, how much that may be.
+FD compares only the means and covariances of two sets. `blind_spot` says, in FD's own unit, how
+much else may tell them apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PART = 1000  # images at a time
 
 
 class Normality(NamedTuple):
-    """For each feature, float64 [d]; NaN for one that never changes.
+    """Distances of each feature from normal: float64 [d]; NaN for one that never changes.
 
     Args:
         skewness: 0 for a normal distribution.
@@ -37,16 +37,16 @@ class Normality(NamedTuple):
 
     @property
     def blind_spot(self) -> float:
-        """Sum of `w2` over the features: a lower bound of the squared Wasserstein distance.
+        """Sum of `w2` over the features: a lower bound of a squared Wasserstein distance.
 
-        It is the distance between the features and the normal distribution with their mean and
+        That is the one between the features and the normal distribution with their mean and
         covariance, for which FD is 0. (A sum over the coordinates never exceeds the whole.)
         """
         return float(np.nansum(self.w2))
 
 
 def normality(features: Tensor) -> Normality:
-    """Measures of each column of features [n, d] against its own normal fit."""
+    """Compares each column of features [n, d] with its own normal fit."""
     x = features.cpu().double()  # not every device has float64
     n = len(x)
     mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
@@ -72,10 +72,9 @@ def normality(features: Tensor) -> Normality:
 
 @torch.no_grad()
 def inside(net: JudgeNet, images: Tensor, labels: Tensor, classes: int) -> dict[str, np.ndarray]:
-    """What the judge does with images, as the seed series looks at it.
+    """How the judge responds to images, as the seed series shows it.
 
     Args:
-        net: the judge.
         images: float [n, 1, h, w] in [0, 1].
         labels: int64 [n].
         classes: their number.
@@ -88,7 +87,7 @@ def inside(net: JudgeNet, images: Tensor, labels: Tensor, classes: int) -> dict[
     """
     device = next(net.parameters()).device
     images, labels = images.to(device), labels.to(device)
-    poolings = (3, 6, 9)  # how many layers lead there
+    poolings = (3, 6, 9)  # layers up to and including each
     sums = [
         torch.zeros((classes, *net.layers[:k](net.pad(images[:1])).shape[1:]), device=images.device)
         for k in poolings

@@ -10,16 +10,16 @@ from torch import Tensor
 from scalespace.errors import InputError
 from scalespace.evaluation.frechet import checked_features
 
-TIE = 1e-12  # of the largest squared norm: what rounding does to a squared distance, with room
+TIE = 1e-12  # of the largest squared norm: a generous bound on a squared distance's rounding
 
 
 class PRDC(NamedTuple):
-    """Fidelity and diversity apart. A ball reaches from a point to its k-th neighbour in its set.
+    """Fidelity and diversity. A ball reaches from a point to its k-th neighbour in its own set.
 
     Args:
         precision: share of generated points within some real ball, in [0, 1].
         recall: share of real points within some generated ball, in [0, 1].
-        density: real balls around a generated point, mean over k: 1 is expected for equal
+        density: mean number of real balls around a generated point, over k: 1 is expected for equal
             distributions, and more is possible.
         coverage: share of real balls with a generated point in them, in [0, 1].
     """
@@ -33,10 +33,10 @@ class PRDC(NamedTuple):
 def prdc(features: Tensor, reference: Tensor, k: int = 5, chunk: int = 1000) -> PRDC:
     """The four measures as Naeem et al. (2020, section 3 and their code) define them.
 
-    A point's k-th neighbour is counted without the point itself, and balls are open: at exactly
-    the radius is outside. Distances of which rounding could be the difference count as equal, so
-    that neither `chunk` nor the machine decides a tie (every real image of a generated set that
-    was taken from the reference makes some).
+    A point's k-th neighbour is counted without the point itself. Balls are open: a point at exactly
+    the radius is outside. Distances that differ by no more than rounding count as equal, so that
+    neither `chunk` nor the machine decides a tie. (Reference images among the generated ones make
+    ties.)
 
     In float64 on the CPU; at most `chunk` x max(n, m) distances exist at once.
 
@@ -55,7 +55,7 @@ def prdc(features: Tensor, reference: Tensor, k: int = 5, chunk: int = 1000) -> 
     features = checked_features(features, least=k + 1)
     reference = checked_features(reference, least=k + 1, name="reference")
     features = checked_features(features, reference.shape[1])
-    # distances stay, but the digits that the norms would take are saved
+    # a common shift changes no distance, and saves the digits that large norms would take
     origin = reference.mean(dim=0)
     real, fake = reference - origin, features - origin
     tie = TIE * max(_squares(real).max().item(), _squares(fake).max().item())

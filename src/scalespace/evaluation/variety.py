@@ -1,7 +1,7 @@
 """Variety: how much of the real images' variance within a class generated ones have.
 
-FD sees images through a judge, and recall is a matter of neighbours; this is of pixels, and tells
-what kind of variety is missing: of the coarse shape, or of the detail.
+FD sees images through a judge, and recall counts neighbours. Variety compares pixels, and tells
+what is missing: variety of the coarse shape, or of the detail.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAIN = 10  # principal components: over half of the variance within a class of d
 
 
 class Variety(NamedTuple):
-    """Variances over those of real images, the mean over classes; 1 is as much.
+    """Variances relative to those of real images, averaged over classes; 1 is as much.
 
     Args:
         variety: along each class's ten main principal components.
@@ -39,14 +39,14 @@ class Components(NamedTuple):
 
 
 def components(images: Tensor, labels: Tensor) -> dict[int, Components]:
-    """The principal components of each class that has more images than variety looks at.
+    """The principal components of each class with at least twelve images.
 
     Args:
         images: float [m, ...] with more than ten pixels.
         labels: int [m].
 
     Raises:
-        InputError: no class has as many images.
+        InputError: no class has that many.
     """
     found = {}
     for label in labels.unique().tolist():

@@ -65,7 +65,7 @@ def bars(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Siz
 
 
 def dots(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Size) -> Drawing:
-    """The same as points, on an axis as narrow as they allow: differences become visible."""
+    """Grouped points with error bars, on an axis narrow enough to show small differences."""
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         ax = axes(figure, size, top=0.42)
@@ -131,7 +131,7 @@ def gaps(rows: Sequence[str], series: Sequence[Series], xlabel: str, width: floa
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set_xlabel(xlabel)
         ax.grid(axis="x", lw=0.8)
-        # longer words than `legend_above` has room for start at the picture's edge
+        # labels too long for `legend_above` start at the picture's edge
         figure.legend(
             *ax.get_legend_handles_labels(),
             loc="upper left",
@@ -158,11 +158,9 @@ def curves(
     """Curves over a common axis.
 
     Args:
-        lines: the curves.
-        xlabel, ylabel: what the axes show.
         size: in inches.
         log: a logarithmic vertical axis.
-        whole: the horizontal axis counts: no fractions on it.
+        whole: whole numbers only on the horizontal axis.
         band: a range of y to shade.
         ylim: the vertical axis' ends; None for one that the curves decide.
     """
@@ -208,7 +206,7 @@ def matrix(share: NDArray[np.floating], names: Sequence[str], color: Color, size
     """
     classes = len(names)
     font = min(7.5, 110 / classes)
-    # With many classes only what matters has room to be written.
+    # With many classes, only the larger shares have room for a number.
     written = 0.005 if classes <= 12 else 0.02
 
     def draw(figure: FigureBase, theme: Theme) -> None:
@@ -270,7 +268,7 @@ WORDS_IN_A_ROW = 60  # characters of a legend
 
 
 def legend_above(ax: Any) -> None:
-    """A legend in a row above the axes; where it has many words, closer together."""
+    """A legend in a row above the axes, set closer where it has many words."""
     words = sum(len(label) + 3 for label in ax.get_legend_handles_labels()[1])
     close = {"handlelength": 0.6, "columnspacing": 0.9, "handletextpad": 0.3, "fontsize": 8}
     ax.legend(
@@ -286,7 +284,7 @@ def plain_log_ticks(ax: Any) -> None:
     """Ticks like 0.05 and 0.1 on a logarithmic axis, few enough whatever it spans."""
     low, high = sorted(ax.get_ylim())
     subs: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3)
-    # where it skips decades, a locator with other ticks than theirs has none
+    # a locator that skips decades draws no ticks between them
     ax.yaxis.set_major_locator(LogLocator(subs=subs if high < 1e5 * low else (1,)))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())

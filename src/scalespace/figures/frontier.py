@@ -1,4 +1,4 @@
-"""What quality costs, in a chart: a curve a method, its cost across and its quality up."""
+"""A chart of what quality costs."""
 
 from __future__ import annotations
 
@@ -44,21 +44,20 @@ def frontier(
     *,
     share: bool = False,
 ) -> Drawing:
-    """What quality costs, a curve for each method: cost to the right, quality up, both logarithmic.
+    """Curves of quality (up) against cost (right), both logarithmic.
 
-    The curve joins the points that are better than all cheaper ones; the others stand alone.
+    A curve joins the points that are better than all cheaper ones; the others stand alone.
 
     Args:
         trails: the curves; y is a distance (less is better) or, with `share`, a share of 1.
         levels: horizontal lines (label, colour, y) to compare them with.
-        marks: single points of others.
-        xlabel, ylabel: what the axes show.
+        marks: single points to compare them with.
         size: in inches.
-        share: the vertical axis is logarithmic in what is missing to 1.
+        share: the vertical axis is logarithmic in 1 - y.
     """
 
     def height(y: float) -> float:
-        return max(1 - y if share else y, 1e-4)  # nothing missing has no place on the axis
+        return max(1 - y if share else y, 1e-4)  # a logarithmic axis has no 0
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)

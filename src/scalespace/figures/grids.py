@@ -23,13 +23,13 @@ PICTURES = (".png", ".jpg", ".webp")
 def tile(
     images: NDArray[np.floating], columns: int | None = None, zoom: int | None = None
 ) -> Image.Image:
-    """Images in [0, 1] row by row, enlarged by whole pixels.
+    """Images in [0, 1] row by row, each pixel enlarged to a square of dots.
 
     Args:
         images: grey [n, h, w] or coloured [n, h, w, 3].
-        columns: images a row; about as many as there are rows unless given.
-        zoom: dots a pixel; unless given, what brings a row near to `WIDTH` dots, between 2 and
-            what makes an image `LARGEST` dots high.
+        columns: images a row; by default about as many as rows.
+        zoom: dots a pixel; by default as many as keep a row within `WIDTH` dots and an image about
+            `LARGEST` dots high at most, but at least 2.
 
     Raises:
         InputError: no images, of another shape, not finite, or less than one column.
@@ -87,11 +87,10 @@ def save_gif(
     """Writes an animation: one grid a frame, the last one held for two seconds.
 
     Args:
-        path: where to.
         frames: images [n, h, w] in [0, 1], a set a frame; sets may differ in size.
         columns: images a row.
-        side: pixels that each image's height is brought near to, whatever its scale.
-        milliseconds: a frame's time.
+        side: approximate height of each image in dots, whatever its scale.
+        milliseconds: of a frame.
 
     Raises:
         InputError: no frames, what `tile` refuses, another suffix than .gif, or the file cannot be

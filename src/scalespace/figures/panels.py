@@ -168,7 +168,7 @@ def maps(rows: Sequence[Maps], titles: Sequence[str], cell: float = 0.8) -> Draw
 
 def _histogram(ax: Any, part: Histogram, theme: Theme) -> None:
     wide = np.diff(part.edges)
-    # one patch: as many bars took most of a report's time
+    # one patch: separate bars took most of a report's time
     ax.stairs(part.counts, part.edges, fill=True, color=theme.color(0), alpha=0.55)
     ax.set_ylim(bottom=0)
     if part.std > 0:

@@ -128,7 +128,6 @@ class Picture:
         title: a few words.
         caption: what is seen, with n and seeds.
         alt: what someone who cannot see it should know.
-        drawing: the drawing.
     """
 
     name: str
@@ -158,7 +157,6 @@ def save(path: Path | str, pictures: Sequence[Picture], theme: Theme = LIGHT) ->
     Args:
         path: ends in .png, .svg or .pdf, which decides the format.
         pictures: at least one; they fill rows as wide as a page.
-        theme: its colours.
 
     Raises:
         InputError: another suffix, or the file system refuses.
@@ -194,7 +192,7 @@ def _sheet(rows: list[list[Picture]], theme: Theme) -> Figure:
     bands = figure.add_gridspec(len(rows), 1, height_ratios=heights, hspace=0)
     for k, (row, across, height) in enumerate(zip(rows, widths, heights, strict=True)):
         strip = figure.add_subfigure(bands[k, 0])
-        # What a row or a column does not need is kept free by one more cell at its end.
+        # One more cell at the end takes the space that a row or a column does not need.
         ratios = [*across, width - sum(across) + 1e-6]
         cells = strip.add_gridspec(1, len(ratios), width_ratios=ratios, wspace=0)
         for column, picture in enumerate(row):

@@ -77,8 +77,8 @@ def sheet(blocks: Sequence[Block], margin: int = 0) -> Drawing:
 def in_domain_colors(x: Pixels, low: float, high: float) -> Pixels:
     """Values of any size as colours [..., 3]: `low` is black, `high` white, and grey between.
 
-    What lies below turns blue and what lies above turns red, fully so where it is three quarters
-    of the domain's width away from it.
+    Values below turn blue and values above turn red, fully at three quarters of the domain's width
+    from it.
     """
     unit = ((x - low) / (high - low))[..., None]
     below, above = np.clip(-unit / 0.75, 0, 1), np.clip((unit - 1) / 0.75, 0, 1)

@@ -29,11 +29,11 @@ def names() -> list[str]:
 
 
 MOST_TEXT, MOST_VALUES, DEEPEST = 1_000_000, 20_000, 50
-"""What a YAML document may have at most: characters, values with aliases written out, levels."""
+"""Limits of a YAML document: characters, values (aliases expanded), levels of nesting."""
 
 
 def read_yaml(text: str, where: str) -> Any:
-    """The value of a YAML document; `InputError`, which begins with `where`, if it is none."""
+    """Parses a YAML document; raises an `InputError` that begins with `where` if it is invalid."""
     if len(text) > MOST_TEXT:
         raise InputError(f"{where} is too long: {len(text):,} characters, {MOST_TEXT:,} at most")
     try:
@@ -45,13 +45,13 @@ def read_yaml(text: str, where: str) -> Any:
         return loader.construct_document(node)
     except InputError:
         raise
-    except Exception as error:  # what its constructors raise of odd values is an open list
+    except Exception as error:  # odd values make its constructors raise errors of any kind
         reason = f"{one_line(error)}" or type(error).__name__
         raise InputError(f"{where} is not valid YAML: {reason}") from error
 
 
 def _check_size(node: yaml.Node, where: str) -> None:
-    """Refuses what grows beyond all bounds, or goes in a circle, once its aliases are followed."""
+    """Refuses a document that is too large, or contains itself, once its aliases are expanded."""
     left, values = [(node, 1)], 0
     while left:
         node, depth = left.pop()
@@ -68,7 +68,7 @@ def _check_size(node: yaml.Node, where: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a field that is given twice, of which YAML would drop the first without a word."""
+    """Refuses a field that is given twice: YAML would silently drop the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
@@ -80,10 +80,9 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_preset(preset: str | Path) -> dict[str, Any]:
-    """The fields that a preset sets: one of `names()`, or the path of a YAML file.
+    """The fields that a preset sets; it is one of `names()` or the path of a YAML file.
 
-    One that begins with `base: NAME` takes the fields of that preset and puts its own over them, as
-    `put_over` does.
+    A preset with `base: NAME` overrides the fields of that preset, as `put_over` does.
 
     Raises:
         InputError: no such preset, or the file is no YAML mapping.
@@ -105,7 +104,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
 
 
 def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
-    """A config dataclass from nested fields, each checked against its type.
+    """Makes a config dataclass from nested fields, each checked against its type.
 
     Raises:
         InputError: an unknown field or a bad value.
@@ -121,11 +120,11 @@ def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
 
 
 LARGEST = 10**12
-"""No whole number of a config is larger; what it must not exceed in earnest, its class says."""
+"""The largest whole number in any config; the config classes set tighter bounds."""
 
 
 def _check_numbers(value: Any, where: str) -> None:
-    """Raises `ValueError` for a number that is not finite, or beyond all sense."""
+    """Raises `InputError` for a number that is not finite, or larger than `LARGEST`."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             _check_numbers(inner, f"{where}{name}.")
@@ -154,7 +153,7 @@ def digest(value: Any) -> str:
 
 
 def mapping(value: Any, where: str) -> Mapping[str, Any]:
-    """`value`, seen to be a mapping of fields; `InputError`, which names `where`, if it is none."""
+    """Returns `value` if it is a mapping; otherwise raises an `InputError` that names `where`."""
     if not isinstance(value, Mapping):
         raise InputError(f"{where} must be a mapping of fields, got {value!r}")
     return value
@@ -171,7 +170,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without(base: Any, leaves: Mapping[str, Any]) -> Any:
-    """`base` less the leaves that `leaves` has too; it is not changed."""
+    """A copy of `base` without the leaves that `leaves` also has."""
     if not isinstance(base, Mapping):
         return base
     out = {}
@@ -185,9 +184,9 @@ def without(base: Any, leaves: Mapping[str, Any]) -> Any:
 
 
 def put_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a config over others; neither is changed.
+    """The config fields of `base`, overridden by those of `own`; neither is changed.
 
-    A field given for all stages also replaces what `base` has for one of them.
+    A field given for all stages also replaces what `base` sets for a single stage.
     """
     stages = base.get("stages")
     if isinstance(stages, Mapping):

@@ -16,7 +16,7 @@ from scalespace.study.folder import FORMAT
 from scalespace.study.variants import Variant, carried_out, make_variants
 
 RECIPES = {"diffusion": Recipe, "vae": AutoencoderRecipe, "judge": TrainRecipe}
-"""What a stage's recipe is, by its kind; of others, their own `Stage.recipe` tells."""
+"""The recipe of a stage by its kind; stages of other kinds have their own `Stage.recipe`."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,15 @@ class StageInfo:
     """A stage of the study: its size and, if it is one, its process.
 
     Args:
-        name: of the stage.
         parameters: of its networks.
         kind: diffusion, vae, judge, or other.
         needs: stages that it builds on; a diffusion stage with one works in its latents.
         states: S of a process; 0 for what is none.
-        scale: images are taken down by it first.
-        conditioned: the network also sees the image at half the scale.
-        last_signal: sqrt(alpha_bar) at the process's end.
+        scale: images are downscaled by this factor first.
+        conditioned: whether the network also sees the image at half the size.
+        last_signal: sqrt(alpha_bar) at the last state.
         latent: shape of an autoencoder's latents.
-        conditional: whether it heeds the labels.
+        conditional: whether it uses the labels.
         says: what it is, in its own words.
     """
 
@@ -75,10 +74,10 @@ class StageInfo:
 
 @dataclass(frozen=True)
 class Study:
-    """What `study.json` says; `details` is the file as it is.
+    """The content of `study.json`; `details` is the file as it is.
 
-    Its methods, stages and recipes are the first variant's. A study that compares methods alone
-    has one variant, which has no name. `tasks` are all that must be done, in words, by id.
+    Methods, stages and recipes are the first variant's. A study that compares methods alone has
+    one variant, without a name. `tasks` has all tasks in words, by id.
     """
 
     preset: str
@@ -97,7 +96,7 @@ class Study:
 
     @property
     def part(self) -> str:
-        """The real images that scores are of, in a word."""
+        """The held-out part of the real images that scores use."""
         return self.config.study.part
 
     @property
@@ -120,13 +119,13 @@ class Study:
         return next((method for method in self.methods if method.name == name), None)
 
     def of_method(self, method: str) -> list[Variant]:
-        """The variants that a method is carried out in."""
+        """The variants that a method runs in."""
         study = self.config.study
         return [one for one in self.variants.values() if carried_out(study, method, one)]
 
 
 def _recipe(stage: StageInfo) -> type | None:
-    """What a stage's recipe is; None where only a method that is not here knows it."""
+    """The recipe of a stage; None if its method is not installed here."""
     if stage.kind in RECIPES:
         return RECIPES[stage.kind]
     registered = known_stages().get(stage.name)

@@ -1,4 +1,4 @@
-"""The files that a study's rows name, read and checked: metrics, arrays, trajectories."""
+"""Reads and checks the files that a study's rows name: metrics, arrays, trajectories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Trajectory:
 
 def read_epochs(path: Path) -> list[Row]:
     """A training's epochs: `epoch`, `loss` and, where validated, `val_loss(_per_t)`."""
-    # it may be cut short in the middle of a letter, but must be text and have rows
+    # its last row may be cut short, but it must be text and have rows
     read_text(path, "training metrics")
     rows = read_metrics(path)
     try:
@@ -46,7 +46,7 @@ def read_epochs(path: Path) -> list[Row]:
 
 
 def read_inspection(path: Path) -> Arrays:
-    """What a stage showed from inside: arrays of numbers by name."""
+    """The arrays of an inspection, by name."""
 
     def numbers(file: Mapping[str, Any]) -> Arrays:
         arrays = {name: file[name] for name in file}
@@ -59,7 +59,7 @@ def read_inspection(path: Path) -> Arrays:
 
 
 def read_trajectory(path: Path, classes: int) -> Trajectory:
-    """A recorded reverse process of images of so many classes."""
+    """A recorded reverse process; `classes` is the number of classes that labels may name."""
 
     def states(file: Mapping[str, Any]) -> Trajectory:
         t = tuple(int_if_whole(float(state)) for state in file["t"])
@@ -78,15 +78,14 @@ def read_trajectory(path: Path, classes: int) -> Trajectory:
 
 
 def check_shapes(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], path: Path) -> Arrays:
-    """The arrays of an inspection file, if they have the shapes that they must have.
+    """Checks the arrays of an inspection file, and returns them.
 
     Args:
-        arrays: by name.
         shapes: by name; -1 is any length but 0.
         path: of the file, for the message.
 
     Raises:
-        InputError: one is absent, or of another shape.
+        InputError: one is absent, of another shape, or not finite.
     """
     for name, shape in shapes.items():
         if name not in arrays:
@@ -110,7 +109,7 @@ def _read(path: Path, what: str, checked: Callable[[Mapping[str, Any]], Any]) ->
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return checked(file)
-    # what the parsers of zip and npy raise on damaged bytes is an open list
+    # damaged bytes make the parsers of zip and npy raise errors of any kind
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{what} {path} is damaged: {reason}") from error

@@ -1,4 +1,4 @@
-"""What batches of a single state do to a network that was trained on batches of all states."""
+"""How a network that was trained on batches of mixed states fares on batches of one state."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from numpy.typing import NDArray
 from scalespace.report.results import Results
 from scalespace.report.words import digits, join, times
 
-LEAKING = 1.5  # times a loss on mixed batches that is worth a sentence
+LEAKING = 1.5  # times the loss on batches as in training: a loss above gets a sentence
 
 
 @dataclass(frozen=True)
 class Leak:
-    """The loss by state of the trainings of a stage that are alike but for their seeds.
+    """A stage's loss by state, over trainings that differ in their seeds alone.
 
     Args:
-        stage: its name.
-        variants: those that the trainings are a part of.
-        seeds: of the trainings.
-        losses: by (batches, statistics) of `StageModel.losses_by_company`: the mean
-            over seeds, [S-1].
+        variants: those that use the trainings.
+        losses: by (batches, statistics) of `StageModel.losses_by_company`: the mean over seeds,
+            [S-1].
     """
 
     stage: str
@@ -43,7 +41,7 @@ class Leak:
 
 
 def leaks(results: Results) -> list[Leak]:
-    """What batches of one state do to each network: one for each recipe of each stage."""
+    """The losses of each network by batch: one `Leak` for each recipe of each stage."""
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for variant in results.study.variants:
         rows = results.of(variant).find("state_loss")
@@ -64,7 +62,7 @@ def leaks(results: Results) -> list[Leak]:
 
 
 def leak_findings(results: Results) -> list[str]:
-    """What batch norm does to each stage of the first variant, beside what training saw of it."""
+    """A sentence for each stage of the first variant that does worse on other batches."""
     out, first = [], next(iter(results.study.variants))
     for leak in leaks(results):
         if first not in leak.variants:
@@ -83,7 +81,7 @@ def leak_findings(results: Results) -> list[str]:
         ]
         if worse:
             out.append(
-                f"Stage {leak.stage} ({leak.variants[0]}) has a loss of {digits(trained)} on what "
-                f"it was trained on, batches of mixed states by batch statistics; {join(worse)}."
+                f"Stage {leak.stage} ({leak.variants[0]}) has a loss of {digits(trained)} on "
+                f"batches as in training (mixed states, batch statistics), but {join(worse)}."
             )
     return out

@@ -1,7 +1,7 @@
-"""Two variants of a method beside each other, training seed by training seed.
+"""Differences between two variants of a method, paired by training seed.
 
-A difference is paired: with one seed, two variants share the start of their weights, the order of
-their data, their noise and the starts of the classifiers. What is left is the change and chance.
+With the same seed, two variants share the initial weights, the order of the data, the noise and the
+classifiers' initial weights. What is left is the change, and chance.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scalespace.report import words
 from scalespace.report.results import Results
 from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, only_right, only_wrong
 
-CERTAIN = 0.05  # a p below it is called no chance
+CERTAIN = 0.05  # the p below which a difference is not called chance
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Paired:
 
     @property
     def p(self) -> float:
-        """Of a two-sided t test that the mean is 0; 1 for a single seed."""
+        """p of a two-sided t test that the mean is 0; 1 for a single seed."""
         if len(self.values) < 2 or not self.values.any():
             return 1.0
         with np.errstate(divide="ignore"):  # equal differences: no spread at all
@@ -57,22 +57,22 @@ class Paired:
 
 
 def paired(results: Results, metric: str, method: str, variant: str, base: str) -> Paired | None:
-    """How a variant's score differs from another's; None without a seed in common."""
+    """A variant's score minus that of `base`; None if they have no seed in common."""
     own, its = (results.by_seed(metric, method, name) for name in (variant, base))
     gaps = (own - its).dropna()
     return Paired(metric, np.array(gaps, dtype=np.float64)) if len(gaps) else None
 
 
 def right_alone(results: Results, metric: str, method: str, switch: str) -> Paired | None:
-    """What a switch brings, turned right alone."""
+    """The effect of turning one switch right alone."""
     return paired(results, metric, method, only_right(switch), ALL_WRONG)
 
 
 def wrong_alone(results: Results, metric: str, method: str, switch: str) -> Paired | None:
-    """What a switch costs, left wrong alone."""
+    """The effect of leaving one switch wrong alone."""
     return paired(results, metric, method, only_wrong(switch), ALL_RIGHT)
 
 
 def all_right(results: Results, metric: str, method: str) -> Paired | None:
-    """What all switches bring together."""
+    """The effect of turning all switches right."""
     return paired(results, metric, method, ALL_RIGHT, ALL_WRONG)

@@ -1,4 +1,4 @@
-"""What a training, a judge or an autoencoder has to show, from a study or from its own folder."""
+"""Views of a training, a judge or an autoencoder, from a study or from its own folder."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ KINDS = {"pooled": "after the ReLU", "linear": "before it"}
 
 @dataclass(frozen=True)
 class JudgeView:
-    """A judge, looked into.
+    """A judge, inspected on held-out images.
 
     Args:
         arrays: see `scalespace.evaluation.normality.inside`; and its training's `history_*`.
         classes: their names.
-        hash: of the judge.
         trained_on: the name of its data.
-        accuracy: shares of the images that it reads, by part.
+        accuracy: shares of the images that it reads correctly, by part.
         images: the first held-out images of each class, float [classes, k, h, w].
-        floor: FD of real held-out images, where a study has measured it.
-        part: which images these are: test or validation.
+        floor: FD of real held-out images, if a study has measured it.
+        part: the held-out part: test or validation.
     """
 
     arrays: Arrays
@@ -51,16 +50,16 @@ class JudgeView:
 
     @property
     def n(self) -> int:
-        """How many held-out images it was looked into with."""
+        """The number of held-out images that it was inspected on."""
         return int(self.arrays["n"])
 
     def blind_spot(self, kind: str = "pooled") -> float:
-        """What FD cannot see, at least: sum of `w2`, see `scalespace.evaluation.normality`."""
+        """The least that FD cannot see: the sum of `w2`; see `scalespace.evaluation.normality`."""
         return float(np.nansum(self.arrays[f"{kind}_w2"]))
 
     @property
     def unseen(self) -> str:
-        """What FD cannot see in these features, in words, beside the FD of real images."""
+        """What FD cannot see in these features, compared with the FD of real images, in words."""
         seen = self.blind_spot("pooled")
         text = (
             f"FD is 0 between these features and a normal distribution of the same mean and "
@@ -82,7 +81,7 @@ class JudgeView:
 
 @dataclass(frozen=True)
 class EncoderView:
-    """An autoencoder, looked into: the arrays of `scalespace.stages.vae.VAE.inspect`."""
+    """An autoencoder, inspected: the arrays of `scalespace.stages.vae.VAE.inspect`."""
 
     name: str
     arrays: Arrays
@@ -94,10 +93,9 @@ class TrainingView:
     """How a stage was trained.
 
     Args:
-        stage: what it is.
-        recipe: what it was trained by, where that is known.
-        runs: by seed, a row an epoch: `epoch`, `loss` and, where validated, `val_loss` and of a
-            process `val_loss_per_t` [states - 1].
+        recipe: None if not known.
+        runs: by seed, a row an epoch: `epoch`, `loss` and, where validated, `val_loss` and, for a
+            process, `val_loss_per_t` [states - 1].
     """
 
     stage: StageInfo
@@ -106,7 +104,7 @@ class TrainingView:
 
 
 def trainings_of_study(results: Results) -> list[TrainingView]:
-    """The trainings that a study has to show: a judge that it looks into shows its own there."""
+    """The trainings of a study; an inspected judge's is left to the figures of the judge."""
     views = []
     for stage in results.study.stages:
         if stage.kind == "judge" and results.inspection(stage.name):
@@ -118,7 +116,7 @@ def trainings_of_study(results: Results) -> list[TrainingView]:
 
 
 def trainings_of_model(model: Model) -> list[TrainingView]:
-    """The trainings of a model's stages; of those whose records have no history, none."""
+    """The trainings of a model's stages whose records have a history."""
     views = []
     for name, trained in model.stages.items():
         record, training = trained.record, trained.training
@@ -132,7 +130,7 @@ def trainings_of_model(model: Model) -> list[TrainingView]:
 
 
 def judge_of_study(results: Results) -> JudgeView | None:
-    """The judge that a study saw with, if it has looked into it."""
+    """The judge of a study, if the study has inspected it."""
     if not (arrays := results.inspection(JUDGE.name)):
         return None
     row = results.find("artefact", kind="inspection", stage=JUDGE.name)[-1]
@@ -159,10 +157,10 @@ def judge_of_study(results: Results) -> JudgeView | None:
 
 
 def judge_of_folder(judge: Judge, data_dir: Path | str | None) -> JudgeView:
-    """A judge looked into with the test part of its own data.
+    """A judge, inspected on the test part of its own data.
 
     Raises:
-        InputError: the data cannot be had, or they do not fit the judge.
+        InputError: the data cannot be loaded, or do not fit the judge.
     """
     splits = load(judge.data.name, data_dir)
     _check_fit(judge.data, splits)
@@ -179,7 +177,7 @@ def judge_of_folder(judge: Judge, data_dir: Path | str | None) -> JudgeView:
 
 
 def encoders_of_study(results: Results) -> list[EncoderView]:
-    """The autoencoders that a study has looked into."""
+    """The autoencoders that a study has inspected."""
     views = []
     for stage in results.study.stages:
         if stage.kind != "vae" or not (arrays := results.inspection(stage.name)):
@@ -198,10 +196,10 @@ def encoders_of_study(results: Results) -> list[EncoderView]:
 
 
 def encoders_of_model(model: Model, data_dir: Path | str | None) -> list[EncoderView]:
-    """The autoencoders of a model, looked into with the validation part of its data.
+    """The autoencoders of a model, inspected on the validation part of its data.
 
     Raises:
-        InputError: the data cannot be had, or they do not fit the model.
+        InputError: the data cannot be loaded, or do not fit the model.
     """
     names = [name for name, stage in model.models.items() if stage.facts().get("kind") == "vae"]
     if not names:

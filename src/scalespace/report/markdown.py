@@ -1,4 +1,4 @@
-"""The tables of a study with its sentences as Markdown, for papers and pull requests."""
+"""The tables and sentences of a study as Markdown, for papers and pull requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def markdown(results: Results) -> str:
         for method in study.methods:
             for table in variant_tables(results, method):
                 lines += [*table.markdown(), ""]
-        lines += [f"What follows is of the variant “{results.variant}”.", ""]
+        lines += [f"The rest is about the variant “{results.variant}”.", ""]
     methods, quality = OfMethods(results), quality_table(results)
     lines += [f"**{methods.headline}**", ""]
     if methods.nearest not in ("", methods.headline):

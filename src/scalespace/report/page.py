@@ -33,7 +33,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Card:
-    """A method at a glance: its colours on light and dark, a strip of images and its figures."""
+    """A method at a glance: its colours on light and dark, a strip of images and its numbers."""
 
     title: str
     light: str
@@ -47,7 +47,7 @@ class Card:
 
 
 def build(folder: Path | str) -> Path:
-    """Writes `report.html` and `table.md` into a study folder, from what else it holds.
+    """Writes `report.html` and `table.md` into a study folder, from its other files.
 
     An unfinished study gives an unfinished report, which says what is missing.
 
@@ -115,7 +115,7 @@ def image(picture: Picture) -> Markup:
 
 
 def _on_cards(results: Results) -> dict[str, str]:
-    """What has a card: all that CAS scores or, without it, all that is measured."""
+    """The titles of the sets with a card: all that CAS scores or, without CAS, all measured."""
     return results.titles if results.study.has_cas else results.measured
 
 
@@ -150,7 +150,7 @@ def _card(results: Results, name: str) -> Card:
 
 
 def _score(results: Results, name: str) -> tuple[str, str, str]:
-    """A card's number, its spread, and how it stands to its control."""
+    """A card's score, its spread, and its difference to the control."""
     if not results.study.has_cas:
         row, ratio = results.measurement("fd", name), ratio_to_floor(results, name)
         value = f"FD {words.digits(row['value'])}" if row else words.NONE
@@ -182,7 +182,7 @@ def _strip(results: Results, name: str) -> str:
 
 
 def _cosine_alone(recipes: dict[str, Any]) -> bool:
-    """Whether no process has another schedule than the cosine."""
+    """Whether every process has the cosine schedule."""
     processes = [recipe.process for recipe in recipes.values() if isinstance(recipe, Recipe)]
     return all(process.schedule == "cosine" for process in processes)
 

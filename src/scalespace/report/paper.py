@@ -1,4 +1,4 @@
-"""The figures that the seed documents publish, and where they may stand beside a study's."""
+"""The numbers that the seed documents publish, and which studies show them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LATENCY_MS = {"baseline": 60.7, "small": 41.2, "cascaded": 67.1}
 MACS = {"baseline": 478.6, "small": 73.5, "cascaded": 223.1}
 """Million multiply-adds a sample of the networks in the paper's text, by `scalespace bench`."""
 FIGURES = {"baseline": 8, "small": 9, "cascaded": 10}
-"""Which of its figures shows the samples of a method."""
+"""The paper's figure that shows the samples of a method."""
 
 SERIES_FLOOR = 0.30
 SERIES_FD = {
@@ -30,9 +30,9 @@ SERIES_FD = {
 """FD in the author's series of articles, on MNIST: the number, and as it is printed there."""
 
 DATA = "mnist"
-EMBEDDED_DATA = "digits"  # a subset of MNIST: the paper's figures are an orientation only
+EMBEDDED_DATA = "digits"  # a subset of MNIST: the paper's numbers are for orientation only
 
 
 def shown(study: Study) -> bool:
-    """Whether they stand beside those of a study's data."""
+    """Whether a study shows them: they are for its data."""
     return study.data.name in (DATA, EMBEDDED_DATA) and not study.data.own

@@ -38,26 +38,26 @@ def results(folder: Path | str) -> pd.DataFrame:
     """A study's measurements as a tidy table: a row for each.
 
     Columns: `variant`, `method`, `stage`, `metric`, `seed` (missing: the images of all seeds
-    together), `classifier`, `value`, `n` (images), and whatever else numbers or words tell of a
+    together), `classifier`, `value`, `n` (images), and all other numbers and words about a
     measurement, such as `low` and `high` (a 95 % interval), `judge`, `machine`.
 
         table = sc.results("runs/few-mnist")
         table[table.metric == "fd"].groupby(["method", "variant"]).value.agg(["mean", "std"])
 
     Raises:
-        InputError: the folder is no study, or damaged.
+        InputError: the folder is not a study, or is damaged.
     """
     return Results(folder).table
 
 
 class Results:
-    """A study folder, read, as seen by one of its variants: the first; `of` gives the others.
+    """The content of a study folder for one variant: the first; `of` gives the others.
 
     Rows are those of that variant and those that belong to none, such as the controls'.
 
     Raises:
-        InputError: the folder, `study.json` or `results.jsonl` is absent or damaged; later, when a
-            file that a row names is.
+        InputError: the folder, `study.json` or `results.jsonl` is absent or damaged; or, when it is
+            read, a file that a row names.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -66,12 +66,12 @@ class Results:
             raise InputError(f"study folder not found: {self.folder}")
         self.study = read_study(self.folder / ABOUT)
         self.every = _read_rows(self.folder / RESULTS, len(self.study.data.classes))
-        self.table = _table(self.every)  # of all variants: every view has the same one
+        self.table = _table(self.every)  # of all variants, and so the same in every view
         self._views: dict[str, Results] = {}
         self._see(next(iter(self.study.variants)))
 
     def of(self, variant: str) -> Results:
-        """The same study as seen by another of its variants."""
+        """The same study for another of its variants."""
         if variant not in self._views:
             other = copy.copy(self)
             other.__dict__.pop("scores", None)
@@ -98,14 +98,14 @@ class Results:
 
     @property
     def feature_controls(self) -> dict[str, str]:
-        """The title of the sets beside what is compared with the training images, by name."""
+        """The titles of the controls of all metrics but CAS, by name."""
         return feature_controls(self.study.config.study.part)
 
     @property
     def measured(self) -> dict[str, str]:
         """The title of everything that is compared with the training images, by name.
 
-        Controls first, the floor among them, then methods: none in a study of CAS alone.
+        Controls first, the floor among them, then methods; empty in a study of CAS alone.
         """
         if set(self.study.config.study.metrics) <= {"cas"}:
             return {}
@@ -113,7 +113,7 @@ class Results:
 
     @property
     def reconstructions(self) -> dict[str, str]:
-        """The title of real images through each autoencoder, by name, where there are any."""
+        """The title of the real images that went through each autoencoder, by name."""
         sets = {row.get("method") for row in self.find("artefact", kind="real_samples")}
         return {
             name: f"Real {self.study.part} images through {stage.name}"
@@ -122,7 +122,7 @@ class Results:
         }
 
     def control(self, method: MethodInfo) -> str:
-        """What a method is held to: one that never works at full size, to images without it."""
+        """The control of a method: `REAL_DOWN_UP` if it never works at full size, else `REAL`."""
         scales = [stage.scale for stage in self.study.stages if stage.name in method.stages]
         return REAL_DOWN_UP if scales and min(scales) > 1 else REAL
 
@@ -163,7 +163,7 @@ class Results:
         return {name: score for name, score in found.items() if score is not None}
 
     def by_seed(self, metric: str, method: str, variant: str | None = None) -> pd.Series[float]:
-        """A metric of each training seed alone, as far as it is known; index: the seeds.
+        """A metric of each training seed alone, as far as known; index: the seeds.
 
         CAS is the mean over the classifiers.
         """
@@ -174,7 +174,7 @@ class Results:
             & (table.method == method)
             & table.variant.fillna(named).eq(named)
         ]
-        if len(seeds) == 1:  # the images of all seeds together are those of the one
+        if len(seeds) == 1:  # the images of all seeds together are that seed's
             rows = rows.assign(seed=rows.seed.fillna(seeds[0]))
         values = rows.dropna(subset=["seed", "value"]).groupby("seed").value.mean()
         return values[values.index.isin(seeds)]
@@ -193,7 +193,7 @@ class Results:
     # Files
 
     def inspection(self, stage: str) -> Arrays:
-        """What a stage showed from inside: arrays by name; {} if the study has none of it."""
+        """The arrays of a stage's inspection, by name; {} if the study has none."""
         path = self.place("inspection", stage=stage)
         if path is None:
             return {}
@@ -201,7 +201,7 @@ class Results:
             return read_inspection(path)
 
     def epochs(self, stage: str, seed: int) -> list[Row]:
-        """A training's epochs: `epoch`, `loss` and, where validated, `val_loss(_per_t)`."""
+        """A training's epochs, see `read_epochs`; [] if the study has none."""
         path = self.place("metrics", stage=stage, seed=seed)
         if path is None:
             return []
@@ -242,7 +242,7 @@ class Results:
         return out
 
     def place(self, kind: str, **where: Any) -> Path | None:
-        """Where a file of that kind lies, if the study has it; `InputError` if outside of it."""
+        """Where a file of that kind lies, if there is one; `InputError` if outside the study."""
         rows = self.find("artefact", kind=kind, **where)
         if not rows:
             return None
@@ -278,7 +278,7 @@ def _table(every: list[Row]) -> pd.DataFrame:
 
 
 def _checked(row: Any, classes: int) -> Row:
-    """The row, if it has what every row must have, and a score's fields where it is one."""
+    """Checks that a row has the fields that every row, or its metric, needs, and returns it."""
     if not isinstance(row, dict) or not isinstance(row.get("metric"), str):
         raise ValueError("not a JSON object with a 'metric'")
     if not isinstance(row.get("value"), int | float | None):

@@ -23,24 +23,23 @@ def run_study(
     command: str = "",
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Carries out a study and writes its report; the same call goes on after an interruption.
+    """Runs a study and writes its report; the same call resumes an interrupted study.
 
     Args:
-        folder: the study's folder.
         config: what to compare and how; see `scalespace.settings.load_config`.
         preset: the preset's name, for the report.
         data_dir: root of the data.
         runtime: device, precision, progress bars.
         jobs: tasks at a time.
         command: what was typed, for the report.
-        say: told of progress, a line at a time.
+        say: called with each line about progress.
 
     Returns:
         the path of `report.html`.
 
     Raises:
-        InputError: the data cannot be had, a folder not be written, another process works on the
-            study, or a task failed.
+        InputError: the data cannot be loaded, a folder cannot be written, another process works on
+            the study, or a task failed.
     """
     if jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {jobs}")

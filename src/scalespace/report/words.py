@@ -19,13 +19,13 @@ def signed(value: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds as milliseconds with three figures or more."""
+    """Seconds as milliseconds: '60.7', '1,234'."""
     value = 1000 * seconds
     return f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def digits(value: float, most: int = 3) -> str:
-    """A number of any size in three figures: '48.4', '0.00511', '12,300', '0'."""
+    """A number of any size in at least three digits: '48.4', '0.00511', '12,300', '0'."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     places = max(0, most - 1 - math.floor(math.log10(abs(value))))
@@ -38,7 +38,7 @@ def times(ratio: float) -> str:
 
 
 def compared(value: float, unit: float) -> str:
-    """How much of another number it is: '4.1 times', '24% of'."""
+    """A number relative to another: '4.1 times', '24% of'."""
     ratio = value / unit
     if ratio < 0.01:
         return "less than 1% of"
@@ -63,14 +63,14 @@ def of_seeds(seeds: Iterable[int | None]) -> str:
 
 
 def spread(metric: str, mean: float, sd: float) -> str:
-    """A mean of a metric with its deviation: CAS in four places, others in three figures."""
+    """A mean of a metric with its deviation: CAS in four places, others in three digits."""
     if metric == "cas":
         return plus_minus(mean, sd)
     return digits(mean) if math.isnan(sd) else f"{digits(mean)} ± {digits(sd, 2)}"
 
 
 def difference(metric: str, mean: float, sd: float) -> str:
-    """The same with a sign."""
+    """A difference in a metric with its deviation, signed."""
     if metric == "cas":
         return signed(round(mean, 4) + 0.0) + ("" if math.isnan(sd) else f" ± {sd:.4f}")
     return ("+" if mean > 0 else "") + spread(metric, mean, sd)

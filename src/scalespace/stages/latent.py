@@ -13,6 +13,7 @@ from torch import Tensor
 from scalespace.config import Recipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Seeded
+from scalespace.core.sampling import last
 from scalespace.core.segment import Segment
 from scalespace.core.spectrum import Components, flat
 from scalespace.data.info import DataInfo
@@ -153,6 +154,5 @@ class LatentDiffusion(Diffusion):
         """Samples of this stage, decoded."""
         self.finish(batch, labels)  # an extent for now; that of the whole training part comes last
         noise = Seeded(seed, range(len(labels)), labels.device)
-        for step in self.alone(Condition(labels), noise):
-            z = step.x
+        z = last(self.alone(Condition(labels), noise)).x
         return self.autoencoder.to(z.device).decode(z)

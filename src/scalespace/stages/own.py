@@ -18,6 +18,7 @@ from torch import Tensor
 from scalespace.config import Recipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Seeded
+from scalespace.core.sampling import last
 from scalespace.core.segment import Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -106,6 +107,4 @@ class OwnUpscaler(Diffusion):
         eps = torch.randn(low.shape, generator=rng)
         x_t = maker.segment.q_sample(low, torch.full((len(low),), self.state), eps)
         noise = Seeded(SEED, indices)
-        for step in maker.eval().alone(Condition(labels), noise, start=(self.state, x_t)):
-            x = step.x
-        return x
+        return last(maker.eval().alone(Condition(labels), noise, start=(self.state, x_t))).x

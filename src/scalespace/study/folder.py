@@ -1,11 +1,11 @@
 """What a study's folder holds, and where.
 
 study.json        what was asked: methods, stages, recipes, seeds, machine
-settings.json     the same for the study's own processes
+settings.json     config, data and runtime, for the study's own processes
 results.jsonl     a row a measurement: all that a report reads, with the files that it names
 trainings/        trained stages, by the hash of their training
 units/            a folder a task: result.json and its files
-cache/            what many tasks need and one computes: features of the real images
+cache/            what many tasks need: features of the real images
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FORMAT = 1  # of study.json
 ABOUT, SETTINGS, RESULTS = "study.json", "settings.json", "results.jsonl"
 TRAININGS, TASKS, CACHE = "trainings", "units", "cache"
 DONE = "result.json"
-"""Of a task: written last and whole, so that its presence says that the task is done."""
+"""A task writes it last and whole: where it is present, the task is done."""
 
 
 @contextmanager
 def made_anew(path: Path) -> Iterator[None]:
-    """Adds to what is wrong with a file of a task how the study makes it anew."""
+    """Adds to an `InputError` about a task's file how to make the file anew."""
     try:
         yield
     except InputError as error:

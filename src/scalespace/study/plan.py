@@ -1,7 +1,7 @@
-"""What a study must do: its tasks of work, each named by a hash of all that decides its result.
+"""The tasks of a study, each named by a hash of all that decides its result.
 
-A task knows no variant: what two variants have in common, a training or a set of images, has one
-name and is made once. The plan remembers which variants each task serves.
+A task does not depend on the variant's name: a training or a set of images that two variants share
+is one task, and is made once. The plan records which variants each task serves.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ KINDS = ("train", "real", "sample", "reconstruct", "score", "inspect", "leak", "
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work with a cached result.
+    """A unit of work with a cached result.
 
     Args:
         kind: one of `KINDS`.
         name: for people.
-        inputs: what it is about: plain values.
+        inputs: its parameters, as plain values.
         needs: the tasks whose results it reads.
         alone: nothing else may run meanwhile (it measures time).
     """
@@ -56,10 +56,9 @@ class Plan:
     """All tasks of a study, each after those that it needs.
 
     Args:
-        tasks: the tasks.
         arms: what is compared.
         trainings: by a task's id, the trainings that it makes, or samples with.
-        serves: by a task's id, the names of the variants that it is a part of, if of any.
+        serves: by a task's id, the names of the variants that it is a part of, if any.
         judge: the judge's training, if the study has one of its own.
     """
 
@@ -84,7 +83,7 @@ class Plan:
 
     @property
     def shown(self) -> dict[str, Training]:
-        """The stages that a report tells of: the first variant's, of the first seed."""
+        """The trainings that a report describes, by stage: the first variant's, first seed."""
         own = [training for arm in self.first for training in next(iter(arm.trainings.values()))]
         judge = [self.judge] if self.judge else []
         return {training.stage.name: training for training in (*own, *judge)}
@@ -93,10 +92,10 @@ class Plan:
 def make_plan(config: Config, data: DataInfo) -> Plan:
     """The tasks of a study.
 
-    What several arms have in common is done once: a stage that several methods name is trained
-    once a seed. With several seeds each method is scored on the seeds' images pooled and shuffled
-    (paper, section 0.2), and on each seed's alone; variants other than the first, which are
-    compared seed by seed, on each seed's alone.
+    What several arms share is done once: a stage that several methods name is trained once a seed.
+    With several seeds, each method of the first variant is scored on the seeds' images pooled and
+    shuffled (paper, section 0.2), and on each seed's alone. Other variants are compared seed by
+    seed, and scored on each seed's alone.
 
     Raises:
         InputError: an unknown method, metric or variant, fields that no recipe has, or fewer
@@ -124,7 +123,7 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
 
 
 class _Draft:
-    """A plan that is being made: a task that is there already is not added again."""
+    """A plan under construction; adding a task that is there already changes nothing."""
 
     def __init__(self, config: Config, data: DataInfo) -> None:
         self.config, self.data, self.study = config, data, config.study
@@ -180,7 +179,7 @@ class _Draft:
 
     @property
     def part(self) -> dict[str, str]:
-        """What scores by another part than the test part have besides."""
+        """The additional input of scores on another part than the test part."""
         return {} if self.study.part == "test" else {"part": self.study.part}
 
     @property
@@ -204,7 +203,7 @@ class _Draft:
                     self.score(metric, name, None, (self.real(name),))
 
     def add_arm(self, arm: Arm) -> None:
-        """Its images with every seed, their scores and, beside other variants, its leaks."""
+        """Adds its images with every seed, their scores and, in a study of variants, its leaks."""
         method, variant = arm.method.name, arm.variant.name
         own = []
         for seed, trainings in arm.trainings.items():
@@ -219,14 +218,14 @@ class _Draft:
         arm.method.check(arm.models)
         for metric in self.study.metrics:
             if metric == "cas" and not arm.conditional:
-                continue  # their labels say nothing of the images
+                continue  # the labels say nothing of the images
             if len(own) == 1 or arm.variant == self.arms[0].variant:
                 self.score(metric, method, None, tuple(own), variant)
             for task in own if len(own) > 1 else ():
                 self.score(metric, method, task.inputs["seed"], (task,), variant)
 
     def add_leak(self, training: Training, variant: str) -> None:
-        """What batches of a single state do to a network over images; see `tasks.leak`."""
+        """Adds the task that tests whether a network on images reads its batch: `tasks.leak`."""
         if training.needs:
             return
         stage, seed = training.stage.name, training.seed
@@ -235,7 +234,7 @@ class _Draft:
         self.add(task, training, variant=variant)
 
     def add_insides(self) -> None:
-        """What stages and the judge show from inside."""
+        """Adds the inspections of stages and the judge, and reconstructions by autoencoders."""
         for stage, training in self.plan().shown.items():
             model, inputs = training.build(), {"stage": stage, "seed": self.first}
             if model.can("reconstruct") and self.beside_floor:
@@ -256,7 +255,7 @@ class _Draft:
         inputs = {
             "methods": [arm.method.name for arm in timed],
             "seed": self.first,
-            # a field that came later: without it a study's figures keep their names
+            # a newer field: leaving its default out keeps the names of older studies' tasks
             "bench": bench if bench.pop("variants") is False else {**bench, "variants": True},
             "sampling": [training.sampling for training in used],
         }

@@ -1,4 +1,4 @@
-"""Running a study's tasks: in order or side by side, each cached, resumed after a kill."""
+"""Runs a study's tasks, in order or in parallel. Results are cached: a killed study resumes."""
 
 from __future__ import annotations
 
@@ -48,20 +48,18 @@ def run_tasks(
     say: Say = print,
     report: Callable[[Path], Any] | None = None,
 ) -> Path:
-    """Carries out a study and collects its rows; what is done already is not done again.
+    """Runs a study and collects its rows; finished tasks are not repeated.
 
-    No other process may do so in the same folder meanwhile: it would do all work twice, and clear
-    away what this one makes.
+    A lock keeps other processes out of the folder meanwhile: they would do all work twice, and
+    delete what this one makes.
 
     Args:
-        folder: the study's; the same one goes on where it stopped.
-        config: what to compare, and how.
-        splits: the data.
+        folder: the study's; an unfinished study resumes.
         runtime: device, precision and number of devices.
-        jobs: tasks at a time; more than one run as processes of their own.
-        about: what `study.json` should say besides: preset and command.
-        say: told of progress, a line at a time.
-        report: makes the report on the folder, before another process may work there.
+        jobs: tasks at a time; with more than one, each runs in its own process.
+        about: further entries of `study.json`: preset and command.
+        say: called with each line about progress.
+        report: makes the report on the folder, while it is still locked.
 
     Returns:
         the path of `results.jsonl`.
@@ -81,7 +79,7 @@ def run_tasks(
 
 
 def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> None:
-    """Does all tasks that are not done."""
+    """Runs all tasks that are not done."""
     folder, plan, splits = context.folder, context.plan, context.splits
     write_json(folder / ABOUT, describe(context, about))
     settings = {
@@ -99,11 +97,11 @@ def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> 
     if others := _other_versions(found.values()):
         say(
             f"some of them were done by scalespace {', '.join(others)}, and this is {__version__}: "
-            f"to do all by this one, give another --out"
+            f"to do all with this one, give another --out"
         )
     if again := [task for task in left if (context.place(task) / DONE).exists()]:
         say(
-            f"{len(again)} of {len(plan.tasks)} tasks are done again: files of theirs are gone or "
+            f"{len(again)} of {len(plan.tasks)} tasks are done again: their files are gone or "
             "damaged"
         )
     if jobs == 1:
@@ -117,18 +115,18 @@ def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> 
 
 
 def run_task(context: Context, task: Task) -> None:
-    """Carries out one task and writes its result last, so that it is there whole or not at all."""
+    """Runs one task and writes its result last, so that it is there whole or not at all."""
     place = context.place(task)
     if place.exists():
         shutil.rmtree(place, ignore_errors=True)  # what a killed run left
     rows = KINDS[task.kind](task, context)
     about = {"device": context.runtime.torch_device.type, "versions": versions()}
-    rows = json.loads(json.dumps([{**row, **about} for row in rows]))  # as they are read again
+    rows = json.loads(json.dumps([{**row, **about} for row in rows]))  # as they are read back
     write_json(place / DONE, {"unit": task.id, "rows": rows, "checksum": digest(rows)})
 
 
 def _other_versions(found: Iterable[list[Row] | None]) -> list[str]:
-    """Versions of this package, other than this one, that results were made by."""
+    """Other versions of this package that made results."""
     made_by = {
         str((row.get("versions") or {}).get("scalespace", __version__))
         for rows in found
@@ -140,7 +138,7 @@ def _other_versions(found: Iterable[list[Row] | None]) -> list[str]:
 def collect(context: Context) -> Path:
     """Writes the rows of all done tasks, in the plan's order, to `results.jsonl`.
 
-    Rows of what is a part of variants are written for each of them, with its name as `variant`.
+    A row that serves several variants is written once for each, with its name as `variant`.
     """
     rows = []
     for task in context.plan.tasks:
@@ -157,9 +155,9 @@ def collect(context: Context) -> Path:
 
 
 def _rows(context: Context, task: Task) -> list[Row] | None:
-    """The rows of a done task; None where its result or one of its files is gone or damaged.
+    """The rows of a done task; None if its result is absent or damaged, or one of its files absent.
 
-    That files are there is all that is asked of them, for reading them takes long.
+    Files are not read, which would take long.
 
     Raises:
         InputError: the result is there, but the system does not let it be read.
@@ -180,15 +178,15 @@ def _rows(context: Context, task: Task) -> list[Row] | None:
     files = [
         context.folder / str(row.get("path")) for row in rows if row.get("metric") == "artefact"
     ]
-    if task.kind == "train":  # its rows name no weights, which others need
+    if task.kind == "train":  # its rows do not name the weights, which other tasks need
         files.append(context.training(task).folder(context.trainings) / FINISHED)
     return rows if all(file.is_file() for file in files) else None
 
 
 def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
-    """What `study.json` holds: all that the report says besides the measurements.
+    """The content of `study.json`: all that the report says besides the measurements.
 
-    Of methods, stages and recipes those of the first variant.
+    Methods, stages and recipes are those of the first variant.
     """
     config, data, trainings = context.config, context.splits.info, context.plan.shown
     models = Models({name: training.build() for name, training in trainings.items()})
@@ -239,10 +237,10 @@ def _shown(stage: Stage) -> dict[str, Any]:
 
 
 def _run_side_by_side(context: Context, left: list[Task], jobs: int, say: Say) -> None:
-    """At most `jobs` tasks at a time, each a process that reads the study's settings.
+    """Runs at most `jobs` tasks at a time, each in a process that reads the study's settings.
 
-    A task that fails lets the others finish; an interruption ends them, wherever it came from: the
-    Ctrl-C of a terminal reaches all processes, a signal from elsewhere this one alone.
+    When a task fails, the running ones still finish. An interruption ends them: a terminal's Ctrl-C
+    reaches all processes, but a signal from elsewhere only this one.
     """
     waiting = {task.id: task for task in left}
     running: dict[Future[None], Task] = {}
@@ -282,8 +280,8 @@ class _Workers:
         self.stopped = False
 
     def run(self, context: Context, task: Task, jobs: int) -> None:
-        """One task in a process of its own; `InputError` with its last line if it fails."""
-        beside = 1 if task.alone else jobs  # the cores are shared between so many
+        """Runs one task in its own process; if it fails, raises `InputError` with its last line."""
+        beside = 1 if task.alone else jobs  # this many share the cores
         command = [sys.executable, "-m", "scalespace.study.runner", str(context.folder), task.id]
         command += [str(beside), str(os.getpid())]
         silent, heard = subprocess.DEVNULL, subprocess.PIPE
@@ -300,7 +298,7 @@ class _Workers:
             raise InputError(f"{task.kind} {task.name} failed: {lines[-1]}")
 
     def stop(self) -> None:
-        """Ends those that run, and those that are about to."""
+        """Ends the processes that run, and those about to start."""
         self.stopped = True
         for worker in tuple(self.running):
             worker.terminate()
@@ -314,7 +312,7 @@ def _title(plan: Plan, task: Task) -> str:
 
 
 def _status(context: Context, task: Task) -> str:
-    """How far a running task is, as far as its files tell."""
+    """How far a running task is, judging by its files."""
     name = _title(context.plan, task)
     if task.kind != "train":
         return name
@@ -325,12 +323,12 @@ def _status(context: Context, task: Task) -> str:
 
 
 def _main(folder: str, task_id: str, jobs: str, parent: str) -> None:
-    """One task of a study, in a process of its own, which ends if the study's does."""
+    """Runs one task of a study in this process, which ends if the study's does."""
     threading.Thread(target=_leave_with, args=(int(parent),), daemon=True).start()
     settings = read_json(Path(folder) / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     runtime = Runtime(**{**settings["runtime"], "progress": False})
-    if not os.environ.get("OMP_NUM_THREADS"):  # which says how many, where it is set
+    if not os.environ.get("OMP_NUM_THREADS"):  # the user's choice, if set
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(jobs)))
     splits = load(settings["data"], settings["data_dir"])
     plan = make_plan(config, splits.info)

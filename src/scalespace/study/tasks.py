@@ -1,4 +1,4 @@
-"""How each kind of task is carried out: from the results it needs to rows and files of its own."""
+"""Runs each kind of task, from the results that it needs to its own rows and files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from scalespace.training.training import TrainedStage, Training, load_stage
 
 Row = dict[str, Any]
 
-FAR = 1e6  # a trajectory that runs away further than this is shown no further
+FAR = 1e6  # values of a diverging trajectory are clipped to this
 LEAK_IMAGES = 512  # of the validation part
 
 COSTS = {
@@ -73,12 +73,12 @@ class Context:
 
     @cached_property
     def blind(self) -> Real:
-        """The real data without a judge, for what needs none: the study's own may not be there."""
+        """The real data without a judge, for metrics that need none: it may not be trained yet."""
         return self._real(None)
 
     @cached_property
     def real(self) -> Real:
-        """The same with the study's judge: what every set is measured against."""
+        """The real data with the study's judge."""
         judge: Judge | str = self.config.study.judge
         if self.plan.judge:  # none ships for this data: the study trains one
             judge = train_judge(self.plan.judge, self.splits, self.trainings, self.runtime)
@@ -95,7 +95,7 @@ class Context:
         return self.plan.trainings[task.id][0]
 
     def stage(self, task: Task) -> StageModel:
-        """The outcome of that training, ready to sample."""
+        """The outcome of that training, ready to use."""
         return load_stage(self.training(task), self.trainings).model(self.runtime.torch_device)
 
     def model(self, name: str, task: Task) -> Model:
@@ -107,7 +107,7 @@ class Context:
         return Model(method, stages, self.runtime.torch_device)
 
     def relative(self, path: Path) -> str:
-        """A path as the results name it."""
+        """A path relative to the study's folder, as the results name it."""
         return path.relative_to(self.folder).as_posix()
 
 
@@ -117,7 +117,7 @@ def train(task: Task, context: Context) -> list[Row]:
     stage = fit(training, context.splits, context.trainings, context.runtime)
     own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
     metrics = training.folder(context.trainings) / "metrics.jsonl"
-    if not metrics.exists():  # the outcome was there, and remembers what a report shows of them
+    if not metrics.exists():  # the stage was trained already: its record has what a report shows
         write_rows(metrics, _remembered(stage))
     n = stage.record["images"]
     return [
@@ -129,7 +129,7 @@ def train(task: Task, context: Context) -> list[Row]:
 
 
 def _remembered(stage: TrainedStage) -> list[Row]:
-    """The rows of a training's metrics as far as its record has them."""
+    """The rows of a training's metrics, as far as its record has them."""
     record, epochs = stage.record, stage.training.recipe.train.epochs
     last = {name: record[name] for name in ("loss", "val_loss", "val_loss_per_t")}
     return [*record.get("history", [])[:-1], {"epoch": epochs, **last}]
@@ -138,8 +138,8 @@ def _remembered(stage: TrainedStage) -> list[Row]:
 def sample(task: Task, context: Context) -> list[Row]:
     """Makes a method's images with one seed, balanced by class, and one trajectory.
 
-    A recipe that is wrong on purpose may run away from all numbers. That is a finding and no
-    failure: what is no number becomes black, and counts as outside the images' domain.
+    A recipe that is wrong on purpose may diverge. That is a finding, not a failure: NaN becomes
+    black, and counts as outside the images' domain.
     """
     seed = task.inputs["seed"]
     model = context.model(task.inputs["method"], task)
@@ -171,7 +171,7 @@ def sample(task: Task, context: Context) -> list[Row]:
 
 
 def real(task: Task, context: Context) -> list[Row]:
-    """Real training images, as they are or taken down and up again: what samples are held to."""
+    """Makes a control set; see `scalespace.evaluation.controls`."""
     samples = control(task.name, context.splits, task.inputs["images"])
     path = context.place(task) / "samples.npz"
     write_samples(path, samples)
@@ -180,7 +180,7 @@ def real(task: Task, context: Context) -> list[Row]:
 
 
 def reconstruct(task: Task, context: Context) -> list[Row]:
-    """Held-out real images through an autoencoder: as near as anything it decodes may come."""
+    """Sends held-out real images through an autoencoder: the floor for what it decodes."""
     autoencoder = context.stage(task)
     samples = _samples(task.needs[1], context)
     unit_range = torch.from_numpy(samples.images)[:, None].to(context.runtime.torch_device)
@@ -192,7 +192,7 @@ def reconstruct(task: Task, context: Context) -> list[Row]:
 
 
 def score(task: Task, context: Context) -> list[Row]:
-    """One metric of the images of the tasks below."""
+    """Measures one metric of the images that the task needs."""
     images = [need for need in task.needs if need.kind in ("sample", "real", "reconstruct")]
     samples = pool([_samples(need, context) for need in images], task.inputs["images"])
     metric = task.inputs["metric"]
@@ -203,7 +203,7 @@ def score(task: Task, context: Context) -> list[Row]:
 
 
 def _plain(own: Row, metric: str, found: dict[str, Any]) -> list[Row]:
-    """A row for each figure of a metric, with what else was found (n, judge, interval)."""
+    """A row for each reported value of a metric, with what else was found (n, judge, interval)."""
     figures = METRICS[metric].figures
     about = {key: value for key, value in found.items() if key not in figures}
     return [{**own, **about, "metric": name, "value": found[name]} for name in figures]
@@ -236,7 +236,7 @@ _ROWS: dict[str, Callable[..., list[Row]]] = {"cas": _cas, "fd": _fd}
 
 
 def inspect(task: Task, context: Context) -> list[Row]:
-    """What a stage shows from inside, on held-out images; the judge on those scored by."""
+    """Inspects a stage on validation images, or the judge on the held-out images of the scores."""
     name, path = task.name, context.place(task) / "inspection.npz"
     own: Row = {"stage": name, "seed": task.inputs.get("seed"), "config": task.id}
     if name == JUDGE.name:
@@ -255,10 +255,10 @@ def inspect(task: Task, context: Context) -> list[Row]:
 
 
 def leak(task: Task, context: Context) -> list[Row]:
-    """The loss at each state: batches of one state or of all, batch norm by batch or by training.
+    """Measures the loss at each state, in batches of one state or of all, by both statistics.
 
-    A network that reads the noise level off its batch has the least loss where its batches are
-    those of its training, and fails a sampler, whose batches share one state.
+    A network that reads the noise level off its batch has its lowest loss on batches like those of
+    training (all states, batch statistics). It fails in sampling, where a batch has one state.
     """
     training, model = context.training(task), context.stage(task)
     held_out = context.splits.val
@@ -282,7 +282,7 @@ def leak(task: Task, context: Context) -> list[Row]:
 
 
 def bench(task: Task, context: Context) -> list[Row]:
-    """What an image costs by each method, or by each variant of it, measured in turns."""
+    """Measures what an image costs by each method, or by each variant of it, in turns."""
     seed, every = task.inputs["seed"], context.config.bench.variants
     models: dict[str, Model] = {}
     rows_of: dict[str, Row] = {}
@@ -306,7 +306,7 @@ def bench(task: Task, context: Context) -> list[Row]:
 
 
 def pool(parts: list[Samples], n: int) -> Samples:
-    """As many images from each part as make n together, shuffled and cut to n (section 0.2)."""
+    """Equally many images from each part, shuffled and cut to n (paper, section 0.2)."""
     each = -(-n // len(parts))
     images = np.concatenate([part.images[:each] for part in parts])
     labels = np.concatenate([part.labels[:each] for part in parts])

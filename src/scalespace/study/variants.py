@@ -1,7 +1,7 @@
-"""What a study compares: arms, each a method made by one variant of the study's recipe.
+"""What a study compares: arms, each a method in one variant of the study's recipe.
 
-A variant is a name for fields that it puts over those of the study's config. A study without any
-has one, that of no name and no fields, so that all else need not ask.
+A variant is a named set of fields that override those of the study's config. A study without any
+has one variant, without name and fields, so that no other code needs a special case.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scalespace.training.training import Training
 
 ALL_WRONG, ALL_RIGHT = "all wrong", "all right"
 COMMON = ("data", "cas", "bench", "study")
-"""The parts of a config that are no part of a recipe: the same for all variants."""
+"""The parts of a config that are not part of a recipe, and the same for all variants."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Variant:
     Args:
         name: empty for the one of a study that compares methods alone.
         base: the variant that it is compared with; its own name for the first.
-        changes: the fields, nested, that it puts over the study's config.
+        changes: the fields, nested, that override those of the study's config.
     """
 
     name: str = ""
@@ -42,10 +42,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of a study.
+    """A method in one variant.
 
     Args:
-        method: what is sampled.
         variant: how its stages are trained and sampled.
         trainings: those of its stages, in order, by seed.
     """
@@ -76,11 +75,11 @@ def only_wrong(switch: str) -> str:
 
 
 def make_variants(study: StudyConfig) -> dict[str, Variant]:
-    """The variants of a study by name, the first being what others are compared with.
+    """The variants of a study by name; the others are compared with the first.
 
     Raises:
-        InputError: a name that is no text, a variant or switch that is no mapping of fields of a
-            recipe, or a `like` that names no variant before it.
+        InputError: a name is not text, a variant or switch is not a mapping of a recipe's fields,
+            or a `like` does not name a variant before it.
     """
     _check_names(study.switches, "study.switches")
     _check_names(study.variants, "study.variants")
@@ -125,7 +124,7 @@ def make_arms(config: Config, data: DataInfo) -> list[Arm]:
 
 
 def reseeded(training: Training, seed: int) -> Training:
-    """The same training with another seed, and so those of the stages that it needs."""
+    """The same training with another seed, and likewise those of the stages that it needs."""
     needs = tuple(reseeded(need, seed) for need in training.needs)
     return replace(training, seed=seed, needs=needs)
 
@@ -136,7 +135,7 @@ def study_methods(config: Config) -> list[Method]:
 
 
 def carried_out(study: StudyConfig, method: str, variant: Variant) -> bool:
-    """Whether a study has the arm of a method and a variant."""
+    """Whether a study runs a method in a variant."""
     return variant.base == variant.name or variant.name in study.only.get(method, (variant.name,))
 
 
@@ -164,12 +163,12 @@ def _two_sided(switches: Mapping[str, Any]) -> dict[str, Variant]:
 
 
 def _check_names(names: Iterable[Any], where: str) -> None:
-    """Results name variants in JSON, where every name is text: others would not be found again."""
+    """Refuses names other than text: in the results, which are JSON, they would not be found."""
     for name in names:
         if isinstance(name, bool | None):
             raise InputError(
-                f"{where}: a name must be text, got {name}: write it in quotes, for YAML reads "
-                "on, off, yes, no and null as no text"
+                f"{where}: a name must be text, got {name}: write it in quotes, for YAML does not "
+                "read on, off, yes, no and null as text"
             )
         if not isinstance(name, str):
             raise InputError(f"{where}: a name must be text, got {name}: write '{name}' in quotes")

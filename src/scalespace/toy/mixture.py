@@ -12,13 +12,12 @@ E[x0 | x_t] = tanh(a x_t / b^2).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from scalespace.errors import InputError
+from scalespace.errors import InputError, listed
 
 Scale = Tensor | float  # a or b: a float, or a tensor that broadcasts against x_t
 
@@ -43,12 +42,12 @@ class Mixture:
         weights = [1.0] * len(points) if self.weights is None else [float(w) for w in self.weights]
         if len(points) < 2 or len(set(points)) < len(points) or not all(map(math.isfinite, points)):
             raise InputError(
-                f"need at least two different points, got {_listed(points)} (finite ones count)"
+                f"need at least two different points, got {listed(points)} (finite ones count)"
             )
         if len(weights) != len(points):
             raise InputError(f"{len(points)} points need as many weights, got {len(weights)}")
         if not all(0 < w < math.inf for w in weights):
-            raise InputError(f"weights must be positive, got {_listed(weights)}")
+            raise InputError(f"weights must be positive, got {listed(weights)}")
         pairs = sorted(zip(points, weights, strict=True))
         object.__setattr__(self, "points", tuple(p for p, _ in pairs))
         object.__setattr__(self, "weights", tuple(w / math.fsum(weights) for _, w in pairs))
@@ -129,7 +128,3 @@ class Mixture:
 def _last(scale: Scale) -> Scale:
     """Gives a scale that broadcasts against x_t a last dimension for the points."""
     return scale.double()[..., None] if isinstance(scale, Tensor) else scale
-
-
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values) or "none"

@@ -1,7 +1,7 @@
-"""What each verb of the command line does: options in, one call, a few lines out.
+"""The verbs of the command line: options in, one call, a few lines out.
 
-Each has a module of its name, with `add_options`, which tells a parser what the verb takes, and
-`act`, which is called with the options, and with those that were given, nested.
+The module of a verb has `add_options`, which adds its options to a parser, and `act`, which gets
+all options and, nested, those that were given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scalespace import options as opt
 
 
 def run(verb: str, about: str, arguments: Sequence[str]) -> None:
-    """Reads the options of a verb, which its help describes by `about`, and acts.
+    """Parses the options of a verb, whose help begins with `about`, and acts.
 
     Raises:
         InputError: see the functions that the verbs call.

@@ -49,7 +49,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
 
 def _stepped(models: list[Model], steps: Any) -> list[Model]:
-    """Each model in those of the steps that are of its stages."""
+    """Each model with the steps of its own stages."""
     if not isinstance(steps, dict):
         return [model.stepped(steps) for model in models]
     known = {name for model in models for name in model.stages}

@@ -27,9 +27,9 @@ def runtime_options(parser: ArgumentParser, training: bool = True) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     if training:
         parser.add_argument(
-            "--precision", default="32-true", choices=PRECISIONS, help="of the arithmetic"
+            "--precision", default="32-true", choices=PRECISIONS, help="floating-point precision"
         )
-        parser.add_argument("--devices", type=int, default=1, help="how many train together")
+        parser.add_argument("--devices", type=int, default=1, help="devices that train together")
 
 
 def data_dir_option(parser: ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def make_runtime(options: Namespace) -> Runtime:
 
 
 def find_model(name: str, device: torch.device | str = "cpu") -> Model:
-    """The model that a command names; says so where a folder hides a shipped one."""
+    """The model that a command names; notes it if a folder hides a shipped one."""
     if name in METHODS and not pretrained.is_shipped(name) and not Path(name).is_dir():
         raise InputError(
             f"no trained '{name}' ships with the package: train it "
@@ -63,7 +63,7 @@ def find_model(name: str, device: torch.device | str = "cpu") -> Model:
 
 
 def check_target(option: str, path: str | None, *suffixes: str) -> None:
-    """Refuses, before the work is done, a file that could not be written after it."""
+    """Refuses, before any work, a file that could not be written."""
     if path is None:
         return
     check_suffix(path, suffixes, option)
@@ -73,7 +73,7 @@ def check_target(option: str, path: str | None, *suffixes: str) -> None:
 
 
 def check_folder(option: str, path: Path) -> None:
-    """The same for a folder that files are to be written into; it need not be there yet."""
+    """Refuses a folder that files could not be written into; it need not be there yet."""
     there = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not there.is_dir():
         raise InputError(f"{option}: {there} is a file, and a folder is needed there")

@@ -13,7 +13,7 @@ from scalespace.verbs.common import check_target, data_dir_option
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("name", help=f"of the data set: {', '.join(DATASETS)}")
+    parser.add_argument("name", help=f"data set: {', '.join(DATASETS)}")
     parser.add_argument("--grid", help="write a picture of some images of each class")
     parser.add_argument("--json", action="store_true", help="print JSON")
     data_dir_option(parser)

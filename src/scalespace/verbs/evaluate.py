@@ -20,7 +20,7 @@ MADE = (
     *("method", "model", "seed", "calls", "steps", "guidance", "guidance_states"),
     *("redrawn_from", "kept"),
 )
-"""What a samples file says of how its images were made, where it does."""
+"""The fields of a samples file's `meta` that tell how its images were made."""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -29,14 +29,14 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         default="cas",
-        help="which, as in cas,fd,kid,prdc,copies,variety (default: cas)",
+        help="metrics, as in cas,fd,kid,prdc,copies,variety (default: cas)",
     )
     parser.add_argument(
         "--judge",
         help="folder or name of the judge for fd, kid and prdc (default: the shipped one)",
     )
     parser.add_argument(
-        "--controls", action="store_true", help="also score as many real images, and control sets"
+        "--controls", action="store_true", help="also score control sets of real images and noise"
     )
     parser.add_argument("--classifiers", type=int, help="short for --cas.classifiers")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -82,14 +82,14 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     )
     _compare_origin(samples.meta, real.splits.info, options.samples)
     if any(METRICS[metric].judged for metric in metrics):
-        _ = real.eye  # one that is not there is told of before the other metrics are measured
+        _ = real.eye  # fail before the other metrics are measured, if there is none
     try:
         found = {"samples": evaluate(samples, real, metrics, floor=True)}
     except InputError as error:
         raise InputError(f"{options.samples}: {error}") from error
     for name in TITLES if options.controls else ():
         fitting = [metric for metric in metrics if name in METRICS[metric].controls]
-        if fitting and name != FLOOR:  # which stands beside the samples' own figures already
+        if fitting and name != FLOOR:  # the floor is measured beside the samples already
             found[name] = evaluate(control(name, real.splits, len(samples)), real, fitting)
     made = {name: samples.meta[name] for name in MADE if name in samples.meta}
     if options.json:
@@ -109,16 +109,16 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
 
 def _compare_origin(meta: dict[str, Any], data: DataInfo, file: str) -> None:
-    """Says so where images are held to other real ones than those that their model learnt from."""
+    """Notes it if images are scored against other data than their model was trained on."""
     name, fingerprint = meta.get("data", data.name), meta.get("fingerprint", data.fingerprint)
     if name != data.name:
         note(f"{file}: made by a model of {name}, and scored against {data.title}")
     elif fingerprint != data.fingerprint:
-        note(f"{file}: scored against {data.title}, whose files its model did not learn from")
+        note(f"{file}: scored against {data.title}, but its model was trained on other files")
 
 
 def _made(made: dict[str, Any]) -> str:
-    """How the images were made, in a line; empty where the file does not say so."""
+    """How the images were made, in a line; empty if the file does not say."""
     steps, calls = made.get("steps"), made.get("calls")
     if not isinstance(steps, dict) or not isinstance(calls, int):
         return ""

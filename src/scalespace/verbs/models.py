@@ -1,4 +1,4 @@
-"""`scalespace models` lists the methods, or tells about a trained model."""
+"""`scalespace models` lists the methods, or describes a trained model."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("figure", help=f"one of {', '.join(FIGURES)}")
     parser.add_argument(
         "folder",
-        help="a study's; for a judge's figures also a judge's; for a training's and a vae's also a "
-        "model's",
+        help="of a study; for a judge's figures also of a judge, for a training's and an "
+        "autoencoder's also of a model",
     )
     parser.add_argument("--out", required=True, help="the picture to write (.png, .svg or .pdf)")
     data_dir_option(parser)

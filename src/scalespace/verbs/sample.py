@@ -22,11 +22,11 @@ from scalespace.verbs.common import (
 )
 
 MOST = 1_000_000
-"""Images in one file: 3 GB of MNIST's size."""
+"""The most images in one file: 3 GB at MNIST's size."""
 GRID, GIF = 400, 100
 """The most images that a picture, and an animation, has."""
 MODES = ("redraw", "fill", "interpolate", "same_noise")
-"""What can be asked for instead of images from noise alone; one at a time."""
+"""Alternatives to sampling from noise alone; one at a time."""
 
 
 def steps_options(parser: ArgumentParser) -> None:
@@ -39,16 +39,16 @@ def steps_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--guidance",
         type=str,
-        help="how much further the label pulls (1.5), or by stage (small=1.5); for models trained "
-        "with objective.unlabelled",
+        help="strength of classifier-free guidance (1.5), or by stage (small=1.5); for models "
+        "trained with objective.unlabelled",
     )
     parser.add_argument(
-        "--guidance-states", type=str, help="lowest and highest state that it acts in, as in 5,15"
+        "--guidance-states", type=str, help="lowest and highest state with guidance, as in 5,15"
     )
 
 
 def changed(model: Model, options: Namespace, given: dict[str, Any]) -> Model:
-    """A model as the options would have it sampled; a stage's own fields win over --steps."""
+    """A model with the options' sampling; a stage's own fields win over --steps."""
     changes = opt.config_fields(given)
     if options.steps is not None:
         if "steps" in (changes.get("process") or {}):
@@ -58,7 +58,7 @@ def changed(model: Model, options: Namespace, given: dict[str, Any]) -> Model:
 
 
 def guided(model: Model, options: Namespace) -> Model:
-    """A model under the guidance that the options ask for, if any."""
+    """A model with the guidance that the options ask for, if any."""
     if options.guidance is None:
         if options.guidance_states is not None:
             raise InputError("--guidance-states needs --guidance")
@@ -76,7 +76,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--per-class", type=int, help="images of every class")
     parser.add_argument("--labels", type=str, help="classes, as in 3,1,4")
-    parser.add_argument("--seed", type=int, default=0, help="with an image's index, fixes it")
+    parser.add_argument("--seed", type=int, default=0, help="with its index, fixes an image")
     parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
     steps_options(parser)
     parser.add_argument("--out", help="the samples file to write (.npz)")
@@ -85,13 +85,13 @@ def add_options(parser: ArgumentParser) -> None:
         "--gif", help=f"an animation of the reverse process to write (at most {GIF} images)"
     )
     parser.add_argument(
-        "--redraw", help="a samples file whose images to begin from, in the state --from-state"
+        "--redraw", help="a samples file: start from its images, noised to --from-state"
     )
     parser.add_argument(
-        "--from-state", type=str, help="of the first stage (12), or of another (upscaler=5)"
+        "--from-state", type=str, help="state of the first stage (12), or of another (upscaler=5)"
     )
     parser.add_argument(
-        "--fill", help="a samples file of whose images --keep stays, and the rest is made"
+        "--fill", help="a samples file: keep the part --keep of its images, and make the rest"
     )
     parser.add_argument(
         "--keep",
@@ -99,7 +99,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="top, bottom, left, right, or rows and columns, as in 0:14,7:21",
     )
     parser.add_argument(
-        "--interpolate", type=int, help="so many images a label, from --seed to --to-seed"
+        "--interpolate", type=int, help="images of each label, from --seed to --to-seed"
     )
     parser.add_argument("--to-seed", type=int, help="where --interpolate goes (default: seed + 1)")
     parser.add_argument(
@@ -128,7 +128,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     model = changed(find_model(options.model, runtime.torch_device), options, given)
     labels = _labels(options, model, source)
     if not model.conditional:
-        note(f"{options.model} learnt without labels: those of its images say nothing of them")
+        note(f"{options.model} was trained without labels: those of its images mean nothing")
     samples = _maker(options, model, source, runtime.progress)(labels)
     if options.out:
         write_samples(options.out, samples)
@@ -148,7 +148,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
 
 def _check(options: Namespace) -> Samples | None:
-    """Refuses options that do not go together; the images to begin with, where there are some."""
+    """Refuses options that exclude each other; returns the images to start from, if any."""
     asked = [name for name in MODES if options[name] not in (None, False)]
     if len(asked) > 1:
         named = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
@@ -205,7 +205,7 @@ def _columns(options: Namespace, model: Model, n: int) -> int:
 def _maker(
     options: Namespace, model: Model, source: Samples | None, progress: bool
 ) -> Callable[[list[int]], Samples]:
-    """Makes the images that the options ask for, of given labels."""
+    """The function that makes the images that the options ask for, from their labels."""
     from scalespace.model.edits import fill, interpolate, redraw, same_noise
 
     seed, size = options.seed, options.batch_size

@@ -1,4 +1,4 @@
-"""`scalespace study` carries out a study and prints its table."""
+"""`scalespace study` runs a study and prints its table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scalespace.verbs.common import (
 def add_options(parser: ArgumentParser) -> None:
     preset_option(parser)
     parser.add_argument("--out", help="the study's folder (default: runs/PRESET-DATA)")
-    parser.add_argument("--jobs", type=int, default=1, help="tasks of work at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="tasks at a time")
     data_dir_option(parser)
     runtime_options(parser)
     opt.add_config(parser, unset="the preset")
@@ -51,7 +51,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
 
 def _without_paths(arguments: Sequence[str]) -> list[str]:
-    """The command as a reader can repeat it: without where this machine keeps its data."""
+    """The command without --data-dir, which only this machine knows."""
     out, skip = [], False
     for word in arguments:
         if not skip and word != "--data-dir" and not word.startswith("--data-dir="):

@@ -13,7 +13,7 @@ from scalespace import options as opt
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="the folder to write")
-    parser.add_argument("--seeds", default="0,1,2", help="one training of each arm for each")
+    parser.add_argument("--seeds", default="0,1,2", help="each arm is trained once with each")
     parser.add_argument("--points", default="-1,1", help="the data, each point equally likely")
     parser.add_argument("--epochs", type=int, default=200, help="of 100 x 128 points")
     parser.add_argument("--samples", type=int, default=10_000, help="trajectories a seed")
@@ -21,7 +21,8 @@ def add_options(parser: ArgumentParser) -> None:
         "--tolerance",
         type=float,
         default=0.1,
-        help="a stray ends further from every point, in halves of the distance of the nearest two",
+        help="a stray ends further than this from every point, in halves of the smallest distance "
+        "between two",
     )
     parser.add_argument(
         "--cures", action=ActionYesNo(no_prefix="no-"), default=True, help="also try the cures"

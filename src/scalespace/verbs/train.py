@@ -31,11 +31,9 @@ from scalespace.verbs.common import (
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "method", help="what to train: scalespace models lists the methods; or judge"
-    )
+    parser.add_argument("method", help="a method (scalespace models lists them), or judge")
     preset_option(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
+    parser.add_argument("--seed", type=int, default=0, help="for weights, order and noise")
     parser.add_argument("--out", help="the model folder to write")
     parser.add_argument(
         "--dry-run", action="store_true", help="show the recipe of each stage, and train nothing"
@@ -78,7 +76,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
 
 def _show(method: str, config: Config) -> None:
-    """The recipe of each stage, all fields filled in, as YAML that a preset may hold."""
+    """Prints the recipe of each stage, with all fields, as YAML that a preset may hold."""
     stages = [JUDGE] if method == JUDGE.name else get_method(method).stages
     recipes = {stage.name: asdict(stage_recipe(config, stage)) for stage in stages}
     shown = {"data": config.data, "stages": json.loads(json.dumps(recipes))}

@@ -2,7 +2,7 @@
 
 The report shows them all; `render` writes one of them to a file. A figure for which a study holds
 nothing yet has no pictures. Those of a judge and of an autoencoder are functions of a view, which
-also comes from a folder of their own.
+may also come from a judge's or a model's own folder.
 """
 
 from scalespace.report.figures.common import color

@@ -14,12 +14,12 @@ from scalespace.report.inside import EncoderView
 from scalespace.report.words import digits, join
 from scalespace.stages.vae import TRAVERSAL
 
-COLLAPSED = 0.01  # nats a number of the latent; fewer say nothing of the image
+COLLAPSED = 0.01  # nats a number of the latent; with fewer it says nothing about the image
 CHANNELS = 12  # whose maps are shown
 
 
 def reconstructions(view: EncoderView) -> list[Picture]:
-    """Held-out images, and under each what becomes of it."""
+    """Held-out images above their reconstructions."""
     a = view.arrays
     real, again = a["originals"], a["reconstructions"]
     block = Block(
@@ -42,7 +42,7 @@ def reconstructions(view: EncoderView) -> list[Picture]:
 
 
 def interpolations(view: EncoderView) -> list[Picture]:
-    """The straight way between two latents, decoded."""
+    """Decoded points of the straight line between two latents."""
     between = view.arrays["interpolations"]
     rows, steps, height, width = between.shape
     block = Block(
@@ -64,7 +64,7 @@ def interpolations(view: EncoderView) -> list[Picture]:
 
 
 def traversals(view: EncoderView) -> list[Picture]:
-    """One number of a latent moved, the others kept: those that say most."""
+    """Decoded latents in which one number moves, for the numbers that carry most."""
     a = view.arrays
     moved, kl = a["traversals"], a["kl"]
     rows, steps, height, width = moved.shape
@@ -93,7 +93,7 @@ def traversals(view: EncoderView) -> list[Picture]:
 
 
 def collapse(view: EncoderView) -> list[Picture]:
-    """How much of the images each number of the latent tells, and which tell nothing."""
+    """How much each number of the latent carries, and which have collapsed."""
     kl, std = view.arrays["kl"], view.arrays["posterior_std"]
     n = len(view.arrays["error"])
     channels = kl.sum(axis=(1, 2))
@@ -102,7 +102,7 @@ def collapse(view: EncoderView) -> list[Picture]:
     listed = join(str(k) for k in gone)
     which = f"Collapsed channels: {listed}" if len(gone) else "No channel has collapsed"
     shown = np.sort(np.argsort(-channels, kind="stable")[:CHANNELS])
-    some = f" The {len(shown)} of {len(kl)} channels with most." if len(shown) < len(kl) else ""
+    some = f" Of {len(kl)} channels, the {len(shown)} with most." if len(shown) < len(kl) else ""
     words = f"{n:,} validation images, seed {view.seed}"
     total = digits(float(kl.sum()))
     rows = [
@@ -122,10 +122,10 @@ def collapse(view: EncoderView) -> list[Picture]:
         ),
         Picture(
             f"collapse-maps-{view.name}",
-            "The same over the positions, and how sure it is",
+            "KL at each position, and the posterior's deviation",
             f"Above, KL of each number of the latent in nats. Below, the mean deviation of its "
-            f"posterior, in standard deviations of the latent: near 0 it is certain, near 1 the "
-            f"image tells nothing of it. Mean over {words}.{some}",
+            f"posterior, in standard deviations of the latent: near 0 the image determines it, "
+            f"near 1 the image says nothing about it. Mean over {words}.{some}",
             f"Maps of KL (up to {digits(float(kl.max()))} nats) and of the posterior's deviation "
             f"({digits(float(std.min()))} to {digits(float(std.max()))}).",
             maps(rows, [f"channel {k}" if len(shown) <= 6 else str(k) for k in shown]),

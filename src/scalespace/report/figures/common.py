@@ -39,7 +39,6 @@ def class_blocks(
 
     Args:
         images: a column of the grid for each class.
-        names: of the classes.
         title: a line above all.
         named: write the names above the columns.
     """
@@ -57,7 +56,7 @@ def class_blocks(
 
 
 def resized(x: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Images [n, h, w] at another size, each pixel as the nearest of its own."""
+    """Images [n, h, w] at another size, by nearest neighbours."""
     rows = np.arange(height) * x.shape[1] // height
     columns = np.arange(width) * x.shape[2] // width
     return x[:, rows][:, :, columns]
@@ -69,5 +68,5 @@ def evenly(n: int, most: int) -> list[int]:
 
 
 def zoom(height: int, dots: int) -> int:
-    """Dots a pixel that bring images of a height near to a number of dots."""
+    """Dots a pixel that make images of `height` pixels about `dots` dots high."""
     return max(1, round(dots / height))

@@ -1,4 +1,4 @@
-"""What quality costs: every method in few calls and in many, a curve for each."""
+"""What quality costs: a curve for each method, over few and many network calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AXES = {
     "macs": ("million multiply-adds a sample", 1e-6, "Multiply-adds"),
     "latency_median": ("median latency of one image (ms)", 1e3, "Latency"),
 }
-"""What an image costs: the axis, its unit in the results', and a word for titles."""
+"""The costs of an image: the axis, the factor from the results' unit, and a word for titles."""
 SIZE = (5.6, 4.2)
 
 
@@ -24,7 +24,7 @@ def frontiers(results: Results) -> list[Picture]:
     return [
         picture
         for axis in AXES
-        for metric in reversed(results.study.decides)  # FD first: it tells more apart
+        for metric in reversed(results.study.decides)  # FD first: it separates more
         if (picture := _frontier(results, axis, metric)) is not None
     ]
 
@@ -45,12 +45,12 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     )
     spread = f"mean ± standard deviation of {seeds} trainings" if seeds > 1 else "one training"
     marks = _paper(results) if share and axis == "macs" else []
-    crosses = " Crosses: the paper's three, its own networks." if marks else ""
+    crosses = " Crosses: the paper's three methods with its own networks." if marks else ""
     return Picture(
         f"frontier-{metric}-{axis}",
         f"{name} against {word.lower()}",
-        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; the "
-        f"line joins what is better than all that is cheaper. "
+        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; a "
+        f"line joins the points that are better than all cheaper ones. "
         f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each; dashed: real "
         f"images.{crosses}",
         f"{name} against {label}: {told}.",
@@ -67,7 +67,7 @@ def _trail(
         cost, calls = (view.value(one, method=method.name) for one in (axis, "calls"))
         scores = view.by_seed(metric, method.name)
         if not cost or calls is None or scores.empty:
-            continue  # what costs nothing has no place on a logarithmic axis
+            continue  # a logarithmic axis has no 0
         spread = scores.std() if len(scores) > 1 else 0.0
         points.append((cost * unit, scores.mean(), spread, f"{calls:g}"))
     if not points:

@@ -10,7 +10,7 @@ from scalespace.report.figures.common import class_blocks
 from scalespace.report.results import EXAMPLES, REAL, Results
 from scalespace.report.words import of_seeds
 
-NOISE = "Drawn from the mean and deviation of each pixel over the training part, and nothing else."
+NOISE = "Normal noise with the mean and deviation of each pixel over the training part."
 
 
 def samples(results: Results) -> list[Picture]:

@@ -1,7 +1,6 @@
 """The judge from inside: what it is given, what its layers show, and how normal its features are.
 
-Fréchet distances are distances of features, and take these for normally distributed; here is what
-both rest on.
+Fréchet distances compare features and assume them to be normal: these figures show both.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from scalespace.report.inside import KINDS, JudgeView
 from scalespace.report.words import digits, plural
 
 FEATURES = 16  # whose histograms are shown
-CRITICAL = 0.886  # over sqrt(n): 5 % of samples of a normal distribution lie further from their fit
+CRITICAL = 0.886  # over sqrt(n): 5 % of normal samples are further than this from their fit
 COLORS = {"pooled": 0, "linear": 1}
 SHADES: tuple[Color, Color] = ("muted", 0)  # of training and of what is held out
 HALF = (5.5, 3.6)
 
 
 def judge_digits(view: JudgeView) -> list[Picture]:
-    """Real images that it never learnt from."""
+    """The first held-out images of each class."""
     if view.images is None:
         return []
     rows = view.images.shape[1]
@@ -35,7 +34,7 @@ def judge_digits(view: JudgeView) -> list[Picture]:
             "judge-digits",
             "What the judge is asked to read",
             f"The first {rows} {view.part} images of each class"
-            f"{': the ones that it did not learn from' if view.part == 'test' else ''}.",
+            f"{', which it was not trained on' if view.part == 'test' else ''}.",
             f"Grid of real {view.part} images, one column for each of {len(view.classes)} classes.",
             sheet(class_blocks(view.images, view.classes)),
         )
@@ -62,9 +61,9 @@ def activations(view: JudgeView) -> list[Picture]:
             Picture(
                 f"judge-activations-{layer}",
                 f"After pooling layer {layer}",
-                f"{channels} channels of {height}×{width} (columns), each the mean over the test "
-                f"images of a class (rows), {view.n:,} in all. White is the channel's largest "
-                f"value, black 0.{silent}",
+                f"{channels} channels of {height}×{width} (columns), each the mean over the "
+                f"{view.part} images of a class (rows), {view.n:,} in all. White is the channel's "
+                f"largest value, black 0.{silent}",
                 f"Mean activations of {channels} channels for each of {classes} classes.",
                 sheet([block], MARGIN),
             )
@@ -82,7 +81,7 @@ def features(view: JudgeView) -> list[Picture]:
             a["linear_counts"][k],
             a["linear_edges"][k],
             float(a["linear_mean"][k]),
-            # what never changes has no normal fit
+            # a feature that never changes has no normal fit
             float(a["linear_std"][k]) if np.isfinite(a["linear_ks"][k]) else 0.0,
         )
         for k in range(min(FEATURES, total))
@@ -91,9 +90,9 @@ def features(view: JudgeView) -> list[Picture]:
         Picture(
             "judge-features",
             "Features and their normal fits",
-            f"The first {len(parts)} of {total} features before the ReLU, of {view.n:,} test "
-            f"images. The curve is the normal distribution with the feature's mean and deviation; "
-            f"KS is the largest gap between the two distribution functions (0: none).",
+            f"The first {len(parts)} of {total} features before the ReLU, of {view.n:,} "
+            f"{view.part} images. The curve is the normal distribution with the feature's mean and "
+            f"deviation; KS is the largest gap between the two distribution functions (0: none).",
             f"Histograms of {len(parts)} features with normal curves over them.",
             histograms(parts, 8, (11.3, 3.6)),
         )
@@ -135,8 +134,8 @@ def normality(view: JudgeView) -> list[Picture]:
         Picture(
             "judge-moments",
             "Skewness against excess kurtosis",
-            "A point a feature, on the same images. Both are 0 for a normal distribution; features "
-            "that are 0 for most images and large for a few lie far up and to the right."
+            "One point for each feature, on the same images. Both are 0 for a normal distribution; "
+            "features that are 0 for most images and large for a few lie far up and to the right."
             f"{constant}",
             "Scatter of the skewness and the excess kurtosis of the features: "
             + "; ".join(
@@ -151,7 +150,7 @@ def normality(view: JudgeView) -> list[Picture]:
 
 
 def judge_training(view: JudgeView) -> list[Picture]:
-    """The loss on both parts over the epochs."""
+    """Training and test loss by epoch."""
     at = view.arrays["history_epoch"]
     if not np.size(at):
         return []
@@ -168,8 +167,8 @@ def judge_training(view: JudgeView) -> list[Picture]:
         Picture(
             "judge-training",
             "Training of the judge",
-            f"Cross-entropy over {words} on {view.trained_on}. Training has "
-            f"dropout and the test has none, so that its loss may be the lower one.{reads}",
+            f"Cross-entropy over {words} on {view.trained_on}. Training uses dropout and the test "
+            f"does not, so the test loss may be lower.{reads}",
             f"Training and test loss of the judge against the epoch; at the end {ends}.",
             curves(lines, "epoch", "loss", (5.5, 3.2), log=True, whole=True),
         )

@@ -1,4 +1,4 @@
-"""Processes at work: from noise to image, and from real images to noise."""
+"""Reverse processes from noise to images, and forward processes from real images to noise."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def reverse(results: Results) -> list[Picture]:
 def forward(results: Results) -> list[Picture]:
     """Figures 5 to 7: real images on their way to noise, by each stage's own schedule.
 
-    A process in latents shows its schedule alone: what it dissolves is no image.
+    A process in latents, which are not images, shows its schedule alone.
     """
     real = results.examples(REAL, None)
     real = results.examples(results.floor, None) if real is None else real
@@ -69,12 +69,12 @@ def forward(results: Results) -> list[Picture]:
 
 
 def _segment(results: Results, stage: StageInfo) -> Segment | None:
-    """What a stage over images learnt to undo; None for one in latents."""
+    """The segment of a stage in pixels; None for one in latents."""
     if not stage.in_pixels:
         return None
     recipe, data = results.study.recipes[stage.name], results.study.data
     learner = getattr(stages().get(stage.name), "segment", None)
-    if learner is None:  # as far as the study itself tells of it
+    if learner is None:  # the stage is not installed here: as far as the study describes it
         shape = (stage.name, stage.states, stage.scale, int(stage.conditioned))
         learner = DiffusionStage(*shape).segment
     return learner(recipe, data)
@@ -141,7 +141,7 @@ def _in_pixels(
 def _through_latents(
     results: Results, method: MethodInfo, seed: int, trajectory: Trajectory, latents: int
 ) -> list[Picture]:
-    """The same where all states but the last are latents: these have no black and no white."""
+    """A reverse process whose states are latents, but for the last, which is decoded."""
     data = results.study.data
     dots = zoom(data.height, 84)
     cell = (data.height * dots, data.width * dots)
@@ -151,7 +151,7 @@ def _through_latents(
     names = _row_names(results, method, trajectory)
     n = len(trajectory.labels)
     units = (
-        f"A latent is shown as its channels side by side, in units of its own: "
+        f"A latent is shown as its channels side by side: "
         f"black at −{LATENT_ENDS:g} standard deviations, white at {LATENT_ENDS:g}."
     )
     if latents == 1:
@@ -179,8 +179,8 @@ def _through_latents(
         Picture(
             f"reverse-{method.name}",
             f"Reverse process of {method.title}",
-            f"{n} latents of seed {seed}, {len(chosen)} of {latents} states from noise (left) on, "
-            f"and the image that each one decodes to. {units}",
+            f"{n} latents of seed {seed}, {len(chosen)} of {latents} states from noise (left), "
+            f"and the image that each one decodes to (right). {units}",
             f"Film strips: {n} latents of {method.title} emerge from noise; last, their images.",
             sheet([block], MARGIN + 6),
         ),
@@ -189,8 +189,8 @@ def _through_latents(
             method,
             trajectory.x[:latents],
             title="Range of the latents on the way",
-            caption="Numbers of the same latents after each step, in standard deviations of the "
-            "training part's.",
+            caption="Numbers of the same latents after each step, in standard deviations over the "
+            "training part.",
             values="latents",
             each="numbers",
             axis="value in standard deviations",
@@ -215,7 +215,7 @@ def _tiles(x: NDArray[np.float32], height: int, width: int) -> NDArray[np.float6
 
 
 def _row_names(results: Results, method: MethodInfo, trajectory: Trajectory) -> list[str]:
-    """The classes that were asked for, unless the method does not heed them."""
+    """The classes that were asked for; none if the method ignores them."""
     names = results.study.data.classes
     return [names[label][:3] for label in trajectory.labels] if method.conditional else []
 
@@ -255,7 +255,7 @@ def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]
     data, schedule = results.study.data, segment.schedule
     labels = evenly(len(data.classes), FORWARD_ROWS)
     x0 = segment.x0_of(data.standardize(torch.from_numpy(real[labels, :1])))
-    # one noise an image for all its states: what changes from left to right is the mixture alone
+    # one noise for all states of an image: only the mixture changes from left to right
     noise = NoiseStreams(0, range(len(labels)), "forward").normal(x0.shape[1:])
     states = evenly(schedule.states, STATES)
     columns = [
@@ -302,8 +302,8 @@ def _schedule_curve(stage: StageInfo, schedule: Schedule, kind: str) -> Picture:
     return Picture(
         f"schedule-{stage.name}",
         f"Schedule of {stage.name}",
-        f"{kind}{schedule.states} states. At the last state a share "
-        f"of √ᾱ = {left:.3f} of the {what} is left.",
+        f"{kind}{schedule.states} states. At the last state, a share of √ᾱ = {left:.3f} of the "
+        f"{what} is left.",
         f"The signal falls from 1 to {left:.3f} and the noise rises to 1.",
         curves(
             lines,

@@ -1,4 +1,4 @@
-"""One figure as a file: of a study, of a judge, or of a model."""
+"""Draws one figure of a study, a judge or a model into a file."""
 
 from __future__ import annotations
 
@@ -95,8 +95,7 @@ def pictures_of(folder: Path | str, name: str, data_dir: Path | str | None = Non
         folder: a study; for the figures of a judge also a judge's folder, and for those of a
             training or an autoencoder also a model's.
         name: one of `FIGURES`.
-        data_dir: root of the data, from which a judge or a model is shown its images; a study
-            holds all that it shows.
+        data_dir: root of the data that a judge or a model is inspected on; a study needs none.
 
     Raises:
         InputError: no such figure, the folder cannot be read or is none of these, or it holds

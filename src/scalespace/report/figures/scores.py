@@ -39,7 +39,7 @@ def cas_per_class(results: Results) -> list[Picture]:
         ),
         Picture(
             "cas-closer",
-            "The same, closer",
+            "CAS of each class, closer",
             f"{what}. The axis does not start at 0, so that small differences can be seen.",
             alt,
             dots(names, series, "accuracy", (11.3, 3.7)),
@@ -48,7 +48,7 @@ def cas_per_class(results: Results) -> list[Picture]:
 
 
 def confusion(results: Results) -> list[Picture]:
-    """What the classifiers take each class for."""
+    """The confusion matrix of the classifiers, for each set of images."""
     names, pictures = results.study.data.classes, []
     side = 3.5 if len(names) <= 12 else 8.0
     for name, score in results.scores.items():

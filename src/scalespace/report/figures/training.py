@@ -12,7 +12,7 @@ SIZE = (5.5, 3.2)
 
 
 def losses(view: TrainingView) -> list[Picture]:
-    """The loss of a stage against its epochs and, of a process, at the end against the state."""
+    """A stage's loss by epoch and, for a process, its last validation loss by state."""
     stage, runs = view.stage, view.runs
     held_out = "test" if stage.kind == "judge" else "validation"
     by_mean = isinstance(view.recipe, Recipe) and view.recipe.objective.target == "mean"
@@ -38,15 +38,15 @@ def losses(view: TrainingView) -> list[Picture]:
     )
     if by_mean:
         words += (
-            " In training it is taken to the mean of the images that x_t may be of, in validation "
-            "to the one that it is of: the difference is chance, not what was learnt by heart."
+            " Training aims at the mean of the images that x_t may be made of, validation at the "
+            "one that it is made of: their difference is noise in the target, not memorisation."
         )
     held = held_out.capitalize()
     pictures = [
         Picture(
             f"training-{stage.name}",
             f"Training of {stage.name}",
-            f"{words} A line a seed. {held} loss at the end: {final or 'not measured'}.",
+            f"{words} One line for each seed. {held} loss at the end: {final or 'not measured'}.",
             f"Training and {held_out} loss of stage {stage.name} against the epoch.",
             curves(lines, "epoch", "loss", SIZE, log=True, whole=True),
         )

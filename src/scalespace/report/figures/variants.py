@@ -24,7 +24,7 @@ CURVES: dict[tuple[str, str], tuple[str, Color, str]] = {
     ("mixed", "running"): ("mixed, running", 0, "--"),
     ("single", "running"): ("one state, running", 1, "--"),
 }
-"""How each of `losses_by_company`'s curves is called and drawn."""
+"""The label, colour and style of each of `losses_by_company`'s curves."""
 
 
 def variant_samples(results: Results) -> list[Picture]:
@@ -137,9 +137,9 @@ def leak_curves(results: Results) -> list[Picture]:
             for key, per_t in leak.losses.items()
         )
         seeds = f"{'mean over ' if len(leak.seeds) > 1 else ''}{of_seeds(leak.seeds)}"
-        norm = " It has no batch norm, so that a batch's company cannot matter."
+        norm = " It has no batch norm, so the rest of its batch cannot matter to an image."
         if two:
-            norm = " By the batch's own statistics, or by the running ones."
+            norm = " Batch norm uses the batch's own statistics, or the running ones."
         pictures.append(
             Picture(
                 f"leak-{k}-{leak.stage}",

@@ -1,4 +1,4 @@
-"""What a study found, in sentences: one kind for methods, one for variants."""
+"""What a study found, in sentences: about its methods, or about its variants."""
 
 from scalespace.report.narrative.base import Narrative
 from scalespace.report.narrative.of_methods import OfMethods

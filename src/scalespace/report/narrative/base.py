@@ -10,11 +10,7 @@ from scalespace.report.results import Results
 
 @dataclass(frozen=True)
 class Narrative(ABC):
-    """The sentences about a study.
-
-    Args:
-        results: the study's.
-    """
+    """The sentences about a study."""
 
     results: Results
 

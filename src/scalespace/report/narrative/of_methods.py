@@ -15,7 +15,7 @@ from scalespace.report.words import digits, join, times
 
 
 class OfMethods(Narrative):
-    """By CAS where it was measured, and by FD."""
+    """Ranks methods by CAS, if it was measured, and by FD."""
 
     @property
     def headline(self) -> str:
@@ -23,7 +23,7 @@ class OfMethods(Narrative):
         scores, titles, study = results.scores, results.titles, results.study
         if not names:
             if not study.decides:
-                return "This study measured neither CAS nor FD: what it did measure is in Table 2."
+                return "This study measured neither CAS nor FD; Table 2 has what it measured."
             return self.nearest or "No method of this study has been scored yet."
         best, top = scores[names[0]], titles[names[0]]
         leaders = [name for name in names if self._tied(names[0], name)]
@@ -44,7 +44,7 @@ class OfMethods(Narrative):
 
     @property
     def remarks(self) -> list[str]:
-        """The order of the methods, beside the paper's, and which is nearest to real images."""
+        """The order of the methods, the paper's order, and which is nearest to real images."""
         results, names = self.results, self.ranking
         scores, titles = results.scores, results.titles
         out = []
@@ -74,7 +74,7 @@ class OfMethods(Narrative):
 
     @property
     def nearest(self) -> str:
-        """Which method's images are nearest to the real ones, by FD; empty if it is not known."""
+        """Which method's images are nearest to the real ones, by FD; empty if not known."""
         results = self.results
         found = {one.name: results.measurement("fd", one.name) for one in results.study.methods}
         rows = {name: row for name, row in found.items() if row is not None}
@@ -110,6 +110,6 @@ class OfMethods(Narrative):
         return gap <= 2 * math.hypot(spread(results, first), spread(results, second))
 
     def _fd_spread(self, name: str, se: float | None) -> float:
-        """The larger of the standard error of the images and the deviation of the trainings."""
+        """The larger of the standard error over images and the deviation over trainings."""
         over_seeds = float(self.results.by_seed("fd", name).std())
         return max((sd for sd in (se or 0.0, over_seeds) if sd > 0), default=0.0)

@@ -1,4 +1,4 @@
-"""A study of variants in sentences: which is best, and which switches carry the loss."""
+"""A study of variants in sentences: which is best, and which switches matter."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from scalespace.study.variants import ALL_RIGHT, ALL_WRONG
 
 
 class OfVariants(Narrative):
-    """By the first of CAS and FD that was measured, seed by seed."""
+    """Compares variants seed by seed, by CAS and FD."""
 
     @property
     def headline(self) -> str:
-        """Of the method with the most variants."""
+        """About the method with the most variants."""
         study = self.results.study
         method = max(study.methods, key=lambda m: len(study.of_method(m.name)), default=None)
         if method is None or not study.decides:
             return "This study measured neither CAS nor FD of its variants."
         if study.config.study.switches:
             told = self.switches(method)
-            return told[0] if told else "No variant of this study has been scored at both ends yet."
+            return told[0] if told else "No method has been scored all wrong and all right yet."
         return self.best(method, study.decides[0]) or "No variant has been scored yet."
 
     @property
@@ -55,14 +55,14 @@ class OfVariants(Narrative):
         gap = paired(self.results, metric, method.name, best, first)
         if gap is None:
             return f"{text}."
-        caution = ", which chance explains as well"
-        if gap.certain:  # by a test that knows nothing of the choice
-            caution = " (its interval does not count the choice)" if len(means) > 2 else ""
+        caution = ", which chance may explain"
+        if gap.certain:  # by a test that does not know that the best was chosen
+            caution = " (not corrected for choosing the best)" if len(means) > 2 else ""
         caution = " (one seed)" if len(gap.values) == 1 else caution
         return f"{text}, {gap} beside “{first}”{caution}."
 
     def switches(self, method: MethodInfo) -> list[str]:
-        """Which switches carry the loss of a method."""
+        """Which switches of a method matter; by CAS, or by FD without it."""
         results, name = self.results, method.name
         switches = list(results.study.config.study.switches)
         if not results.study.decides:
@@ -73,8 +73,8 @@ class OfVariants(Narrative):
         gains = _known({s: right_alone(results, metric, name, s) for s in switches})
         losses = _known({s: wrong_alone(results, metric, name, s) for s in switches})
         single = len(results.study.seeds) == 1
-        caution = " (one seed: chance is not told apart)" if single else ""
-        nothing = "no switch" if single else "no switch, by what these seeds can tell"
+        caution = " (one seed: it may be chance)" if single else ""
+        nothing = "none" if single else "none that these seeds can tell from chance"
 
         def ranked(gaps: dict[str, Paired], direction: int) -> str:
             """Those that matter, the largest first."""
@@ -95,23 +95,24 @@ class OfVariants(Narrative):
                 f"{metric.upper()} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
             )
         if gains:
-            alone = f"{method.title}, turned right alone, what"
-            out.append(f"{alone} helps{caution}: {ranked(gains, sign) or nothing}.")
+            alone = f"{method.title}: turned right alone, these switches"
+            out.append(f"{alone} help{caution}: {ranked(gains, sign) or nothing}.")
             if harmful := ranked(gains, -sign):
-                out.append(f"{alone} makes it worse{caution}: {harmful}.")
+                out.append(f"{alone} do harm{caution}: {harmful}.")
         if losses:
             costly = ranked(losses, -sign) or nothing
-            out.append(f"{method.title}, left wrong alone, what costs{caution}: {costly}.")
+            alone = f"{method.title}: left wrong alone, these switches"
+            out.append(f"{alone} do harm{caution}: {costly}.")
         idle = [s for s in gains if s in losses and not (gains[s].certain or losses[s].certain)]
         if idle and not single:
             quoted = join(f"“{s}”" for s in idle)
-            out.append(f"{method.title}, neither way told from no change by these seeds: {quoted}.")
+            out.append(f"{method.title}: these switches have no certain effect: {quoted}.")
         if ends is not None and len(gains) == len(switches) > 1:
             total = sum(gap.mean for gap in gains.values())
             added, together = (Paired(metric, np.array([x])) for x in (total, ends.mean))
             out.append(
-                f"{method.title}: the single gains add up to {added}; all switches together bring "
-                f"{together}."
+                f"{method.title}: the single effects add up to {added}; all switches together "
+                f"bring {together}."
             )
         return out
 

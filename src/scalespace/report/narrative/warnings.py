@@ -13,15 +13,15 @@ def warnings(results: Results) -> list[str]:
     out = [*_above_control(results), *_unequal(results)]
     if results.study.data.name == paper.EMBEDDED_DATA:
         out.append(
-            "These figures are for the embedded digits, a small subset of MNIST's training part: "
-            "they are not MNIST's. The paper's figures (MNIST, 10,000 images) are shown for "
+            "These numbers are for the embedded digits, a small subset of MNIST's training part: "
+            "they are not MNIST's. The paper's numbers (MNIST, 10,000 images) are shown for "
             "orientation only."
         )
     return out
 
 
 def _above_control(results: Results) -> list[str]:
-    """A warning for each method that scores above what it is held to."""
+    """A warning for each method that scores above its control."""
     scores, titles = results.scores, results.titles
     out = []
     for method in results.study.methods:
@@ -43,7 +43,7 @@ def _above_control(results: Results) -> list[str]:
 
 
 def _unequal(results: Results) -> list[str]:
-    """A warning where FDs stand side by side that are of different numbers of images."""
+    """A warning if FDs in one table are of different numbers of images."""
     sizes: dict[int, list[str]] = {}
     for name, title in results.measured.items():
         if row := results.measurement("fd", name):
@@ -52,6 +52,6 @@ def _unequal(results: Results) -> list[str]:
         return []
     listed = "; ".join(f"{n:,} ({', '.join(titles)})" for n, titles in sorted(sizes.items()))
     return [
-        f"FD is larger for fewer images, and its rows are not all of the same number: {listed}. "
-        "They cannot be compared as they stand."
+        f"FD is larger for fewer images, and its rows have different numbers of them: {listed}. "
+        "These FDs cannot be compared."
     ]

@@ -12,7 +12,7 @@ from scalespace.report.words import NONE, milliseconds, plus_minus
 
 NO_CLASSES = "no classes"
 Cell = Callable[[Results, str], str]
-"""What a set of images, named, has in a column."""
+"""The text in a column for a set of images, by its name."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Table:
     Args:
         cells: the index labels the rows.
         notes: what the numbers are, a sentence or more each.
-        title: its own.
-        kinds: of the rows that a page shows in another way: paper, control.
+        title: empty for none.
+        kinds: of the rows that a page styles differently: paper, control.
     """
 
     cells: pd.DataFrame
@@ -57,7 +57,7 @@ def fill(
 ) -> pd.DataFrame:
     """A row for each set of images, by its title, and a column for each kind of cell.
 
-    A column without any value is left out, but for `keep`, which is shown before it is known.
+    A column without any value is left out, except `keep`.
     """
     cells = pd.DataFrame(
         {title: [cell(results, name) for name in sets] for title, cell in columns.items()},

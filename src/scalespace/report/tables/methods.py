@@ -121,14 +121,14 @@ def _notes(results: Results) -> list[str]:
             f"mean of {m} classifiers trained on n = {each} images of that seed."
         )
     if timed := results.find("latency_mean"):
-        # which a study that goes on elsewhere need not be on any more
+        # a study resumed elsewhere is on another machine now
         where = timed[0].get("machine") or study.machine.get("gpu") or study.machine.get("cpu")
         notes.append(
             f"Latency: one image at a time, {timed[0].get('n') or 0:,} productions, on "
             f"{where or 'an unknown machine'}."
         )
         if study.config.ablation.batch_mode:
-            notes[-1] += " Where batch norm goes by the batch, the network computes two for it."
+            notes[-1] += " Batch norm by the batch's statistics computes two images for each."
     if results.find("train_seconds") and len(study.methods) > 1:
         notes.append(
             "Training: a stage that two methods share was trained once and counts in both."

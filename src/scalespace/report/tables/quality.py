@@ -120,13 +120,11 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
         n = " or ".join(f"{size:,}" for size in sorted({row["reference_n"] for row in found["fd"]}))
         notes += [
             f"FD: Fréchet distance of the judge's features, after its ReLU, to those of all {n} "
-            "training images. The interval is ± 1.96 standard errors, which come from drawing the "
-            "set's own images anew (bootstrap); it holds no spread over trainings. “× floor” is "
-            f"FD in units of that of real {part} images, about what a perfect generator would "
-            "reach.",
-            "FD is too large at any finite number of images, and more so for fewer: only rows of "
-            "equal n can be compared.",
-            "FD compares means and covariances: it takes features for normally distributed."
+            "training images. The interval is ± 1.96 standard errors from a bootstrap over the "
+            "set's own images; it does not include the spread over trainings. “× floor” is FD "
+            f"relative to that of real {part} images, about what a perfect generator would reach.",
+            "FD is biased upwards, more so for fewer images: only rows of equal n can be compared.",
+            "FD compares only means and covariances: it assumes that features are normal."
             + (f" {judge.unseen}" if judge else ""),
         ]
         if results.alone:
@@ -137,15 +135,15 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
         if paper.shown(study):
             orientation = " (for orientation)" if study.data.name == paper.EMBEDDED_DATA else ""
             notes.append(
-                f"FD, published: by the same author for MNIST{orientation}, with a judge of the "
+                f"FD, published: by the paper's author for MNIST{orientation}, with a judge of the "
                 "same shape but other weights, and for images of no class in particular; in "
-                f"brackets in units of its own floor, {paper.SERIES_FLOOR:.2f}. FDs of two judges "
-                "can be compared in such units at best."
+                f"brackets, relative to its own floor, {paper.SERIES_FLOOR:.2f}. FDs of two judges "
+                "can be compared relative to their floors at best."
             )
     if results.reconstructions:
         notes.append(
-            f"Real {part} images through an autoencoder are as near to the real ones as what it "
-            "decodes may be expected to come: the floor of the methods that work in its latents."
+            f"Real {part} images through an autoencoder are the floor of the methods that work in "
+            "its latents: no decoded images can be expected to come nearer to the real ones."
         )
     if found["kid"]:
         notes.append(
@@ -161,8 +159,8 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
     if found["copies"]:
         notes.append(
             "Copies: share of images less than a third as far from the nearest training image, in "
-            f"pixels, as from the second nearest. Real {part} images are no copies, so a set that "
-            "has more of them than these has memorised. Nearest training image: median distance, "
+            f"pixels, as from the second nearest. Real {part} images are not copies, so a set with "
+            "a larger share than theirs has memorised. Nearest training image: median distance, "
             "in units of a pixel's range."
         )
     if found["variety"]:
@@ -181,7 +179,7 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
 
 
 def _judge(results: Results, hashes: str, judge: JudgeView | None) -> str:
-    text = f"Judge {hashes}: the network whose features FD, KID, precision to coverage see"
+    text = f"Judge {hashes}: the network whose features FD, KID and precision to coverage compare"
     if judge is None:
         return f"{text}."
     reads = f"; it reads {judge.reads} images" if judge.reads else ""

@@ -15,17 +15,17 @@ from scalespace.report.words import NONE
 from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
 
 BESIDE = ("variety", "detail")
-"""What is told of each variant besides: neither more nor less of it is better than 1."""
+"""Further metrics of each variant; 1 is best, neither more nor less."""
 OUTSIDE = {
     "outside_pixels": "pixels outside",
     "outside_images": "images with any",
     "outside_x0_hat": "x0 estimates outside",
 }
-"""What is told of values outside the images' domain, and how tables call it."""
+"""The shares of values outside the images' domain, and their titles in tables."""
 
 
 def variant_tables(results: Results, method: MethodInfo) -> list[Table]:
-    """Those of a method: of its switches, if the study has any, and of its variants."""
+    """The tables of a method: of its switches, if the study has any, and of its variants."""
     tables = (switch_table(results, method), variant_table(results, method))
     return [table for table in tables if table is not None]
 
@@ -66,7 +66,7 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
 def switch_table(results: Results, method: MethodInfo) -> Table | None:
     """A row for each switch: what it brings turned right alone, and costs left wrong alone.
 
-    None for a method of which `study.only` has the ends alone: its variants say it all.
+    None for a method that `study.only` keeps from running with a single switch turned.
     """
     own = {one.name for one in results.study.of_method(method.name)}
     switches = [
@@ -92,11 +92,12 @@ def switch_table(results: Results, method: MethodInfo) -> Table | None:
         index=[*switches, every],
     )
     note = (
-        f"Right alone: this switch turned right, the difference to “{ALL_WRONG}”. Wrong alone: "
-        f"this one left wrong, the difference to “{ALL_RIGHT}”. Mean ± sample standard deviation "
-        f"of the differences paired over {words.plural(len(results.study.seeds), 'training seed')}."
-        " A switch whose mistake matters gains in the first column and loses in the second; one "
-        "that does so in the second alone is hidden by the others' mistakes."
+        f"Right alone: the difference to “{ALL_WRONG}” with this switch alone right. Wrong alone: "
+        f"the difference to “{ALL_RIGHT}” with this one alone wrong. Mean ± sample standard "
+        f"deviation of the differences paired over "
+        f"{words.plural(len(results.study.seeds), 'training seed')}. A switch that matters gains "
+        "in the first column and loses in the second; one that only loses in the second is hidden "
+        "by the other mistakes."
     )
     return Table(cells, (note,), f"{method.title}: switches", {every: "control"})
 
@@ -107,16 +108,16 @@ def _notes(results: Results, own: Sequence[Variant]) -> list[str]:
     spread = f"mean ± sample standard deviation over {n} training seeds" if n > 1 else "one seed"
     notes = [
         f"Each seed is scored on {study.config.study.images:,} images of its own, {spread}; CAS is "
-        f"the mean of {words.plural(m, 'classifier')} examined on the real {study.part} images."
+        f"the mean of {words.plural(m, 'classifier')} tested on the real {study.part} images."
     ]
     bases = {one.base for one in own[1:]}
     if bases:
         which = f"to “{bases.pop()}”, paired" if len(bases) == 1 else "paired"
         notes.append(f"Differences are {which} over the seeds (n = {n}).")
     notes.append(
-        "Outside: share of what the sampler gives, before it is clipped to pixels, that lies "
-        "outside [0, 1] by more than 1e-6 or is no number; of the estimates of x0, over a whole "
-        "reverse process of 12 images."
+        "Outside: share of the sampler's output, before it is clipped to pixels, that lies outside "
+        "[0, 1] by more than 1e-6 or is NaN; for estimates of x0, over a whole reverse process of "
+        "12 images."
     )
     return notes
 
