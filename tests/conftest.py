@@ -40,6 +40,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.delenv("SCALESPACE_DATA", raising=False)
+    monkeypatch.setenv("SCALESPACE_ENGINE", "torch")  # the others prepare themselves for seconds
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -20,13 +20,15 @@ LAYERS = {
         "nets": "nets core config",
         "data": "data core files",
         "evaluation": "evaluation core nets data config files progress",
-        "stages": "stages core nets data config",
+        "engine": "engine files",
+        "stages": "stages core nets data config engine",
         # nets, config and data for a method that brings a stage of its own in its one file
         "methods": "methods core nets data stages config",
-        "training": "training core data evaluation stages figures config files presets progress",
+        "training": "training core data evaluation stages engine figures config files presets "
+        "progress",
         "figures": "figures core nets data config files",
         "toy": "toy core nets stages training figures config files presets machine progress",
-        "model": "model core nets data evaluation stages methods training config "
+        "model": "model core nets data evaluation stages engine methods training config "
         "files presets pretrained hub progress settings",
         "study": "study core nets data evaluation stages methods training model "
         "config files presets machine settings __version__",

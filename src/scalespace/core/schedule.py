@@ -102,6 +102,14 @@ class Schedule:
         """arccos(sqrt(alpha_bar)): float64 [S], 0 in the data and at most pi/2 in noise."""
         return torch.acos(self.alpha_bar.sqrt().clamp(max=1))
 
+    @cached_property
+    def _alpha_bars(self) -> list[float]:  # reading one number of a tensor is slow
+        return self.alpha_bar.tolist()
+
+    @cached_property
+    def _angles(self) -> list[float]:
+        return self.angle.tolist()
+
     def alpha_bar_at(self, t: float) -> float:
         """alpha_bar at time t: the table's entry at a state.
 
@@ -118,8 +126,8 @@ class Schedule:
             raise ValueError(f"need 0 <= t <= {self.last}, got {t}")
         below = math.floor(t)
         if below == t:
-            return float(self.alpha_bar[below])
-        low, high = float(self.angle[below]), float(self.angle[below + 1])
+            return self._alpha_bars[below]
+        low, high = self._angles[below], self._angles[below + 1]
         return math.cos(low + (t - below) * (high - low)) ** 2
 
     def scales(self, t: float) -> tuple[float, float]:

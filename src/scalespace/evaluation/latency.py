@@ -51,6 +51,7 @@ def measure(
     device: torch.device,
     config: BenchConfig,
     progress: bool = False,
+    plain: Mapping[str, Producer] | None = None,
 ) -> dict[str, Latency]:
     """Times producers of images (seed paper, section 0.3); loading is not part of it.
 
@@ -59,6 +60,8 @@ def measure(
     Args:
         producers: by name; the work that they start on a GPU is waited for.
         config: how many productions, and which batch sizes.
+        progress: show progress bars.
+        plain: the same in plain PyTorch, of those whose multiply-adds torch cannot count.
     """
     for produce in producers.values():
         for k in range(config.warmup):
@@ -79,7 +82,7 @@ def measure(
             shown.update()
     return {
         name: _summary(seconds[name], rates[name], macs(produce))
-        for name, produce in producers.items()
+        for name, produce in {**producers, **(plain or {})}.items()
     }
 
 

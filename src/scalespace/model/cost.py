@@ -25,7 +25,8 @@ def benchmark(
 
     Returns:
         by method, or by name: the fields of `Latency` (seconds, images a second, multiply-adds),
-        `calls` (network calls a sample), `steps` (the states they are in) and `parameters`.
+        `calls` (network calls a sample), `steps` (the states they are in), `parameters` and
+        `engine`.
 
     Raises:
         InputError: two models of one method, without names.
@@ -53,6 +54,11 @@ def benchmark(
         next(iter(models.values())).device,
         config or BenchConfig(),
         progress,
+        {
+            name: producer(model.with_engine("torch"))
+            for name, model in models.items()
+            if model.engine.name != "torch"
+        },
     )
     return {
         name: {
@@ -60,6 +66,7 @@ def benchmark(
             "calls": model.calls,
             "steps": model.steps,
             "parameters": model.parameters,
+            "engine": model.engine.name,
         }
         for name, model in models.items()
     }

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from scalespace.core.noise import Noise, Seeded
-from scalespace.core.sampling import Edit, Start, Step, ways
+from scalespace.core.sampling import Edit, Start, Step, last, ways
 from scalespace.data import Samples
 from scalespace.errors import InputError, unknown
 from scalespace.model.resampling import Resampling, Steps
@@ -156,8 +156,7 @@ class Model(Resampling, Sharing):
         with bar(len(labels), name, "image", shown=progress) as shown:
             for begin in range(0, len(labels), batch_size):
                 rows = slice(begin, min(begin + batch_size, len(labels)))
-                for step in part(rows):
-                    x = step.x
+                x = last(part(rows)).x
                 images[rows] = self.data.to_unit(x)[:, 0].cpu().numpy()
                 beyond = self.data.outside(x).flatten(1)
                 outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
@@ -183,6 +182,7 @@ class Model(Resampling, Sharing):
             "steps": {leg.segment.name: list(way[:-1]) for leg, way in visited},
             **guided,
             "conditional": self.conditional,
+            "engine": self.engine.name,
             "outside": {"pixels": outside[0] / images.size, "images": outside[1] / len(images)},
         }
         return Samples(images, np.asarray(labels, dtype=np.int64), meta)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from scalespace.config import Recipe
+from scalespace.engine import find_engine
 from scalespace.errors import InputError, unknown
 from scalespace.model.trained_method import TrainedMethod
 from scalespace.presets import build, digest, mapping, merge, nested
@@ -19,6 +20,8 @@ StageSteps = int | Sequence[float] | Literal["all"]
 Steps = StageSteps | Mapping[str, StageSteps]
 """The same for every stage of a model, or by stage."""
 
+WORTH = 50_000
+"""Network calls of one image each that pay for the preparation of an engine: some 20 s of them."""
 KEPT = 4
 """How many variants with other steps a model caches."""
 
@@ -59,7 +62,7 @@ class Resampling(TrainedMethod):
                     f"change only {free}"
                 )
             stages[name] = replace(stage, training=training)
-        model = type(self)(self.method, stages, self.device)
+        model = type(self)(self.method, stages, self.device, engine=self.engine)
         self.method.check(model.models)
         return model
 
@@ -127,6 +130,24 @@ class Resampling(TrainedMethod):
             if states is not None:
                 changes[f"stages.{name}.process.guidance_states"] = list(states)
         return self.resampled(changes)
+
+    def with_engine(self, name: str = "auto", images: int | None = None) -> Self:
+        """The same model with its networks run by an engine: the same images to 1e-4.
+
+        Args:
+            name: torch, onnx or compile, or auto: the fastest that there is for its device.
+            images: how many are to be made; where they are too few to pay for the preparation of
+                an engine, auto is torch.
+
+        Raises:
+            InputError: there is no such engine, or it cannot run here.
+        """
+        if name == "auto" and images is not None and images * self.calls < WORTH:
+            name = "torch"
+        engine = find_engine(name, self.device)
+        return type(self)(
+            self.method, self.stages, self.device, self.figures, self._name, engine=engine
+        )
 
     @cached_property
     def _stepped(self) -> dict[str, Self]:

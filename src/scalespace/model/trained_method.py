@@ -11,6 +11,7 @@ import torch
 
 from scalespace.core.sampling import Leg, ways
 from scalespace.data.info import DataInfo
+from scalespace.engine.base import Engine, Torch
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method
 from scalespace.model.folder import FORMAT
@@ -30,6 +31,7 @@ class TrainedMethod:
         device: where to sample.
         figures: what was measured of it.
         name: its `hash`, where it has one already; otherwise it is computed.
+        engine: what runs its networks in sampling; plain PyTorch unless given.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class TrainedMethod:
         device: torch.device | str = "cpu",
         figures: Figures | None = None,
         name: str | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.method = method
         self.figures = figures
@@ -48,6 +51,11 @@ class TrainedMethod:
         self.models = Models(
             {name: stage.model(self.device) for name, stage in self.stages.items()}
         )
+        self.engine = engine or Torch()
+        if not isinstance(self.engine, Torch):
+            for model in self.models.values():
+                if found := model.networks():
+                    model.use({name: self.engine.load(*own) for name, own in found.items()})
 
     @property
     def legs(self) -> tuple[Leg, ...]:

@@ -16,9 +16,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU, "re
 
 
 class FiLM(nn.Module):
-    """Feature-wise affine map of the context (Perez et al. 2017): h * (1 + gamma) + beta.
-
-    Predicting gamma as a difference from 1 lets features through unchanged at the start.
+    """The gamma and beta of a feature-wise affine map, from the context (Perez et al. 2017).
 
     Args:
         context: width of the context vector.
@@ -28,17 +26,28 @@ class FiLM(nn.Module):
 
     def __init__(self, context: int, features: int, hidden: int | None = None) -> None:
         super().__init__()
+        self.out_features = 2 * features
         if hidden is None:
-            self.net: nn.Module = nn.Linear(context, 2 * features)
+            self.net: nn.Module = nn.Linear(context, self.out_features)
         else:
             self.net = nn.Sequential(
-                nn.Linear(context, hidden), nn.GELU(), nn.Linear(hidden, 2 * features)
+                nn.Linear(context, hidden), nn.GELU(), nn.Linear(hidden, self.out_features)
             )
 
-    def forward(self, h: Tensor, context: Tensor) -> Tensor:
-        """Features [n, c, h, w] and context [n, k] to features."""
-        gamma, beta = self.net(context)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(beta, h, 1 + gamma)
+    def forward(self, context: Tensor) -> Tensor:
+        """Context [n, k] to gamma and beta, one after the other: [n, 2 features]."""
+        return self.net(context)
+
+
+def modulate(h: Tensor, film: Tensor) -> Tensor:
+    """h * (1 + gamma) + beta: as a difference from 1, gamma lets all through at the start.
+
+    Args:
+        h: features [n, c, ...].
+        film: gamma and beta, [n, 2c].
+    """
+    gamma, beta = film.view(*film.shape, *[1] * (h.ndim - 2)).chunk(2, dim=1)
+    return torch.addcmul(beta, h, 1 + gamma)
 
 
 class Block(nn.Module):
@@ -57,22 +66,24 @@ class Block(nn.Module):
         if c.residual:
             self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Features [n, inputs, h, w] and context [n, k] to features [n, outputs, h, w]."""
+    def forward(self, x: Tensor, film: Tensor | None) -> Tensor:
+        """Features [n, inputs, h, w] to features [n, outputs, h, w].
+
+        Args:
+            x: the features.
+            film: what its `FiLM` makes of the context, if it has one.
+        """
         h = x
-        if self.film is not None and self.film_at_input:
-            h = self.film(h, context)
+        if film is not None and self.film_at_input:
+            h = modulate(h, film)
         h = self.conv1(h)
+        h = self.norm1(h) if self.norm_first else self.norm1(self.activation(h))
+        if film is not None and not self.film_at_input:
+            h = modulate(h, film)
         if self.norm_first:
-            h = self.norm1(h)
-            if self.film is not None and not self.film_at_input:
-                h = self.film(h, context)
             h = self.activation(h)
             h = self.activation(self.norm2(self.conv2(h)))
         else:
-            h = self.norm1(self.activation(h))
-            if self.film is not None and not self.film_at_input:
-                h = self.film(h, context)
             h = self.norm2(self.activation(self.conv2(h)))
         return h if self.skip is None else h + self.skip(x)
 
@@ -102,11 +113,14 @@ class Overview(nn.Module):
         self.mix = nn.Linear(width, width)
         self.draw = nn.Linear(width, pixels)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Images [n, inputs, h, w] and context [n, k] to an image [n, 1, h, w]."""
-        gamma, beta = self.film(context).chunk(2, dim=1)
-        h = self.read(F.adaptive_avg_pool2d(x, self.size).flatten(1))
-        h = torch.addcmul(beta, h, 1 + gamma)
+    def forward(self, x: Tensor, film: Tensor) -> Tensor:
+        """Images [n, inputs, h, w] to an image [n, 1, h, w].
+
+        Args:
+            x: the images.
+            film: what `self.film` makes of the context.
+        """
+        h = modulate(self.read(F.adaptive_avg_pool2d(x, self.size).flatten(1)), film)
         h = h + F.silu(self.mix(F.silu(h)))
         seen = self.draw(h).unflatten(1, (1, *self.size))
         return F.interpolate(seen, size=x.shape[-2:], mode="bilinear", align_corners=False)
@@ -171,9 +185,26 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Images [n, inputs, h, w] and context [n, k] to images [n, outputs, h, w]."""
+        return self.draw(x, self.modulation(context))
+
+    def modulation(self, context: Tensor) -> Tensor:
+        """What the image's part of the network takes from the context: [n, k] to [n, m].
+
+        It depends on state and label alone, so that sampling need not compute it for every image.
+        """
         context = self.embed(context)
+        return torch.cat([film(context) for film in self._films()], dim=1)
+
+    def draw(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """Images [n, inputs, h, w] to images [n, outputs, h, w].
+
+        Args:
+            x: the images.
+            modulation: [n, m], see `modulation`.
+        """
+        films = list(modulation.split([film.out_features for film in self._films()], dim=1))
         if self.overview is not None:
-            seen = self.overview(x, context)
+            seen = self.overview(x, films.pop(0))
             x = torch.cat([x, seen], dim=1)
         if self.patch > 1:
             x = F.pixel_unshuffle(x, self.patch)
@@ -182,7 +213,7 @@ class UNet(nn.Module):
             if depth:
                 skips.append(x)
                 x = F.max_pool2d(x, 2)
-            x = encoder(x, context)
+            x = encoder(x, films.pop(0) if encoder.film is not None else None)
         for depth, decoder in enumerate(self.decoders):
             if depth:
                 skip = skips.pop()
@@ -190,11 +221,16 @@ class UNet(nn.Module):
                 if x.requires_grad:
                     x.register_hook(_channels_last)
                 x = torch.cat([x, skip], dim=1)
-            x = decoder(x, context)
+            x = decoder(x, films.pop(0) if decoder.film is not None else None)
         x = self.final(x)
         if self.patch > 1:
             x = F.pixel_shuffle(x, self.patch)
         return x if self.overview is None else x + seen
+
+    def _films(self) -> list[FiLM | nn.Linear]:
+        """Whatever reads the context, in the order in which `draw` needs it."""
+        found = [block.film for block in (*self.encoders, *self.decoders) if block.film is not None]
+        return found if self.overview is None else [self.overview.film, *found]
 
 
 def _channels_last(gradient: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from scalespace.core.segment import Segment
 from scalespace.core.solvers import make_solver
 from scalespace.data.info import DataInfo
 from scalespace.nets.norms import batch_norms, batch_statistics
-from scalespace.stages.base import Stage
+from scalespace.stages.base import Networks, Stage
 from scalespace.stages.denoising import Diffusion
 
 
@@ -50,6 +50,10 @@ class Ablated(Diffusion):
         """With `batch_mode`, batch norms normalise by the batch that is sampled."""
         with batch_statistics(self.net) if self.wrong.batch_mode else nullcontext():
             return super().denoise(x, t, condition)
+
+    def networks(self) -> Networks:
+        """None where batch norm goes by the batch: engines know only the running statistics."""
+        return {} if self.wrong.batch_mode else super().networks()
 
     def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         """As a `Diffusion`; an image alone is made a batch of two, with the same statistics.

@@ -18,9 +18,14 @@ from torch import Tensor, nn
 from scalespace.config import Recipe
 from scalespace.data import DataSplits, ImageSet
 from scalespace.data.info import DataInfo
+from scalespace.engine.base import Call
 
 BATCHES, STATISTICS = ("single", "mixed"), ("batch", "running")
 """What states a batch holds, one or all; which statistics batch norms normalise by."""
+
+
+Networks = dict[str, tuple[nn.Module, tuple[Tensor, ...]]]
+"""Networks in evaluation mode by name, each with examples of its inputs, of two rows."""
 
 
 class StageModel(nn.Module, ABC):
@@ -38,6 +43,13 @@ class StageModel(nn.Module, ABC):
     @abstractmethod
     def calls(self) -> int:
         """Network calls that one sample takes in this stage."""
+
+    def networks(self) -> Networks:
+        """What sampling calls, for an engine to run; {} from a stage that it cannot help."""
+        return {}
+
+    def use(self, calls: Mapping[str, Call]) -> None:
+        """Calls what an engine made of `networks` from now on, in sampling alone."""
 
     @abstractmethod
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,14 +17,16 @@ from scalespace.core.jumps import Conditioned
 from scalespace.core.noise import Noise, Seeded, derive_seed
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.sampling import Leg, Step, run
+from scalespace.core.sampling import Leg, Step, last, run
 from scalespace.core.segment import Segment
 from scalespace.core.training_mean import TrainingMean
 from scalespace.data.info import DataInfo
+from scalespace.engine.base import Call
 from scalespace.errors import InputError
 from scalespace.nets.norms import batch_norms, batch_statistics, in_passing
 from scalespace.nets.unet import UNet
-from scalespace.stages.base import BATCHES, STATISTICS, Stage, StageModel
+from scalespace.stages.base import BATCHES, STATISTICS, Networks, Stage, StageModel
+from scalespace.stages.fast import Drawing, Fast
 from scalespace.stages.from_recipe import make_guidance, make_objective, make_visits, solver_of
 
 
@@ -66,9 +68,10 @@ class Diffusion(StageModel):
         jump = segment.jump
         self.sees_given = isinstance(jump, Conditioned)
         self.told_level = isinstance(jump, Conditioned) and jump.augmentation is not None
-        inputs = channels * (1 + self.sees_given + o.self_condition)
-        context = 1 + self.classes + self.told_level
-        self.net = UNet(recipe.net, inputs, channels, context, (height, width))
+        self.channels = channels * (1 + self.sees_given + o.self_condition)
+        self.width = 1 + self.classes + self.told_level  # of the context
+        self.net = UNet(recipe.net, self.channels, channels, self.width, (height, width))
+        self.fast: Fast | None = None  # an engine's
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -89,9 +92,34 @@ class Diffusion(StageModel):
 
     def denoise(self, x: Tensor, t: float, condition: Condition) -> Tensor:
         """The network's estimate of x_0: a `Denoiser`, before guidance and the domain's rule."""
-        u = torch.full((len(x),), t / self.segment.schedule.last, device=x.device)
-        prediction = self.predict(x, u, condition).to(x.dtype)
-        return self.estimate(prediction, x, t)
+        if self.fast is not None:
+            prediction = self.fast(self.inputs(x, condition), t, condition)
+        else:
+            prediction = self.predict(x, self._times(t, x), condition)
+        return self.estimate(prediction.to(x.dtype), x, t)
+
+    def networks(self) -> Networks:
+        """Its one network, without what it makes of the context alone."""
+        drawing = Drawing(self.net).eval()
+        device = next(self.net.parameters()).device
+        x = torch.zeros(2, self.channels, *self.segment.shape[1:], device=device)
+        with torch.no_grad():
+            modulation = drawing.modulation(torch.zeros(2, self.width, device=device))
+        return {"net": (drawing, (x, modulation))}
+
+    def use(self, calls: Mapping[str, Call]) -> None:
+        """Predicts by an engine's call from now on."""
+        modulation = Drawing(self.net).modulation
+
+        def known(t: float, condition: Condition) -> Tensor:
+            assert condition.labels is not None
+            return modulation(self.context(self._times(t, condition.labels), condition))
+
+        self.fast = Fast(calls["net"], known, self.classes)
+
+    def _times(self, t: float, like: Tensor) -> Tensor:
+        """One state over the last, for each image: float [n]."""
+        return torch.full((len(like),), t / self.segment.schedule.last, device=like.device)
 
     def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         """The network's prediction for images x_t: a `Network`.
@@ -102,6 +130,12 @@ class Diffusion(StageModel):
             condition: labels, `ANY` where one is withheld, and what else this network sees: a
                 coarser image and its degree of augmentation, the previous estimate.
         """
+        # convolutions on the CPU, and half-precision ones on a GPU, run faster channels-last
+        seen = self.inputs(x, condition).contiguous(memory_format=torch.channels_last)
+        return self.net(seen, self.context(u, condition))
+
+    def inputs(self, x: Tensor, condition: Condition) -> Tensor:
+        """The images that the network sees, as channels of one: [n, channels, h, w]."""
         inputs = [x]
         if self.sees_given:
             assert condition.given is not None, "this network sees a coarser image"
@@ -109,6 +143,10 @@ class Diffusion(StageModel):
         if self.objective.self_condition:
             guess = condition.guess
             inputs.append(torch.zeros_like(x) if guess is None else guess)
+        return torch.cat(inputs, dim=1) if len(inputs) > 1 else x
+
+    def context(self, u: Tensor, condition: Condition) -> Tensor:
+        """What else it is told: the state, the label and the level of the given image: [n, k]."""
         labels = condition.labels
         assert labels is not None, "an image's class is told, or `ANY`"
         one_hot = F.one_hot(labels.clamp(min=0), self.classes) * (labels >= 0)[:, None]
@@ -116,11 +154,7 @@ class Diffusion(StageModel):
         if self.told_level:
             level = condition.level
             context.append((torch.zeros_like(u) if level is None else level)[:, None])
-        # convolutions on the CPU, and half-precision ones on a GPU, run faster channels-last
-        seen = torch.cat(inputs, dim=1) if len(inputs) > 1 else x
-        return self.net(
-            seen.contiguous(memory_format=torch.channels_last), torch.cat(context, dim=1)
-        )
+        return torch.cat(context, dim=1)
 
     def estimate(self, prediction: Tensor, x: Tensor, t: float) -> Tensor:
         """The x0 that a prediction for images x, all in state t, stands for: shaped as x."""
@@ -225,9 +259,7 @@ class Diffusion(StageModel):
         noise = Seeded(seed, range(len(labels)), labels.device)
         shown, name = tuple(batch[1:]), self.segment.name
         condition = self.segment.jump.real_condition(shown, Condition(labels), noise, name)
-        for step in self.alone(condition, noise):
-            x = step.x
-        return x
+        return last(self.alone(condition, noise)).x
 
     def alone(
         self, condition: Condition, noise: Noise, start: tuple[float, Tensor] | None = None

@@ -14,9 +14,10 @@ from scalespace.config import AutoencoderRecipe
 from scalespace.core.noise import Noise
 from scalespace.core.scale import pad, whole
 from scalespace.data.info import DataInfo
+from scalespace.engine.base import Call
 from scalespace.errors import InputError
 from scalespace.nets.autoencoder import Decoder, Encoder, kl_divergence, reduction
-from scalespace.stages.base import Models, Stage, StageModel
+from scalespace.stages.base import Models, Networks, Stage, StageModel
 
 PART = 1000  # images that are encoded or decoded at a time
 JITTER = 1e-4  # added to the variances of a fitted Gaussian, in units of the normalised latents
@@ -86,6 +87,7 @@ class VAE(StageModel):
                 "autoencoder.latent, make them fewer"
             )
         self.encoder, self.decoder = Encoder(c), Decoder(c)
+        self.fast: Call | None = None  # an engine's
         self.register_buffer("latent_mean", torch.zeros(c.latent, 1, 1))
         self.register_buffer("latent_std", torch.ones(c.latent, 1, 1))
         self.register_buffer("class_mean", torch.zeros(classes, d))
@@ -114,8 +116,18 @@ class VAE(StageModel):
     def decode(self, z: Tensor) -> Tensor:
         """Standardised images [n, 1, h, w] from normalised latents [n, *shape]."""
         raw = z * self.latent_std + self.latent_mean
-        unit = torch.cat([self.decoder(part) for part in raw.split(PART)])
+        draw = self.fast or self.decoder
+        unit = torch.cat([draw(part) for part in raw.split(PART)])
         return self.data.standardize(self.crop(unit).clamp(0, 1))
+
+    def networks(self) -> Networks:
+        """The decoder."""
+        z = torch.zeros(2, *self.shape, device=self.latent_mean.device)
+        return {"decoder": (self.decoder.eval(), (z,))}
+
+    def use(self, calls: Mapping[str, Call]) -> None:
+        """Decodes by an engine's call from now on."""
+        self.fast = calls["decoder"]
 
     # training
 

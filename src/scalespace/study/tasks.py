@@ -142,8 +142,9 @@ def sample(task: Task, context: Context) -> list[Row]:
     black, and counts as outside the images' domain.
     """
     seed = task.inputs["seed"]
-    model = context.model(task.inputs["method"], task)
-    n, known = task.inputs["images"], model.data.labels
+    n = task.inputs["images"]
+    model = context.model(task.inputs["method"], task).with_engine(context.runtime.engine, n)
+    known = model.data.labels
     labels = [known[i % len(known)] for i in range(n)]
     place = context.place(task)
     samples = model.sample(labels, seed, progress=context.runtime.progress)
@@ -289,7 +290,8 @@ def bench(task: Task, context: Context) -> list[Row]:
     for arm in context.plan.timed(context.config):
         name = f"{arm.method.name}, {arm.variant.name}" if every else arm.method.name
         stages = {t.stage.name: load_stage(t, context.trainings) for t in arm.trainings[seed]}
-        models[name] = Model(arm.method, stages, context.runtime.torch_device)
+        model = Model(arm.method, stages, context.runtime.torch_device)
+        models[name] = model.with_engine(context.runtime.engine)
         rows_of[name] = {"method": arm.method.name}
         if every and arm.variant.name:
             rows_of[name]["variant"] = arm.variant.name
@@ -297,7 +299,7 @@ def bench(task: Task, context: Context) -> list[Row]:
     where, rows = machine(context.runtime.torch_device), []
     for name, model in models.items():
         cost = found[name]
-        own = {**rows_of[name], "seed": None, "config": model.hash}
+        own = {**rows_of[name], "seed": None, "config": model.hash, "engine": model.engine.name}
         own |= {"n": cost["productions"], "machine": where["gpu"] or where["cpu"]}
         rows += [{**own, "metric": metric, "value": cost[key]} for key, metric in COSTS.items()]
         batch = {"batch_size": cost["best_batch_size"], "throughput": cost["throughput"]}

@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import torch
 
+from scalespace.engine import ENGINES
 from scalespace.errors import InputError, unknown
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed")
+ENGINE_NAMES = ("auto", *ENGINES)
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,19 @@ class Runtime:
         precision: arithmetic of the networks' forward pass in training.
         devices: how many devices, or processes on a CPU, train together.
         progress: show progress bars.
+        engine: what runs the networks in sampling; auto is the fastest that there is, where it
+            pays.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     devices: int = 1
     progress: bool = True
+    engine: Literal["auto", "torch", "onnx", "compile"] = "auto"
 
     def __post_init__(self) -> None:
-        for name, known in {"device": DEVICES, "precision": PRECISIONS}.items():
+        choices = {"device": DEVICES, "precision": PRECISIONS, "engine": ENGINE_NAMES}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         if self.devices < 1:

@@ -12,7 +12,7 @@ from scalespace.config import BenchConfig
 from scalespace.errors import unknown
 from scalespace.model import Model, benchmark
 from scalespace.presets import build
-from scalespace.verbs.common import MODEL, find_model, make_runtime, runtime_options
+from scalespace.verbs.common import MODEL, engine_option, find_model, make_runtime, runtime_options
 from scalespace.verbs.sample import guided, steps_options
 
 
@@ -21,6 +21,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     steps_options(parser)
     runtime_options(parser, training=False)
+    engine_option(parser)
     opt.add_config(parser, only=["bench"])
 
 
@@ -32,7 +33,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     models = [find_model(name, runtime.torch_device) for name in options.models]
     if options.steps is not None:
         models = _stepped(models, opt.steps(options.steps, "--steps"))
-    models = [guided(model, options) for model in models]
+    models = [guided(model, options).with_engine(runtime.engine) for model in models]
     found = benchmark(models, config, progress=runtime.progress and not options.json)
     if options.json:
         about = {"machine": machine(runtime.torch_device), "versions": versions()}
@@ -44,7 +45,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             f"{name}: {ms['mean']:.1f} ms a sample (median {ms['median']:.1f}, quartiles "
             f"{ms['q1']:.1f} to {ms['q3']:.1f}, n {cost['productions']}), {cost['calls']} calls, "
             f"{cost['macs'] / 1e6:.0f} M multiply-adds, {cost['images_per_s']:.0f} images/s at "
-            f"batch {cost['best_batch_size']}"
+            f"batch {cost['best_batch_size']}, by {cost['engine']}"
         )
 
 

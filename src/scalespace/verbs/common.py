@@ -14,12 +14,22 @@ from scalespace.errors import InputError
 from scalespace.files import check_suffix
 from scalespace.methods import METHODS
 from scalespace.model import Model
-from scalespace.training.runtime import DEVICES, PRECISIONS, Runtime
+from scalespace.training.runtime import DEVICES, ENGINE_NAMES, PRECISIONS, Runtime
 
 if TYPE_CHECKING:
     import torch
 
 MODEL = "a model folder, or the name of a shipped model (scalespace models lists them)"
+
+
+def engine_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=ENGINE_NAMES,
+        help="what runs the networks: auto is the fastest that is there (pip install "
+        "'scalespace[fast]' for ONNX Runtime on a CPU), and torch for few images",
+    )
 
 
 def runtime_options(parser: ArgumentParser, training: bool = True) -> None:
@@ -44,7 +54,7 @@ def preset_option(parser: ArgumentParser) -> None:
 
 
 def make_runtime(options: Namespace) -> Runtime:
-    chosen = {name: options[name] for name in ("precision", "devices") if name in options}
+    chosen = {name: options[name] for name in ("precision", "devices", "engine") if name in options}
     return Runtime(device=options.device, progress=not options.quiet, **chosen)
 
 

@@ -15,6 +15,7 @@ from scalespace.model import Model
 from scalespace.verbs.common import (
     MODEL,
     check_target,
+    engine_option,
     find_model,
     make_runtime,
     note,
@@ -106,6 +107,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--same-noise", action="store_true", help="all images from the noise of the first"
     )
     runtime_options(parser, training=False)
+    engine_option(parser)
     opt.add_config(parser, only=["process", "condition"], unset="the model", sampling=True)
     parser.add_argument(
         "--stages", type=dict[str, Any], help="the same for one stage: --stages.small.process.eta=1"
@@ -129,6 +131,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     labels = _labels(options, model, source)
     if not model.conditional:
         note(f"{options.model} was trained without labels: those of its images mean nothing")
+    model = model.with_engine(runtime.engine, len(labels) * (options.interpolate or 1))
     samples = _maker(options, model, source, runtime.progress)(labels)
     if options.out:
         write_samples(options.out, samples)

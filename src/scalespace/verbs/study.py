@@ -14,6 +14,7 @@ from scalespace import options as opt
 from scalespace.settings import load_config
 from scalespace.verbs.common import (
     data_dir_option,
+    engine_option,
     make_runtime,
     note,
     preset_option,
@@ -27,6 +28,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="tasks at a time")
     data_dir_option(parser)
     runtime_options(parser)
+    engine_option(parser)
     opt.add_config(parser, unset="the preset")
 
 

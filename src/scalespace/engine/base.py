@@ -1,0 +1,48 @@
+"""What an engine is: it turns a network into a faster function of the same inputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+Call = Callable[..., Tensor]
+"""A network as an engine runs it: tensors of n rows each to a tensor of n rows, for any n."""
+
+
+class Engine(ABC):
+    """Runs networks. It never trains them, and gives no gradients."""
+
+    name: ClassVar[str]
+    needs: ClassVar[str] = ""
+    """What to install for it; empty for an engine that is always there."""
+
+    @classmethod
+    @abstractmethod
+    def lacks(cls, device: torch.device) -> str:
+        """Why it cannot run on a device here, in a few words; empty if it can."""
+
+    @abstractmethod
+    def load(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call:
+        """A network, in evaluation mode and with the weights that it has now, as a plain function.
+
+        Args:
+            network: takes tensors of n rows and gives one of n rows.
+            inputs: examples of them, at least two rows each.
+        """
+
+
+class Torch(Engine):
+    """Plain PyTorch, as the network is written."""
+
+    name = "torch"
+
+    @classmethod
+    def lacks(cls, device: torch.device) -> str:
+        return ""
+
+    def load(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call:
+        return lambda *given: network(*given)

@@ -1,0 +1,158 @@
+"""ONNX Runtime on a CPU: a network is exported once, kept on disk, and run without Python."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalespace.engine.base import Call, Engine
+from scalespace.errors import InputError
+from scalespace.files import read_bytes, user_cache, write_bytes
+
+NEEDED = ("onnxruntime", "onnx", "onnxscript")
+MOST = 64
+"""Rows a run: the features of more do not stay in a CPU's caches."""
+
+
+class Onnx(Engine):
+    """ONNX Runtime, with as many threads as torch has.
+
+    An exported network stays in the user's cache, under a name made of its weights and its code.
+    So its first use alone is slow: some seconds a network.
+    """
+
+    name = "onnx"
+    needs = "scalespace[fast]"
+
+    @classmethod
+    def lacks(cls, device: torch.device) -> str:
+        if device.type != "cpu":
+            return f"it runs on a CPU, and the device is {device}"
+        missing = [name for name in NEEDED if find_spec(name) is None]
+        return f"{', '.join(missing)} is not installed" if missing else ""
+
+    def load(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call:
+        session = _session(network, inputs)
+        names = [one.name for one in session.get_inputs()]
+
+        def call(*given: Tensor) -> Tensor:
+            parts = [
+                torch.from_numpy(session.run(None, dict(zip(names, rows, strict=True)))[0])
+                for rows in zip(*map(_arrays, given), strict=True)
+            ]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+        return call
+
+
+def _arrays(tensor: Tensor) -> Iterator[Any]:
+    for part in tensor.detach().split(MOST):
+        yield part.contiguous().numpy()
+
+
+def _session(network: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """The network's session: one that is open, or from the cache, or made anew."""
+    key, threads = _key(network, inputs), torch.get_num_threads()
+    if place := _place(key):
+        with contextlib.suppress(InputError):
+            return _open(read_bytes(place), threads)
+    content = export(network, inputs)
+    session = _open(content, threads)
+    if place:
+        with contextlib.suppress(InputError, OSError):  # a cache that cannot be written is none
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(place, content)
+    return session
+
+
+@lru_cache(maxsize=16)
+def _open(content: bytes, threads: int) -> Any:
+    """A session; `InputError` if the content is damaged."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    # threads that wait by spinning slow down every other program, and one another
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its kinds of errors have no common base
+        raise InputError(f"an exported network cannot be loaded: {error}") from error
+
+
+def _place(key: str) -> Path | None:
+    cache = user_cache()
+    return cache and cache / "engines" / f"{key}.onnx"
+
+
+def _key(network: nn.Module, inputs: Sequence[Tensor]) -> str:
+    """Names what is exported: the network's code and weights, its inputs, and the exporter."""
+    content = hashlib.sha256(f"{torch.__version__}\n{network}\n".encode())
+    for source in sorted({_source(type(part)) for part in network.modules()}):
+        content.update(source.encode())
+    named = [(str(k), one) for k, one in enumerate(inputs)]
+    for name, tensor in (*named, *network.state_dict().items()):
+        shape = tuple(tensor.shape)[name.isdecimal() :]  # of an input, any number of rows
+        content.update(f"{name} {shape} {tensor.dtype}\n".encode())
+        if not name.isdecimal():
+            content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:24]
+
+
+def _source(kind: type) -> str:
+    """The file that a class stands in, but for torch's own; its name where there is no file."""
+    if kind.__module__.startswith("torch."):
+        return ""
+    try:
+        return inspect.getsource(inspect.getmodule(kind) or kind)
+    except (OSError, TypeError):
+        return kind.__qualname__
+
+
+def export(network: nn.Module, inputs: Sequence[Tensor], names: Sequence[str] = ()) -> bytes:
+    """A network as ONNX, for any number of rows.
+
+    Args:
+        network: in evaluation mode.
+        inputs: examples, of two rows at least.
+        names: of the inputs; `x0`, `x1`, ... unless given.
+    """
+    rows = torch.export.Dim("n")
+    with _quietly():
+        program = torch.onnx.export(
+            network,
+            tuple(inputs),
+            dynamo=True,
+            input_names=list(names) or [f"x{k}" for k in range(len(inputs))],
+            output_names=["y"],
+            dynamic_shapes=tuple({0: rows} for _ in inputs),
+            verbose=False,
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the exporter tells of its progress, of what it lacks, and of its own future."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
