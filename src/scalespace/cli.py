@@ -18,6 +18,7 @@ VERBS = {
     "reconstruct": "send images through a trained autoencoder and back",
     "evaluate": "score a samples file against real data",
     "bench": "time trained methods",
+    "export": "write a trained model as an ONNX file",
     "plot": "draw one figure of a study, a judge or a model",
     "models": "list the methods, or describe a trained model",
     "data": "fetch, verify and show a data set",

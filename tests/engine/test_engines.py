@@ -160,7 +160,7 @@ def test_costs_are_those_of_the_engine_and_multiply_adds_of_the_network(trained:
 @pytest.fixture
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    onnx_engine._open.cache_clear()
+    onnx_engine.open_session.cache_clear()
     return tmp_path / "scalespace" / "engines"
 
 
@@ -201,7 +201,7 @@ def test_a_network_is_exported_once(own_cache: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(onnx_engine, "export", counted)
     x = torch.randn(3, 1, 5, 4), torch.randn(3, 2)
     first = engine.load(network, EXAMPLES)(*x)
-    onnx_engine._open.cache_clear()
+    onnx_engine.open_session.cache_clear()
     again = engine.load(network, tuple(torch.cat([one, one]) for one in EXAMPLES))(*x)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert len(done) == len(list(own_cache.iterdir())) == 1
@@ -217,7 +217,7 @@ def test_a_damaged_cache_is_made_anew(own_cache: Path, content: bytes) -> None:
     expected = ENGINES["onnx"]().load(network, EXAMPLES)(*x)
     (path,) = own_cache.iterdir()
     path.write_bytes(content)
-    onnx_engine._open.cache_clear()
+    onnx_engine.open_session.cache_clear()
     torch.testing.assert_close(ENGINES["onnx"]().load(network, EXAMPLES)(*x), expected)
     assert path.read_bytes() != content
 
@@ -241,7 +241,7 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="threads are counted in /proc")
 def test_a_session_has_as_many_threads_as_torch() -> None:
     before = len(list(Path("/proc/self/task").iterdir()))
-    onnx_engine._open.cache_clear()
+    onnx_engine.open_session.cache_clear()
     call = ENGINES["onnx"]().load(Small().eval(), EXAMPLES)
     assert torch.get_num_threads() == 1
     assert len(list(Path("/proc/self/task").iterdir())) == before

@@ -62,10 +62,10 @@ class Augmentation(ABC):
             degree: the degree that unfinished images already have; None is `level`.
         """
         if self.level and not self.starts_from:
-            level = torch.full((len(low),), self.level, device=low.device)
+            level = torch.full(low.shape[:1], self.level, device=low.device)
             low = self.apply(low, level, noise(low.shape[1:]))
         told = self.level if degree is None else degree
-        return low, low.new_full((len(low),), told / self.most)
+        return low, low.new_full(low.shape[:1], told / self.most)
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,7 @@ class Guided:
         if not self.guidance.acts(t):
             return self.denoise(x, t, condition)
         both = condition.and_also(condition.unlabelled())
-        told, untold = self.denoise(torch.cat([x, x]), t, both).chunk(2)
+        told, untold = self.denoise(torch.cat([x, x]), t, both).unflatten(0, (2, -1))
         return torch.lerp(untold, told, 1 + self.guidance.strength)
 
 

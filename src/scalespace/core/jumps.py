@@ -133,7 +133,7 @@ class Conditioned(FromCoarser, FromNoise):
         (low,) = inputs
         if self.augmentation is not None and self.takes_over:
             own = noise.stream(f"{name}/preview")
-            level = torch.full((len(low),), int(self.takes_over), device=low.device)
+            level = torch.full(low.shape[:1], int(self.takes_over), device=low.device)
             low = self.augmentation.apply(low, level, own.normal(low.shape[1:]))
         return self.with_coarser(low, condition, noise, name)
 
@@ -169,7 +169,7 @@ class Renoised(FromCoarser):
         """x_t ~ q(x_t | the enlarged image)."""
         low = _needed(before, segment).x
         eps = temperature * noise.stream(segment.name).normal(segment.shape)
-        t = torch.full((len(low),), self.state, device=low.device)
+        t = torch.full(low.shape[:1], self.state, device=low.device)
         x = segment.q_sample(up(low, self.coarser), t, eps)
         return Begun(self.state, x, condition.after(None))
 

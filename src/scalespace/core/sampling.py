@@ -136,7 +136,7 @@ class Start:
         """x_t ~ q(x_t | x_0); what an earlier segment would have handed over is made from x_0."""
         x0 = segment.x0_of(self.images)
         eps = noise.stream(f"{segment.name}/start").normal(x0.shape[1:])
-        state = torch.full((len(x0),), self.t, device=x0.device)
+        state = torch.full(x0.shape[:1], self.t, device=x0.device)
         jump = segment.jump
         condition = jump.real_condition(jump.inputs(x0), condition, noise, segment.name)
         return Begun(self.t, segment.q_sample(x0, state, eps), condition)

@@ -8,7 +8,7 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from scalespace.engine.base import Call, Engine
-from scalespace.errors import InputError
+from scalespace.errors import InputError, one_line
 from scalespace.files import read_bytes, user_cache, write_bytes
 
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
@@ -67,9 +67,9 @@ def _session(network: nn.Module, inputs: Sequence[Tensor]) -> Any:
     key, threads = _key(network, inputs), torch.get_num_threads()
     if place := _place(key):
         with contextlib.suppress(InputError):
-            return _open(read_bytes(place), threads)
+            return open_session(read_bytes(place), threads)
     content = export(network, inputs)
-    session = _open(content, threads)
+    session = open_session(content, threads)
     if place:
         with contextlib.suppress(InputError, OSError):  # a cache that cannot be written is none
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +78,8 @@ def _session(network: nn.Module, inputs: Sequence[Tensor]) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _open(content: bytes, threads: int) -> Any:
-    """A session; `InputError` if the content is damaged."""
+def open_session(content: bytes, threads: int) -> Any:
+    """A session of ONNX Runtime; `InputError` if the content is damaged."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -122,27 +122,54 @@ def _source(kind: type) -> str:
         return kind.__qualname__
 
 
-def export(network: nn.Module, inputs: Sequence[Tensor], names: Sequence[str] = ()) -> bytes:
-    """A network as ONNX, for any number of rows.
+def export(
+    network: nn.Module,
+    inputs: Sequence[Tensor],
+    names: Sequence[str] = (),
+    about: Mapping[str, str] | None = None,
+    most: int | None = None,
+) -> bytes:
+    """A network as ONNX, for any number of rows; its output is called `y`.
 
     Args:
         network: in evaluation mode.
         inputs: examples, of two rows at least.
         names: of the inputs; `x0`, `x1`, ... unless given.
+        about: what the file says of itself.
+        most: rows that it will ever be given, if their number is bounded.
+
+    Raises:
+        InputError: PyTorch cannot export what the network does.
     """
-    rows = torch.export.Dim("n")
-    with _quietly():
-        program = torch.onnx.export(
-            network,
-            tuple(inputs),
-            dynamo=True,
-            input_names=list(names) or [f"x{k}" for k in range(len(inputs))],
-            output_names=["y"],
-            dynamic_shapes=tuple({0: rows} for _ in inputs),
-            verbose=False,
-        )
+    rows = torch.export.Dim("n", max=most)
+    named = list(names) or [f"x{k}" for k in range(len(inputs))]
+    with _quietly(), torch.no_grad():
+        try:
+            exported = torch.export.export(
+                _Starred(network),
+                tuple(inputs),
+                dynamic_shapes=(tuple({0: rows} for _ in inputs),),
+                strict=False,
+            )
+            program = torch.onnx.export(
+                exported, dynamo=True, input_names=named, output_names=["y"], verbose=False
+            )
+        except Exception as error:  # whatever the network does, and the exporter does not know
+            raise InputError(f"the network cannot be exported: {one_line(error)[:300]}") from error
     assert program is not None
+    program.model.metadata_props.update(about or {})
     return bytes(program.model_proto.SerializeToString())
+
+
+class _Starred(nn.Module):
+    """A network whose inputs all bear the shapes of one argument."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *given: Tensor) -> Tensor:
+        return self.network(*given)
 
 
 @contextlib.contextmanager

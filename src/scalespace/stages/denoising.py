@@ -109,17 +109,17 @@ class Diffusion(StageModel):
 
     def use(self, calls: Mapping[str, Call]) -> None:
         """Predicts by an engine's call from now on."""
-        modulation = Drawing(self.net).modulation
+        self.fast = Fast(calls["net"], self.modulation, self.classes)
 
-        def known(t: float, condition: Condition) -> Tensor:
-            assert condition.labels is not None
-            return modulation(self.context(self._times(t, condition.labels), condition))
-
-        self.fast = Fast(calls["net"], known, self.classes)
+    def modulation(self, t: float, condition: Condition) -> Tensor:
+        """What a `Drawing` of its network takes besides images, all in state t: [n, m]."""
+        assert condition.labels is not None, "an image's class is told, or `ANY`"
+        context = self.context(self._times(t, condition.labels), condition)
+        return Drawing(self.net).modulation(context)
 
     def _times(self, t: float, like: Tensor) -> Tensor:
         """One state over the last, for each image: float [n]."""
-        return torch.full((len(like),), t / self.segment.schedule.last, device=like.device)
+        return torch.full(like.shape[:1], t / self.segment.schedule.last, device=like.device)
 
     def predict(self, x: Tensor, u: Tensor, condition: Condition) -> Tensor:
         """The network's prediction for images x_t: a `Network`.

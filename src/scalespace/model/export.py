@@ -1,0 +1,233 @@
+"""A model, or one of its networks, as an ONNX file that needs none of this package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalespace.core.denoiser import ANY, Condition
+from scalespace.core.jumps import Conditioned
+from scalespace.core.noise import Noise, Seeded, Stream
+from scalespace.core.sampling import last
+from scalespace.engine import find_engine
+from scalespace.engine.onnx import export, open_session
+from scalespace.errors import InputError, unknown
+from scalespace.files import write_bytes
+from scalespace.model.model import Model
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.vae import PART
+
+CLOSE = 1e-4
+"""The most by which a number that comes out of a file may differ from the model's own."""
+
+
+class Drawn:
+    """Noise that remembers its draws, or hands out the draws that it is given.
+
+    Args:
+        noise: where the draws come from; None to hand out `draws`.
+        draws: purpose and tensor [n, ...] of each, in order.
+    """
+
+    def __init__(self, noise: Noise | None, draws: Sequence[tuple[str, Tensor]] = ()) -> None:
+        self.noise, self.draws = noise, list(draws)
+        self._next = iter(draws)
+
+    def stream(self, purpose: str) -> Stream:
+        """The draws of that purpose."""
+        return _Draws(self, purpose)
+
+    def draw(self, purpose: str, shape: Sequence[int]) -> Tensor:
+        """The next one."""
+        if self.noise is None:
+            return next(self._next)[1]
+        self.draws.append((purpose, self.noise.stream(purpose).normal(shape)))
+        return self.draws[-1][1]
+
+
+class _Draws:
+    def __init__(self, every: Drawn, purpose: str) -> None:
+        self._every, self._purpose = every, purpose
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        return self._every.draw(self._purpose, shape)
+
+
+class Chain(nn.Module):
+    """All of a model's sampling as one network: labels and noise to images in [0, 1]."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model, self.stages = model, nn.ModuleList(model.models.values())
+
+    def forward(self, labels: Tensor, *noise: Tensor) -> Tensor:
+        """Labels int64 [n] and standard normal noise [n, ...] to images [n, 1, h, w]."""
+        drawn = Drawn(None, [("", one) for one in noise])
+        steps = self.model.method.sample(self.model.models, labels, drawn)
+        return self.model.data.to_unit(last(steps).x)
+
+
+class Calls(nn.Module):
+    """A stage's estimates of x_0 in the states that it is called in: its network and its tables.
+
+    Neither guidance, which mixes two of them, nor the domain's rule is a part of it.
+    """
+
+    tables: Tensor
+    scales: Tensor
+
+    def __init__(self, stage: Diffusion) -> None:
+        super().__init__()
+        self.stage = stage
+        self.states = stage.visits()
+        (network, _), *_ = stage.networks().values()
+        self.network = network
+        every = torch.tensor([*range(stage.classes), ANY])
+        told = Condition(every, level=level_of(stage, len(every)))
+        with torch.no_grad():
+            tables = [stage.modulation(t, told) for t in self.states]
+            scales = [stage.segment.schedule.scales(t) for t in self.states]
+        self.register_buffer("tables", torch.stack(tables))
+        self.register_buffer("scales", torch.tensor(scales))
+
+    def forward(self, x: Tensor, state: Tensor, labels: Tensor, *given: Tensor) -> Tensor:
+        """x0_hat [n, c, h, w].
+
+        Args:
+            x: x_t [n, c, h, w].
+            state: of each image, its place in `states`: int64 [n].
+            labels: int64 [n]; -1 for none.
+            given: the coarser image at this size [n, c, h, w], for a stage that sees one.
+        """
+        seen = torch.cat([x, *given], dim=1)
+        prediction = self.network(seen, self.tables[state, labels])
+        a, b = self.scales[state].view(-1, 2, 1, 1, 1).unbind(1)
+        return self.stage.parametrization.x0(prediction, x, a, b)
+
+
+def level_of(stage: Diffusion, n: int) -> Tensor | None:
+    """The level that its network is told of the coarser image: float [n]; None for none."""
+    jump = stage.segment.jump
+    if not isinstance(jump, Conditioned) or jump.augmentation is None:
+        return None
+    return torch.full((n,), jump.augmentation.level / jump.augmentation.most)
+
+
+def export_model(model: Model, path: Path | str) -> dict[str, Any]:
+    """Writes all of a model's sampling as one ONNX file, once it is seen to give its images.
+
+    Inputs: `labels` int64 [n], then a tensor of standard normal noise [n, ...] for each draw.
+    Output: `y`, images [n, 1, h, w] in [0, 1]. Any n up to `PART` will do.
+
+    Args:
+        model: with the steps and the guidance that it is to have there.
+        path: ends in .onnx.
+
+    Returns:
+        what the file says of itself: method, hash, classes, calls, and the purpose of each noise.
+
+    Raises:
+        InputError: ONNX Runtime is not installed, the method cannot be exported, the file gives
+            other images, or it cannot be written.
+    """
+    find_engine("onnx", torch.device("cpu"))
+    model = model.with_engine("torch")
+    labels, drawn = _examples(model, 2, seed=0)
+    names = ["labels", *(f"noise{k}" for k in range(len(drawn)))]
+    about = _about(model) | {"noise": [purpose for purpose, _ in drawn]}
+    inputs = [labels, *(one for _, one in drawn)]
+    content = export(Chain(model).eval(), inputs, names, _words(about), most=PART)
+    labels, drawn = _examples(model, 3, seed=1)
+    expected = model.sample(labels.tolist(), seed=1).images[:, None]
+    _check(path, content, [labels, *(one for _, one in drawn)], torch.from_numpy(expected))
+    write_bytes(path, content)
+    return about
+
+
+def export_stage(model: Model, stage: str, path: Path | str) -> dict[str, Any]:
+    """Writes the network of one stage of a model as an ONNX file, with what it makes of labels.
+
+    Inputs and output are those of `Calls`; the file says which `states` it knows.
+
+    Args:
+        model: whose.
+        stage: a diffusion process.
+        path: ends in .onnx.
+
+    Returns:
+        what the file says of itself.
+
+    Raises:
+        InputError: as `export_model`; there is no such stage, or it is not one call of x_t.
+    """
+    find_engine("onnx", torch.device("cpu"))
+    if stage not in model.models:
+        raise unknown("stage", stage, model.models)
+    own = model.with_engine("torch").models[stage]
+    if not isinstance(own, Diffusion) or own.objective.self_condition or not own.networks():
+        raise InputError(f"stage '{stage}' makes no estimate of x_0 from x_t and a label alone")
+    calls = Calls(own).eval()
+    shape, n = own.segment.shape, 3
+    images = [torch.randn(n, *shape, generator=torch.Generator().manual_seed(k)) for k in (0, 1)]
+    state, labels = torch.arange(n) % len(calls.states), torch.tensor([0, ANY, own.classes - 1])
+    inputs = [images[0], state, labels, *(images[1:] if own.sees_given else [])]
+    names = ["x", "state", "labels", "given"][: len(inputs)]
+    about = _about(model) | {"stage": stage, "states": list(calls.states)}
+    content = export(calls, inputs, names, _words(about))
+    given = images[1] if own.sees_given else None
+    expected = [
+        own.denoise(
+            images[0][k : k + 1],
+            calls.states[int(state[k])],
+            Condition(
+                labels[k : k + 1], None if given is None else given[k : k + 1], level_of(own, 1)
+            ),
+        )
+        for k in range(n)
+    ]
+    _check(path, content, inputs, torch.cat(expected).detach())
+    write_bytes(path, content)
+    return about
+
+
+def _examples(model: Model, n: int, seed: int) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+    """Labels, and the noise that their images take."""
+    known = model.data.labels
+    labels = torch.tensor([known[k % len(known)] for k in range(n)])
+    drawn = Drawn(Seeded(seed, range(n)))
+    last(model.method.sample(model.models, labels, drawn))
+    return labels, drawn.draws
+
+
+def _about(model: Model) -> dict[str, Any]:
+    return {
+        "method": model.method.name,
+        "model": model.hash,
+        "data": model.data.title,
+        "classes": list(model.data.classes),
+        "calls": model.calls,
+        "mean": model.data.mean,
+        "std": model.data.std,
+    }
+
+
+def _words(about: dict[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value) for name, value in about.items()}
+
+
+def _check(path: Path | str, content: bytes, inputs: Sequence[Tensor], expected: Tensor) -> None:
+    """Refuses a file that does not give what it should."""
+    session = open_session(content, torch.get_num_threads())
+    names = [one.name for one in session.get_inputs()]
+    given = {name: one.numpy() for name, one in zip(names, inputs, strict=True)}
+    found = torch.from_numpy(session.run(None, given)[0])
+    error = float((found - expected).abs().max())
+    if not error <= CLOSE:
+        raise InputError(
+            f"{path} was not written: as ONNX, the model gives other numbers (by up to {error:.2g})"
+        )
