@@ -48,18 +48,15 @@ class Onnx(Engine):
         names = [one.name for one in session.get_inputs()]
 
         def call(*given: Tensor) -> Tensor:
-            parts = [
-                torch.from_numpy(session.run(None, dict(zip(names, rows, strict=True)))[0])
-                for rows in zip(*map(_arrays, given), strict=True)
-            ]
-            return parts[0] if len(parts) == 1 else torch.cat(parts)
+            if len(given[0]) > MOST:
+                return torch.cat(
+                    [call(*part) for part in zip(*(one.split(MOST) for one in given), strict=True)]
+                )
+            arrays = (one.detach().contiguous().numpy() for one in given)
+            (found,) = session.run(None, dict(zip(names, arrays, strict=True)))
+            return torch.from_numpy(found)
 
         return call
-
-
-def _arrays(tensor: Tensor) -> Iterator[Any]:
-    for part in tensor.detach().split(MOST):
-        yield part.contiguous().numpy()
 
 
 def _session(network: nn.Module, inputs: Sequence[Tensor]) -> Any:
