@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from scalespace.stages.judge import JUDGE
 from scalespace.training.judge import train_judge
 
 torch.set_num_threads(1)
+os.environ["SCALESPACE_ENGINE"] = "torch"  # others prepare every network for seconds
 settings.register_profile(
     "repeatable",
     deadline=None,  # no test may fail because a machine is busy
@@ -40,7 +42,6 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.delenv("SCALESPACE_DATA", raising=False)
-    monkeypatch.setenv("SCALESPACE_ENGINE", "torch")  # the others prepare themselves for seconds
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -163,7 +163,7 @@ def of_judge(world: Path, place: Path, rng: random.Random) -> tuple[list[str], s
     judge = shutil.copytree(world / "judge", place / "judge")
     harm = harm_file(_one_of(judge, rng, "*.json", "*.safetensors"), rng)
     if rng.random() < 0.5:
-        words = ["plot", "judge-digits", "judge", "--out", "a.png"]
+        words = ["plot", "judge-training", "judge", "--out", "a.png"]
         return [*words, "--data-dir", str(world / "data")], harm
     words = ["evaluate", str(world / "samples.npz"), "--metrics", "fd", "--judge", "judge"]
     return [*words, "--data-dir", str(world / "data")], harm

@@ -15,7 +15,8 @@ import torch
 
 import tiny
 from scalespace.config import CASConfig
-from scalespace.data import DataSplits, data_root
+from scalespace.data import DataSplits
+from scalespace.data.sources import data_root
 from scalespace.errors import InputError
 from scalespace.evaluation.cas import cas
 from scalespace.evaluation.judge import load_judge

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
     """Invalid user input; the message says what is wrong, where, and what to do, in one line."""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message in one line, in no words of Python's own; its type if it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+    return text.replace("typing.", "").replace("Parser key ", "")
 
 
 def listed(values: Iterable[float]) -> str:

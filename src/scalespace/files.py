@@ -7,6 +7,7 @@ a read-only folder) becomes an `InputError` that names the path.
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import math
 import os
@@ -204,6 +205,11 @@ def read_bytes(path: Path | str, what: str = "file") -> bytes:
         raise InputError(f"{what} not found: {path}") from error
     except OSError as error:
         raise InputError(f"cannot read {what} {path}: {os_reason(error)}") from error
+
+
+def sha256(path: Path | str, what: str = "file") -> str:
+    """The checksum of a file's content, in hexadecimal; `InputError` if it cannot be read."""
+    return hashlib.sha256(read_bytes(path, what)).hexdigest()
 
 
 def read_text(path: Path | str, what: str = "file") -> str:

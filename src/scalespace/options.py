@@ -14,8 +14,8 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from scalespace.config import AutoencoderRecipe, Config, Recipe
-from scalespace.errors import InputError
-from scalespace.presets import merge, one_line, read_yaml
+from scalespace.errors import InputError, one_line
+from scalespace.presets import merge, read_yaml
 
 
 def parser(verb: str, description: str) -> ArgumentParser:

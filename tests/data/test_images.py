@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalespace.data import images as module
-from scalespace.data.images import ImageSet, balanced_sample, balanced_split, load
+from scalespace.data.images import (
+    ImageSet,
+    balanced_sample,
+    balanced_split,
+    first_of_each,
+    load,
+)
 from scalespace.errors import InputError
 
 quickly = settings(max_examples=60, deadline=None)
@@ -59,6 +65,14 @@ def test_unit_images() -> None:
 def test_wrong_tensors_are_refused(images: torch.Tensor, labels: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="must be"):
         ImageSet(images, labels, ("a",), "toy")
+
+
+def test_the_first_of_each_class() -> None:
+    images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((2, 3), np.uint8)
+    found = first_of_each(images, np.array([1, 0, 1, 1, 0]), 3, 2)
+    assert found.shape == (3, 2, 2, 3)
+    assert found.dtype == np.float32
+    assert found[..., 0, 0].tolist() == [[1, 4], [0, 2], [0, 0]]
 
 
 @quickly

@@ -10,7 +10,6 @@ import torch
 import tiny
 from scalespace.config import CASConfig
 from scalespace.data import ImageSet
-from scalespace.errors import InputError
 from scalespace.evaluation.cas import CASResult, cas
 
 NAMES = ("left", "right", "top")
@@ -124,13 +123,3 @@ def test_the_global_generator_is_left_alone(pictures: Pictures) -> None:
     torch.manual_seed(5)
     score(*pictures, epochs=1)
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
-
-
-def test_images_of_another_size(pictures: Pictures) -> None:
-    with pytest.raises(InputError, match="10x12 pixels, those of pictures 12x12"):
-        score(pictures[0][:, 1:-1], pictures[1])
-
-
-def test_labels_of_no_class(pictures: Pictures) -> None:
-    with pytest.raises(InputError, match="label 3 is none of the 3 classes"):
-        score(pictures[0], pictures[1] + 1)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scalespace.data import load
-from scalespace.errors import InputError
 from scalespace.evaluation.copies import Copies, copies, nearest_two
 
 
@@ -117,30 +116,3 @@ def test_more_duplicates_than_candidates() -> None:
     np.testing.assert_allclose(
         nearest_two(images, training, chunk=7), brute_force(images, training), rtol=1e-6
     )
-
-
-@pytest.mark.parametrize(
-    ("images", "training", "message"),
-    [
-        (noise(3, 4, 4), noise(1, 4, 4), "1 training images are too few, at least 2"),
-        (noise(0, 4, 4), noise(5, 4, 4), "0 images are too few, at least 1"),
-        (noise(3, 4, 5), noise(5, 4, 4), r"shape \[4, 5\] cannot be compared .* \[4, 4\]"),
-        (noise(3, 4, 4) * 255, noise(5, 4, 4), r"images must lie in \[0, 1\]; .* from .* to 2"),
-        (noise(3, 4, 4), noise(5, 4, 4) - 0.5, r"training images must lie in \[0, 1\]"),
-        (noise(3, 4, 4) / 0, noise(5, 4, 4), r"images must lie in \[0, 1\]"),
-        (noise(3, 4, 4) * float("nan"), noise(5, 4, 4), r"must lie in \[0, 1\]; .* nan"),
-        (noise(3, 4, 4).byte(), noise(5, 4, 4), "must be floats .* not torch.uint8"),
-    ],
-)
-def test_what_will_not_do(images: Tensor, training: Tensor, message: str) -> None:
-    with pytest.raises(InputError, match=message) as found:
-        nearest_two(images, training)
-    assert "\n" not in str(found.value)
-
-
-def test_no_chunk_and_no_distances() -> None:
-    with pytest.raises(InputError, match="chunk must be at least 1, not 0"):
-        nearest_two(noise(3, 4), noise(3, 4), chunk=0)
-    for wrong in (torch.zeros(0, 2), torch.zeros(5), torch.zeros(5, 3)):
-        with pytest.raises(InputError, match="two distances an image are needed"):
-            copies(wrong)

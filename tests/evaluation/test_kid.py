@@ -83,17 +83,14 @@ def test_it_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "options", "message"),
+    ("x", "y", "message"),
     [
-        (draws(1, 3, 0), draws(9, 3, 0), {}, "features: 1 rows are too few"),
-        (draws(9, 3, 0), draws(1, 3, 0), {}, "reference: 1 rows are too few"),
-        (draws(9, 3, 0), draws(9, 4, 0), {}, "features have width 3, the reference 4"),
-        (draws(9, 3, 0) / 0, draws(9, 3, 0), {}, "9 of 9 rows are not finite"),
-        (draws(9, 3, 0), draws(9, 3, 0), {"subsets": 0}, "at least 1 subset .* not 0 of 1000"),
-        (draws(9, 3, 0), draws(9, 3, 0), {"subset_size": 1}, "of 2 rows, not 100 of 1"),
+        (draws(1, 3, 0), draws(9, 3, 0), "features: 1 rows are too few"),
+        (draws(9, 3, 0), draws(1, 3, 0), "reference: 1 rows are too few"),
+        (draws(9, 3, 0) / 0, draws(9, 3, 0), "9 of 9 rows are not finite"),
     ],
 )
-def test_what_will_not_do(x: torch.Tensor, y: torch.Tensor, options: dict, message: str) -> None:
+def test_what_will_not_do(x: torch.Tensor, y: torch.Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message) as found:
-        kid(x, y, **options)
+        kid(x, y)
     assert "\n" not in str(found.value)

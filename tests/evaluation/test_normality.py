@@ -80,7 +80,6 @@ def test_moved_and_scaled_features(scale: float) -> None:
     np.testing.assert_allclose(other.skewness, np.sign(scale) * found.skewness, atol=1e-6)
     np.testing.assert_allclose(other.kurtosis, found.kurtosis, atol=1e-6)
     np.testing.assert_allclose(other.ks, found.ks, atol=1e-6)
-    assert other.blind_spot == pytest.approx(scale**2 * found.blind_spot, rel=1e-6)
 
 
 def test_normal_features_are_normal() -> None:
@@ -89,7 +88,7 @@ def test_normal_features_are_normal() -> None:
     assert np.abs(found.skewness).max() < 5 * math.sqrt(6 / n)
     assert np.abs(found.kurtosis).max() < 5 * math.sqrt(24 / n)
     assert found.ks.max() < 2 / math.sqrt(n)
-    assert found.blind_spot < 4 * 10 / n
+    assert found.w2.sum() < 4 * 10 / n
     assert (found.w2 > 0).all()
 
 
@@ -103,8 +102,8 @@ def test_the_blind_spot_is_a_lower_bound_of_the_distance() -> None:
     costs = ((points[:, None] - normal[None]) ** 2).sum(axis=2)
     rows, matched = scipy.optimize.linear_sum_assignment(costs)
     transport = costs[rows, matched].mean()
-    assert found.blind_spot == pytest.approx(2 * (2 - 2 * math.sqrt(2 / math.pi)), rel=1e-9)
-    assert 0.3 < found.blind_spot < transport + 0.3  # of a sample of the normal distribution
+    assert found.w2.sum() == pytest.approx(2 * (2 - 2 * math.sqrt(2 / math.pi)), rel=1e-9)
+    assert 0.3 < found.w2.sum() < transport + 0.3  # of a sample of the normal distribution
 
 
 def test_a_feature_that_never_changes() -> None:
@@ -114,8 +113,6 @@ def test_a_feature_that_never_changes() -> None:
     for values in found:
         assert np.isnan(values[2])
         assert np.isfinite(np.delete(values, 2)).all()
-    assert found.blind_spot == pytest.approx(np.nansum(found.w2))
-    assert measured(np.ones((5, 3))).blind_spot == 0
 
 
 # The judge's features

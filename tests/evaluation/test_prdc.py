@@ -146,23 +146,18 @@ def test_images_all_alike_reach_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "k", "message"),
+    ("n", "m", "message"),
     [
-        (5, 20, 5, "features: 5 rows are too few, at least 6"),
-        (20, 5, 5, "reference: 5 rows are too few, at least 6"),
-        (20, 20, 0, "at least 1, not 0 and 1000"),
+        (5, 20, "features: 5 rows are too few, at least 6"),
+        (20, 5, "reference: 5 rows are too few, at least 6"),
     ],
 )
-def test_too_few_rows_for_k(n: int, m: int, k: int, message: str) -> None:
+def test_too_few_rows_for_k(n: int, m: int, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        found(draws(n, 2, 0), draws(m, 2, 1), k=k)
+        found(draws(n, 2, 0), draws(m, 2, 1), k=5)
     assert "\n" not in str(error.value)
 
 
 def test_features_that_will_not_do() -> None:
-    with pytest.raises(InputError, match="features have width 2, the reference 3"):
-        found(draws(9, 2, 0), draws(9, 3, 1))
     with pytest.raises(InputError, match="reference: 9 of 9 rows are not finite"):
         found(draws(9, 2, 0), draws(9, 2, 1) * np.float32(np.inf))
-    with pytest.raises(InputError, match="not 5 and 0"):
-        found(draws(9, 2, 0), draws(9, 2, 1), chunk=0)

@@ -135,7 +135,6 @@ def make_study(
                 "calls": _calls(name),
                 "stages": STAGES_OF[name],
                 "conditional": name not in unconditional,
-                "unlabelled": [""] if name in unconditional else [],
             }
             for name in methods
         ],

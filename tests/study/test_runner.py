@@ -27,6 +27,7 @@ from scalespace.evaluation.judge import Judge, load_judge
 from scalespace.files import locked
 from scalespace.methods import METHODS
 from scalespace.methods.vae import AUTOENCODER
+from scalespace.report.figures import pictures_of
 from scalespace.report.page import build
 from scalespace.report.results import Results
 from scalespace.report.study import run_study
@@ -164,6 +165,25 @@ def test_a_second_run_does_nothing(
 
     monkeypatch.setattr(runner, "run_task", forbidden)
     assert run(finished, splits) == rows
+
+
+@pytest.mark.parametrize(
+    ("file", "figure"),
+    [("sample-*/trajectory.npz", "reverse"), ("sample-*/samples.npz", "samples")],
+)
+def test_a_flipped_bit_in_a_file_is_told_of(
+    finished: Path, tmp_path: Path, file: str, figure: str
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished, folder)
+    assert pictures_of(folder, figure)
+    rng = np.random.default_rng(0)
+    for path in folder.glob(f"units/sample-*/{file}"):
+        content = bytearray(path.read_bytes())
+        content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"is damaged: .* \(delete it and run the study again"):
+        pictures_of(folder, figure)
 
 
 @pytest.mark.parametrize("kind", ["train", "sample", "real", "score", "bench"])
@@ -485,8 +505,8 @@ def test_a_row_for_each_figure(figures: list[Row], measured: Path, splits: DataS
     # no CAS of the method without classes
     assert {method for method, _ in found["cas"]} == {"real", "real-down-up", "latent"}
     about = json.loads((measured / "study.json").read_text())
-    says = {m["name"]: (m["conditional"], m["unlabelled"]) for m in about["methods"]}
-    assert says == {"latent": (True, []), "small": (False, [""])}
+    says = {method["name"]: method["conditional"] for method in about["methods"]}
+    assert says == {"latent": True, "small": False}
     judge = own_judge(measured, splits)
     for row in figures:
         if row["metric"] in ("fd", "fd_before_relu", "kid", "precision", "coverage"):

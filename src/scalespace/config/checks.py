@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+HISTORY = ("epoch", "loss", "val_loss")
+"""What a stage's record keeps of each epoch."""
+
 
 def between(low: float, high: float, **values: float) -> None:
     for name, value in values.items():
@@ -21,5 +24,6 @@ def check_history(rows: Any) -> None:
     """Raises `TypeError` or `KeyError` unless each epoch's row has its numbers."""
     for row in rows:
         numbers = [row["epoch"], row["loss"], row.get("val_loss", 0)]
+        numbers += row.get("val_loss_per_t", ())
         if not all(isinstance(number, int | float) for number in numbers):
             raise TypeError(f"history must have numbers, got {row!r:.100}")

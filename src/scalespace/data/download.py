@@ -19,7 +19,7 @@ from typing import IO
 
 import torch.hub
 
-from scalespace.data.idx import open_plain
+from scalespace.data.idx import opened
 from scalespace.errors import InputError
 from scalespace.files import atomic, os_reason
 
@@ -56,7 +56,7 @@ class Checksum:
             InputError: the file is damaged or cannot be read.
         """
         if self.sha256:
-            with open_plain(path) as stream:
+            with opened(path) as (stream, _):
                 return _digest(stream, "sha256") == self.sha256
         with _readable(path) as stream:
             return True if self.md5 and _digest(stream, "md5") == self.md5 else None

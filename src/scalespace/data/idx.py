@@ -18,7 +18,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from scalespace.errors import InputError
+from scalespace.errors import InputError, one_line
 from scalespace.files import atomic, os_reason
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -37,7 +37,7 @@ def read_idx(path: Path | str) -> np.ndarray:
         InputError: the file is absent, unreadable, damaged, empty, or no IDX file.
     """
     path = Path(path)
-    with _opened(path) as (stream, capacity):
+    with opened(path) as (stream, capacity):
         dtype, shape = _header(stream, path)
         size = math.prod(shape) * dtype.itemsize
         if size > capacity:
@@ -67,7 +67,7 @@ def read_idx_shape(path: Path | str) -> tuple[int, ...]:
         InputError: the file is absent, unreadable, or its header is damaged.
     """
     path = Path(path)
-    with _opened(path) as (stream, _):
+    with opened(path) as (stream, _):
         return _header(stream, path)[1]
 
 
@@ -99,19 +99,12 @@ def write_idx(path: Path | str, array: np.ndarray) -> None:
 
 
 @contextmanager
-def open_plain(path: Path | str) -> Iterator[IO[bytes]]:
-    """Yields a stream of the file's content, unpacked if it is gzipped.
+def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """Yields a stream of the file's content, unpacked if it is gzipped, and the most bytes of it.
 
     Raises:
         InputError: now or while the stream is read: the file is absent, unreadable or damaged.
     """
-    with _opened(Path(path)) as (stream, _):
-        yield stream
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """The unpacked stream and the most bytes it can give; failures become `InputError`."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -125,7 +118,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     except FileNotFoundError as error:
         raise InputError(f"data file not found: {path}") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is damaged: {_one_line(error)}") from error
+        raise InputError(f"{path} is damaged: {one_line(error)}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {os_reason(error)}") from error
 
@@ -158,7 +151,3 @@ def _read(stream: IO[bytes], size: int) -> bytearray:
 
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

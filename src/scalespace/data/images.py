@@ -72,17 +72,6 @@ class ImageSet:
         at = torch.as_tensor(indices, dtype=torch.int64, device=self.labels.device)
         return ImageSet(self.images[at], self.labels[at], self.classes, self.name)
 
-    def examples(self, rows: int) -> tuple[np.ndarray, int]:
-        """The first images of each class as a grid: float [rows * columns, h, w] and columns.
-
-        A column is a class; one with fewer images than rows ends in blank ones.
-        """
-        grid = torch.zeros((rows, len(self.classes), *self.shape))
-        for label in range(len(self.classes)):
-            found = self.images[self.labels == label][:rows, 0].cpu() / 255
-            grid[: len(found), label] = found
-        return grid.flatten(0, 1).numpy(), len(self.classes)
-
     def unit(self) -> Tensor:
         """The images as float32 [n, 1, h, w] in [0, 1]."""
         return self.images.float() / 255
@@ -221,6 +210,20 @@ def balanced_sample(labels: Labels, n: int, seed: int) -> np.ndarray:
     counts[larger[: n - counts.sum()]] += 1
     chosen = [indices[:count] for indices, count in zip(by_class, counts, strict=True)]
     return _shuffled(chosen, rng)
+
+
+def first_of_each(images: np.ndarray, labels: np.ndarray, classes: int, n: int) -> np.ndarray:
+    """The first n images of each class: float32 [classes, n, h, w], black where it has fewer.
+
+    Args:
+        images: of any kind of number, [all, h, w].
+        labels: int [all].
+    """
+    out = np.zeros((classes, n, *images.shape[1:]), dtype=np.float32)
+    for label in range(classes):
+        found = images[labels == label][:n]
+        out[label, : len(found)] = found
+    return out
 
 
 def _load_part(

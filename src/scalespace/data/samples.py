@@ -18,10 +18,9 @@ from typing import IO, Any
 import numpy as np
 
 from scalespace.data.idx import DEFLATE_LIMIT
-from scalespace.errors import InputError
+from scalespace.data.info import ROUNDING
+from scalespace.errors import InputError, one_line
 from scalespace.files import parse_json, read_bytes, write_arrays
-
-TOLERANCE = 1e-6  # how far rounding may carry a value out of [0, 1]
 
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -138,7 +137,7 @@ def _checked_images(
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = np.count_nonzero(~np.isfinite(images).all(axis=(1, 2)))
         raise InputError(f"{where}: {bad} of {len(images)} images have values that are not finite")
-    if low < -TOLERANCE or high > 1 + TOLERANCE:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise InputError(f"{where}: images must lie in [0, 1], but go from {low:.7g} to {high:.7g}")
     return np.ascontiguousarray(np.clip(images, 0, 1), dtype=np.float32)
 
@@ -190,8 +189,7 @@ def _read_arrays(path: Path | str) -> dict[str, np.ndarray]:
         raise InputError(f"{path} is not a whole .npz file: {error}") from error
     # Damaged bytes make the parsers of zip, deflate and npy raise errors of any kind.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as .npz: {reason}") from error
+        raise InputError(f"{path} cannot be read as .npz: {one_line(error)}") from error
 
 
 def _read_array(archive: zipfile.ZipFile, member: str, archive_size: int) -> np.ndarray:

@@ -16,7 +16,6 @@ from scalespace.config import CASConfig
 from scalespace.core.noise import derive_seed
 from scalespace.core.torch_state import check_defaults, learning
 from scalespace.data.images import ImageSet
-from scalespace.errors import InputError
 from scalespace.nets.classifier import CASClassifier
 from scalespace.progress import bar
 
@@ -93,26 +92,14 @@ def cas(
 
     Args:
         images: float [n, h, w] in [0, 1].
-        labels: int [n].
+        labels: int [n], of the test set's classes.
         test: the real images to classify, of the same size.
         mean, std: of the real training pixels; with `config.standardize` they standardise both
             `images` and `test`.
         config: the protocol.
         seed: classifier k draws its weights and orders from (seed, k), whatever the images are, so
             that two sets are compared with the same m starts.
-
-    Raises:
-        InputError: the images' size is not the test set's, or a label is none of its classes.
     """
-    if images.shape[1:] != test.shape:
-        raise InputError(
-            f"the images are {images.shape[1]}x{images.shape[2]} pixels, those of {test.name} "
-            f"{test.shape[0]}x{test.shape[1]}"
-        )
-    if len(labels) and int(labels.max()) >= len(test.classes):
-        raise InputError(
-            f"label {int(labels.max())} is none of the {len(test.classes)} classes of {test.name}"
-        )
 
     def ready(unit: Tensor) -> Tensor:
         x = (unit - mean) / std if config.standardize else unit

@@ -18,10 +18,10 @@ half size; a real upscaler can pass it.
 """
 HALF = 2
 """The factor of that control."""
-Part = Literal["test", "validation"]
+HeldOut = Literal["test", "validation"]
 """The held-out parts that scores may use; a search must not see the test part."""
 FLOOR = "real-test"
-FLOORS: dict[Part, str] = {"test": FLOOR, "validation": "real-validation"}
+FLOORS: dict[HeldOut, str] = {"test": FLOOR, "validation": "real-validation"}
 FEATURE_CONTROLS = {
     FLOOR: "Real test images",
     "real-down-up": CONTROLS["real-down-up"],
@@ -35,7 +35,7 @@ the training part, as in the seed series.
 TITLES = {**CONTROLS, **FEATURE_CONTROLS, FLOORS["validation"]: "Real validation images"}
 
 
-def feature_controls(part: Part) -> dict[str, str]:
+def feature_controls(part: HeldOut) -> dict[str, str]:
     """`FEATURE_CONTROLS` with the real images of `part` as the floor."""
     floor = {FLOORS[part]: TITLES[FLOORS[part]]}
     return floor | {name: title for name, title in FEATURE_CONTROLS.items() if name != FLOOR}

@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scalespace.errors import InputError
-
 CANDIDATES = 8  # kept by rounded distances, so that rounding does not choose the nearest two
 
 
@@ -38,12 +36,7 @@ def copies(nearest: Tensor) -> Copies:
 
     Args:
         nearest: from `nearest_two`, [n, 2], n >= 1.
-
-    Raises:
-        InputError: another shape.
     """
-    if nearest.ndim != 2 or nearest.shape[1] != 2 or not len(nearest):
-        raise InputError(f"two distances an image are needed, not {list(nearest.shape)}")
     first, second = nearest.double().unbind(dim=1)
     copied = (first < second / 3) | (first == 0)
     return Copies(float(copied.double().mean()), float(first.quantile(0.5)), len(nearest))
@@ -56,26 +49,14 @@ def nearest_two(images: Tensor, training: Tensor, chunk: int = 500) -> Tensor:
     own are then computed from the differences of pixels, so that a copy is at 0.
 
     Args:
-        images: float [n, ...] in [0, 1].
+        images: float [n, ...] in [0, 1], n >= 1.
         training: float [m, ...] in [0, 1], m >= 2, of the same size; identical ones count each.
         chunk: images, and training images, taken at a time; it changes memory and speed only.
 
     Returns:
         float32 [n, 2] on the CPU, in units of the pixels' range, the smaller first.
-
-    Raises:
-        InputError: no images, fewer than 2 training images, different sizes, pixels out of
-            [0, 1] or not finite, or a chunk below 1.
     """
-    if chunk < 1:
-        raise InputError(f"chunk must be at least 1, not {chunk}")
-    if images.shape[1:] != training.shape[1:]:
-        raise InputError(
-            f"images of shape {list(images.shape[1:])} cannot be compared with training images "
-            f"of shape {list(training.shape[1:])}"
-        )
-    x = _pixels(images, 1, "images")
-    y = _pixels(training, 2, "training images")
+    x, y = (part.detach().flatten(1).to("cpu", torch.float32) for part in (images, training))
     squares = y.square().sum(dim=1)
     return torch.cat([_nearest_two(part, y, squares, chunk) for part in x.split(chunk)])
 
@@ -93,17 +74,3 @@ def _nearest_two(x: Tensor, y: Tensor, squares: Tensor, chunk: int) -> Tensor:
         indices = indices.gather(1, kept)
     exact = [(x - y[column]).double().norm(dim=1) for column in indices.unbind(dim=1)]
     return torch.stack(exact, dim=1).topk(2, largest=False).values.float()
-
-
-def _pixels(images: Tensor, least: int, name: str) -> Tensor:
-    """Images as float32 rows [n, pixels] on the CPU."""
-    if images.ndim < 2 or not images.is_floating_point():
-        raise InputError(
-            f"{name} must be floats of shape [n, ...], not {images.dtype} {list(images.shape)}"
-        )
-    if len(images) < least or not images[0].numel():
-        raise InputError(f"{len(images)} {name} are too few, at least {least} are needed")
-    low, high = (float(value) for value in images.aminmax())
-    if not (low >= 0 and high <= 1):  # NaN fails this, too
-        raise InputError(f"{name} must lie in [0, 1]; these reach from {low:g} to {high:g}")
-    return images.detach().flatten(1).to("cpu", torch.float32)

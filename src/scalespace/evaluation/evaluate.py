@@ -15,7 +15,7 @@ from scalespace.config import CASConfig
 from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample, check
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.cas import cas
-from scalespace.evaluation.controls import CONTROLS, FLOORS, Part, control, feature_controls
+from scalespace.evaluation.controls import CONTROLS, FLOORS, HeldOut, control, feature_controls
 from scalespace.evaluation.copies import copies, nearest_two
 from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge, find_judge
@@ -45,7 +45,7 @@ class Real:
     judge: Judge | Path | str | None = None
     device: torch.device | str = "cpu"
     progress: bool = False
-    part: Part = "test"
+    part: HeldOut = "test"
     cache: Path | None = None
 
     @property
@@ -211,12 +211,7 @@ class Metric:
         """The fewest images, balanced by class, that it needs."""
         return (self.least - 1) * classes + 1 if self.of_a_class else self.least
 
-    @property
-    def controls(self) -> dict[str, str]:
-        """Its control sets and their titles, with the test part held out."""
-        return self.beside("test")
-
-    def beside(self, part: Part) -> dict[str, str]:
+    def beside(self, part: HeldOut) -> dict[str, str]:
         """Its control sets and their titles, with `part` held out."""
         return feature_controls(part) if self.floor else CONTROLS
 

@@ -54,7 +54,7 @@ class Frechet:
         """The distance of `features` [n, d], n >= 2, from the reference: at least 0.
 
         Raises:
-            InputError: too few rows, another width, or features that are not finite.
+            InputError: too few rows, or features that are not finite.
         """
         return self._distance(self._centred(features))
 
@@ -76,10 +76,8 @@ class Frechet:
             seed: of the draws.
 
         Raises:
-            InputError: as `distance`, or fewer than 2 resamples.
+            InputError: as `distance`.
         """
-        if resamples < 2:
-            raise InputError(f"a standard error needs at least 2 resamples, not {resamples}")
         centred = self._centred(features)
         rng = torch.Generator().manual_seed(derive_seed(seed, "bootstrap"))
         n = len(centred)
@@ -89,7 +87,7 @@ class Frechet:
         return float(torch.tensor(distances, dtype=torch.float64).std())
 
     def _centred(self, features: Tensor) -> Tensor:
-        return checked_features(features, len(self._origin)) - self._origin
+        return checked_features(features) - self._origin
 
     def _distance(self, centred: Tensor) -> float:
         self._metric.reset()
@@ -97,23 +95,16 @@ class Frechet:
         return max(float(self._metric.compute()), 0.0)  # rounding may take it below
 
 
-def checked_features(
-    features: Tensor, width: int | None = None, least: int = 2, name: str = "features"
-) -> Tensor:
+def checked_features(features: Tensor, least: int = 2, name: str = "features") -> Tensor:
     """Checks features [n, d], and returns them in float64 on the CPU.
 
     Args:
-        width: the required d, if any.
         least: the smallest n allowed.
         name: what to call them in a message.
 
     Raises:
-        InputError: another shape, fewer rows, or values that are not finite.
+        InputError: fewer rows, or values that are not finite.
     """
-    if features.ndim != 2 or not features.shape[1]:
-        raise InputError(f"{name} must have shape [n, d], not {list(features.shape)}")
-    if width is not None and features.shape[1] != width:
-        raise InputError(f"{name} have width {features.shape[1]}, the reference {width}")
     if len(features) < least:
         raise InputError(f"{name}: {len(features)} rows are too few, at least {least} are needed")
     if not features.isfinite().all():

@@ -21,11 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from scalespace.config.checks import check_history
+from scalespace.config.checks import HISTORY, check_history
 from scalespace.core.torch_state import check_defaults
 from scalespace.data import ImageSet
 from scalespace.data.info import DataInfo
-from scalespace.errors import InputError
+from scalespace.errors import InputError, one_line
 from scalespace.evaluation.normality import inside
 from scalespace.files import atomic, read_json, write_json
 from scalespace.nets.judge import Features, JudgeNet
@@ -36,8 +36,6 @@ SHIPPED = Path(__file__).parent / "judges"
 SEES = {"mnist": "mnist", "digits": "mnist"}
 """Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's."""
 PART = 1000  # images at a time
-HISTORY = ("epoch", "loss", "val_loss")
-"""The fields of an epoch in a judge's record that figures show."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +141,7 @@ def load_judge(folder: Path | str) -> Judge:
         judge = Judge(weights, data, json.loads(json.dumps(record)))
         judge.net  # noqa: B018 - builds it, which checks names and shapes
     except Exception as error:  # damaged files make the parsers raise errors of any kind
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{folder} is no judge, or a damaged one: {reason}") from error
+        raise InputError(f"{folder} is no judge, or a damaged one: {one_line(error)}") from error
     if judge.hash != expected:
         raise InputError(f"{folder}: the weights are not those of judge {expected}")
     if not _sees(judge):

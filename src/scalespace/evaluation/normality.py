@@ -1,7 +1,9 @@
 """How far features are from the normal distribution that the Fréchet distance assumes.
 
-FD compares only the means and covariances of two sets. `blind_spot` says, in FD's own unit, how
-much else may tell them apart.
+FD compares only the means and covariances of two sets. The sum of `Normality.w2` over the features
+says, in FD's own unit, how much else may tell them apart: it is a lower bound of the squared
+Wasserstein distance between the features and the normal distribution with their mean and
+covariance, for which FD is 0. (A sum over the coordinates never exceeds the whole.)
 """
 
 from __future__ import annotations
@@ -34,15 +36,6 @@ class Normality(NamedTuple):
     kurtosis: NDArray[np.float64]
     ks: NDArray[np.float64]
     w2: NDArray[np.float64]
-
-    @property
-    def blind_spot(self) -> float:
-        """Sum of `w2` over the features: a lower bound of a squared Wasserstein distance.
-
-        That is the one between the features and the normal distribution with their mean and
-        covariance, for which FD is 0. (A sum over the coordinates never exceeds the whole.)
-        """
-        return float(np.nansum(self.w2))
 
 
 def normality(features: Tensor) -> Normality:

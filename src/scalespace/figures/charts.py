@@ -40,51 +40,21 @@ class Line:
     alpha: float = 1.0
 
 
-def bars(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Size) -> Drawing:
-    """Grouped bars on an axis that starts at 0, with error bars."""
-
-    def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = axes(figure, size, top=0.42)
-        width = 0.84 / len(series)
-        at = np.arange(len(groups), dtype=float)
-        for k, s in enumerate(series):
-            ax.bar(
-                at + (k - (len(series) - 1) / 2) * width,
-                s.values,
-                width * 0.92,
-                yerr=s.spread,
-                color=theme.color(s.color),
-                label=s.label,
-                error_kw={"ecolor": theme.ink, "elinewidth": 0.9, "capsize": min(2, 12 * width)},
-            )
-        _class_axis(ax, groups, ylabel)
-        ax.set_ylim(0, 1.04)
-        legend_above(ax)
-
-    return Drawing(size, draw)
-
-
 def dots(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Size) -> Drawing:
     """Grouped points with error bars, on an axis narrow enough to show small differences."""
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         ax = axes(figure, size, top=0.42)
         at = np.arange(len(groups), dtype=float)
-        step = 0.7 / len(series)
         for left in at[::2]:
             ax.axvspan(left - 0.5, left + 0.5, color=theme.grid, alpha=0.45, lw=0)
-        for k, s in enumerate(series):
-            ax.errorbar(
-                at + (k - (len(series) - 1) / 2) * step,
-                s.values,
-                yerr=s.spread,
-                fmt="o",
-                ms=5,
-                elinewidth=1.4,
-                color=theme.color(s.color),
-                label=s.label,
-            )
-        _class_axis(ax, groups, ylabel)
+        _points(ax, series, at, 0.7 / len(series), theme)
+        ax.set_xticks(at, _short(groups))
+        ax.tick_params(axis="x", length=0)
+        ax.set_xlim(-0.5, len(groups) - 0.5)
+        ax.set_xlabel("class")
+        ax.set_ylabel(ylabel)
+        ax.grid(axis="y", lw=0.8)
         ax.set_ylim(top=min(ax.get_ylim()[1], 1.004))  # no accuracy is above 1
         legend_above(ax)
 
@@ -114,17 +84,7 @@ def gaps(rows: Sequence[str], series: Sequence[Series], xlabel: str, width: floa
         for top in at[::2]:
             ax.axhspan(top - 0.5, top + 0.5, color=theme.grid, alpha=0.45, lw=0)
         step = 0.5 / len(series) if shared else 0.0
-        for k, s in enumerate(series):
-            ax.errorbar(
-                s.values,
-                at + (k - (len(series) - 1) / 2) * step,
-                xerr=s.spread,
-                fmt="o",
-                ms=5,
-                elinewidth=1.4,
-                color=theme.color(s.color),
-                label=s.label,
-            )
+        _points(ax, series, at, step, theme, across=True)
         ax.set_yticks(at, rows)
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -255,13 +215,28 @@ def axes(
     )
 
 
-def _class_axis(ax: Any, groups: Sequence[str], ylabel: str) -> None:
-    ax.set_xticks(range(len(groups)), _short(groups))
-    ax.tick_params(axis="x", length=0)
-    ax.set_xlim(-0.5, len(groups) - 0.5)
-    ax.set_xlabel("class")
-    ax.set_ylabel(ylabel)
-    ax.grid(axis="y", lw=0.8)
+def _points(
+    ax: Any,
+    series: Sequence[Series],
+    at: NDArray[np.floating],
+    step: float,
+    theme: Theme,
+    across: bool = False,
+) -> None:
+    """Points with error bars at the places `at`, the series `step` apart; `across`: in rows."""
+    for k, s in enumerate(series):
+        places = at + (k - (len(series) - 1) / 2) * step
+        x, y = (s.values, places) if across else (places, s.values)
+        ax.errorbar(
+            x,
+            y,
+            **{"xerr" if across else "yerr": s.spread},
+            fmt="o",
+            ms=5,
+            elinewidth=1.4,
+            color=theme.color(s.color),
+            label=s.label,
+        )
 
 
 WORDS_IN_A_ROW = 60  # characters of a legend

@@ -1,4 +1,4 @@
-"""Charts of many small parts: histograms, clouds of points, maps of numbers."""
+"""Charts of many small parts: histograms, maps of numbers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from scalespace.figures.charts import Size, axes, legend_above
+from scalespace.figures.charts import Size
 from scalespace.figures.picture import Color, Drawing, Theme
 
 FIT_POINTS = 120  # of a normal curve
-LINEAR = 2.0  # of a moment to either side of 0; beyond, the axis is logarithmic
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,6 @@ class Histogram:
     edges: NDArray[np.floating]
     mean: float
     std: float
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """Points of one kind."""
-
-    label: str
-    color: Color
-    x: NDArray[np.floating]
-    y: NDArray[np.floating]
-    marker: str = "o"
 
 
 @dataclass(frozen=True)
@@ -69,52 +57,6 @@ def histograms(parts: Sequence[Histogram], columns: int, size: Size) -> Drawing:
                 (left / width, bottom / height, (cell_w - 0.2) / width, (cell_h - 0.55) / height)
             )
             _histogram(ax, part, theme)
-
-    return Drawing(size, draw)
-
-
-def cloud(groups: Sequence[Cloud], xlabel: str, ylabel: str, size: Size) -> Drawing:
-    """Points around 0, on axes that are logarithmic far from it."""
-
-    def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)
-        ax.axhline(0, color=theme.muted, lw=0.9)
-        ax.axvline(0, color=theme.muted, lw=0.9)
-        for group in groups:
-            ax.scatter(
-                group.x,
-                group.y,
-                s=16,
-                marker=group.marker,
-                color=theme.color(group.color),
-                alpha=0.75,
-                linewidths=0,
-                label=group.label,
-            )
-        for name in ("x", "y"):
-            _around_zero(ax, name, np.concatenate([getattr(group, name) for group in groups]))
-        ax.set_xlabel(xlabel)
-        ax.set_ylabel(ylabel)
-        ax.grid(lw=0.8)
-        legend_above(ax)
-
-    return Drawing(size, draw)
-
-
-def columns(
-    values: NDArray[np.floating], color: Color, xlabel: str, ylabel: str, size: Size
-) -> Drawing:
-    """A bar for each number of a list, counted from 0."""
-
-    def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = axes(figure, size, left=0.72, bottom=0.52)
-        ax.bar(np.arange(len(values)), values, 0.7, color=theme.color(color))
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
-        ax.set_xlim(-0.6, len(values) - 0.4)
-        ax.set_ylim(bottom=0)
-        ax.set_xlabel(xlabel)
-        ax.set_ylabel(ylabel)
-        ax.grid(axis="y", lw=0.8)
 
     return Drawing(size, draw)
 
@@ -182,20 +124,6 @@ def _histogram(ax: Any, part: Histogram, theme: Theme) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(nbins=2))
     ax.xaxis.set_major_formatter(FuncFormatter(_plain))
     ax.tick_params(labelsize=8)
-
-
-def _around_zero(ax: Any, name: str, values: NDArray[np.floating]) -> None:
-    """An axis that is logarithmic beyond `LINEAR` where values lie far out, with plain ticks."""
-    axis = getattr(ax, f"{name}axis")
-    low, high = np.nanmin(values, initial=-1) * 1.25, np.nanmax(values, initial=1) * 1.25
-    if max(-low, high) > 5 * LINEAR:
-        getattr(ax, f"set_{name}scale")("symlog", linthresh=LINEAR)
-        steps = [n * 10**k for k in range(9) for n in (1, 3)]
-        ticks = [*(-step for step in reversed(steps)), 0, *steps]
-        axis.set_ticks([tick for tick in ticks if low <= tick <= high])
-        axis.set_ticks([], minor=True)
-    getattr(ax, f"set_{name}lim")(low, high)
-    axis.set_major_formatter(FuncFormatter(_plain))
 
 
 def _plain(value: float, position: int) -> str:

@@ -151,7 +151,7 @@ class Picture:
         return buffer.getvalue()
 
 
-def save(path: Path | str, pictures: Sequence[Picture], theme: Theme = LIGHT) -> None:
+def save(path: Path | str, pictures: Sequence[Picture]) -> None:
     """Writes pictures, with their titles, into one file.
 
     Args:
@@ -166,9 +166,9 @@ def save(path: Path | str, pictures: Sequence[Picture], theme: Theme = LIGHT) ->
     if kind not in FORMATS:
         raise InputError(f"cannot write {path}: a picture's name ends in .png, .svg or .pdf")
     date = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    with theme.context(), atomic(path) as aside:
-        figure = _sheet(_rows(pictures), theme)
-        figure.savefig(aside, format=kind, dpi=DPI, facecolor=theme.paper, metadata=date)
+    with LIGHT.context(), atomic(path) as aside:
+        figure = _sheet(_rows(pictures))
+        figure.savefig(aside, format=kind, dpi=DPI, facecolor=LIGHT.paper, metadata=date)
 
 
 def _rows(pictures: Sequence[Picture]) -> list[list[Picture]]:
@@ -184,7 +184,7 @@ def _rows(pictures: Sequence[Picture]) -> list[list[Picture]]:
     return rows
 
 
-def _sheet(rows: list[list[Picture]], theme: Theme) -> Figure:
+def _sheet(rows: list[list[Picture]]) -> Figure:
     widths = [[p.drawing.size[0] for p in row] for row in rows]
     heights = [TITLE + max(p.drawing.size[1] for p in row) for row in rows]
     width = max(sum(row) for row in widths)
@@ -202,5 +202,5 @@ def _sheet(rows: list[list[Picture]], theme: Theme) -> Figure:
             parts = cell.add_gridspec(3, 1, height_ratios=ratios, hspace=0)
             title = cell.add_subfigure(parts[0, 0])
             title.text(0.12 / picture.drawing.size[0], 0.35, picture.title, weight="bold")
-            picture.drawing.draw(cell.add_subfigure(parts[1, 0]), theme)
+            picture.drawing.draw(cell.add_subfigure(parts[1, 0]), LIGHT)
     return figure

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from scalespace.errors import InputError
+from scalespace.errors import InputError, one_line
 
 FILES = ("config.json", "model.safetensors", "README.md")
 """What a model's repository is read for: nothing that could run is ever fetched."""
@@ -134,5 +134,5 @@ def _library(before: str = "") -> tuple[ModuleType, ModuleType]:
 
 def _reason(error: Exception) -> str:
     """An error's message in one line that is not too long."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     return text if len(text) <= MOST else text[:MOST] + " ..."

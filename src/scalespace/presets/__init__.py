@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from scalespace.errors import InputError, unknown
+from scalespace.errors import InputError, one_line, unknown
 from scalespace.files import read_text
 
 FOLDER = Path(__file__).parent
@@ -46,8 +45,7 @@ def read_yaml(text: str, where: str) -> Any:
     except InputError:
         raise
     except Exception as error:  # odd values make its constructors raise errors of any kind
-        reason = f"{one_line(error)}" or type(error).__name__
-        raise InputError(f"{where} is not valid YAML: {reason}") from error
+        raise InputError(f"{where} is not valid YAML: {one_line(error)}") from error
 
 
 def _check_size(node: yaml.Node, where: str) -> None:
@@ -204,13 +202,6 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
             value = {part: value}
         out = merge(out, value)
     return out
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message without line breaks or Python's own names for types."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
-    return text.replace("typing.", "").replace("Parser key ", "")
 
 
 def _known_fields(kind: type, value: Mapping[str, Any], where: str) -> None:

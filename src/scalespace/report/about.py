@@ -25,7 +25,6 @@ class MethodInfo:
 
     Args:
         conditional: whether its images are of the classes asked for.
-        unlabelled: the variants in which they are not.
     """
 
     name: str
@@ -34,7 +33,6 @@ class MethodInfo:
     calls: int
     stages: tuple[str, ...]
     conditional: bool = True
-    unlabelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,6 @@ class StageInfo:
         conditioned: whether the network also sees the image at half the size.
         last_signal: sqrt(alpha_bar) at the last state.
         latent: shape of an autoencoder's latents.
-        conditional: whether it uses the labels.
         says: what it is, in its own words.
     """
 
@@ -63,7 +60,6 @@ class StageInfo:
     conditioned: bool = False
     last_signal: float = 0.0
     latent: tuple[int, ...] = ()
-    conditional: bool = True
     says: str = ""
 
     @property
@@ -132,15 +128,19 @@ def _recipe(stage: StageInfo) -> type | None:
     return registered.recipe if registered else None
 
 
+def _described(kind: type, parts: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """Descriptions of a kind; what it has no field for, which another version may, is left out."""
+    known = {field.name for field in fields(kind)}
+    return tuple(build(kind, {key: part[key] for key in part if key in known}) for part in parts)
+
+
 def read_study(path: Path) -> Study:
     """A study's `study.json`; `InputError` if it is absent or damaged."""
     value = read_json(path, "study")
     try:
         if value["format"] != FORMAT:
             raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
-        told = {field.name for field in fields(StageInfo)}
-        own = [{key: part[key] for key in part if key in told} for part in value["stages"]]
-        stages = tuple(build(StageInfo, stage) for stage in own)
+        stages = _described(StageInfo, value["stages"])
         kinds = {stage.name: kind for stage in stages if (kind := _recipe(stage))}
         config = build(Config, value["config"])
         return Study(
@@ -152,7 +152,7 @@ def read_study(path: Path) -> Study:
                 for name, recipe in value["recipes"].items()
                 if name in kinds
             },
-            methods=tuple(build(MethodInfo, method) for method in value["methods"]),
+            methods=_described(MethodInfo, value["methods"]),
             stages=stages,
             seeds=tuple(int(seed) for seed in value["seeds"]),
             machine=dict(value.get("machine") or {}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scalespace.config.checks import check_history
 from scalespace.core.sampling import int_if_whole
-from scalespace.errors import InputError
+from scalespace.errors import InputError, one_line
 from scalespace.files import read_bytes, read_text
 from scalespace.training.loop import read_metrics
 
@@ -35,73 +36,36 @@ def read_epochs(path: Path) -> list[Row]:
     read_text(path, "training metrics")
     rows = read_metrics(path)
     try:
-        for row in rows:
-            numbers = (row["epoch"], row["loss"], row.get("val_loss") or 0)
-            np.array([*numbers, *(row.get("val_loss_per_t") or ())], dtype=np.float64)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        check_history(rows)
+    except (KeyError, TypeError) as error:
         raise InputError(f"training metrics {path} are damaged: {error}") from error
     if not rows:
         raise InputError(f"training metrics {path} are damaged: there are no rows")
     return rows
 
 
-def read_inspection(path: Path) -> Arrays:
-    """The arrays of an inspection, by name."""
+def read_inspection(path: Path, names: Iterable[str] = ()) -> Arrays:
+    """The arrays of an inspection, by name, with `names` among them."""
 
-    def numbers(file: Mapping[str, Any]) -> Arrays:
-        arrays = {name: file[name] for name in file}
-        if not all(array.dtype.kind in "iuf" for array in arrays.values()):
-            raise ValueError("it holds something that is no number")
-        return arrays
+    def arrays(file: Mapping[str, Any]) -> Arrays:
+        if lacking := [name for name in names if name not in file]:
+            raise ValueError(f"it has no '{lacking[0]}'")
+        return {name: file[name] for name in file}
 
-    found: Arrays = _read(path, "inspection", numbers)
+    found: Arrays = _read(path, "inspection", arrays)
     return found
 
 
-def read_trajectory(path: Path, classes: int) -> Trajectory:
-    """A recorded reverse process; `classes` is the number of classes that labels may name."""
+def read_trajectory(path: Path) -> Trajectory:
+    """A recorded reverse process."""
 
     def states(file: Mapping[str, Any]) -> Trajectory:
         t = tuple(int_if_whole(float(state)) for state in file["t"])
         x = tuple(np.asarray(file[f"x_{k:03d}"], dtype=np.float32) for k in range(len(t)))
-        labels = np.asarray(file["labels"], dtype=np.int64)
-        if not x or any(part.ndim != 3 or len(part) != len(labels) for part in x):
-            raise ValueError("its arrays do not fit together")
-        if not all(np.isfinite(part).all() for part in x):
-            raise ValueError("not all of its values are finite")
-        if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
-            raise ValueError("its labels are none of the study's classes")
-        return Trajectory(t, x, labels)
+        return Trajectory(t, x, np.asarray(file["labels"], dtype=np.int64))
 
     found: Trajectory = _read(path, "trajectory", states)
     return found
-
-
-def check_shapes(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], path: Path) -> Arrays:
-    """Checks the arrays of an inspection file, and returns them.
-
-    Args:
-        shapes: by name; -1 is any length but 0.
-        path: of the file, for the message.
-
-    Raises:
-        InputError: one is absent, of another shape, or not finite.
-    """
-    for name, shape in shapes.items():
-        if name not in arrays:
-            raise InputError(f"inspection {path} is damaged: it has no '{name}'")
-        found = arrays[name].shape
-        fits = len(found) == len(shape) and all(
-            a == b or (b == -1 and a > 0) for a, b in zip(found, shape, strict=True)
-        )
-        if not fits:
-            raise InputError(f"inspection {path} is damaged: '{name}' has shape {list(found)}")
-        # moments of a feature that never changes are not defined
-        if not name.endswith(("_skewness", "_kurtosis", "_ks", "_w2", "loss")) and not (
-            np.isfinite(arrays[name]).all()
-        ):
-            raise InputError(f"inspection {path} is damaged: '{name}' is not finite")
-    return arrays
 
 
 def _read(path: Path, what: str, checked: Callable[[Mapping[str, Any]], Any]) -> Any:
@@ -111,5 +75,4 @@ def _read(path: Path, what: str, checked: Callable[[Mapping[str, Any]], Any]) ->
             return checked(file)
     # damaged bytes make the parsers of zip and npy raise errors of any kind
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{what} {path} is damaged: {reason}") from error
+        raise InputError(f"{what} {path} is damaged: {one_line(error)}") from error

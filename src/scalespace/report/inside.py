@@ -8,21 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scalespace.data import DataSplits, ImageSet, load
+from scalespace.config.checks import HISTORY
+from scalespace.data import DataSplits, load
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.evaluation.judge import HISTORY, Judge
+from scalespace.evaluation.judge import Judge
 from scalespace.model import Model
 from scalespace.report.about import StageInfo
-from scalespace.report.arrays import Arrays, Row, check_shapes
-from scalespace.report.results import EXAMPLES, Results
+from scalespace.report.arrays import Arrays, Row
+from scalespace.report.results import Results
 from scalespace.report.words import compared, digits
 from scalespace.stages.judge import JUDGE
 
 KINDS = {"pooled": "after the ReLU", "linear": "before it"}
 """The two kinds of features, in words."""
+JUDGE_ARRAYS = (
+    *("n", "activations_1", "activations_2", "activations_3"),
+    *("pooled_counts", "pooled_edges", "pooled_mean", "pooled_std", "pooled_ks", "pooled_w2"),
+    *("linear_counts", "linear_edges", "linear_mean", "linear_std", "linear_ks", "linear_w2"),
+    *(f"history_{name}" for name in HISTORY),
+)
+ENCODER_ARRAYS = (
+    *("originals", "reconstructions", "interpolations", "traversed", "traversals"),
+    *("kl", "posterior_std", "error"),
+)
+"""What the figures of a judge, and of an autoencoder, show of its inspection."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,6 @@ class JudgeView:
         classes: their names.
         trained_on: the name of its data.
         accuracy: shares of the images that it reads correctly, by part.
-        images: the first held-out images of each class, float [classes, k, h, w].
         floor: FD of real held-out images, if a study has measured it.
         part: the held-out part: test or validation.
     """
@@ -44,7 +54,6 @@ class JudgeView:
     hash: str
     trained_on: str
     accuracy: Mapping[str, float] = field(default_factory=dict)
-    images: NDArray[np.float32] | None = None
     floor: float | None = None
     part: str = "test"
 
@@ -74,9 +83,10 @@ class JudgeView:
     @property
     def reads(self) -> str:
         """Its accuracy in words; empty if it is not known."""
-        names = {"train": "training"}
-        parts = {names.get(part, part): share for part, share in self.accuracy.items()}
-        return " and ".join(f"{share:.2%} of {part}" for part, share in parts.items())
+        return " and ".join(
+            f"{share:.2%} of {part.replace('train', 'training')}"
+            for part, share in self.accuracy.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -131,10 +141,9 @@ def trainings_of_model(model: Model) -> list[TrainingView]:
 
 def judge_of_study(results: Results) -> JudgeView | None:
     """The judge of a study, if the study has inspected it."""
-    if not (arrays := results.inspection(JUDGE.name)):
+    if not (arrays := results.inspection(JUDGE.name, JUDGE_ARRAYS)):
         return None
     row = results.find("artefact", kind="inspection", stage=JUDGE.name)[-1]
-    classes = results.study.data.classes
     found = row.get("accuracy")
     accuracy = {
         str(part): float(share)
@@ -143,14 +152,11 @@ def judge_of_study(results: Results) -> JudgeView | None:
     }
     floor = results.measurement("fd", results.floor)
     return JudgeView(
-        check_shapes(
-            arrays, _judge_shapes(arrays, len(classes)), results.folder / str(row["path"])
-        ),
-        classes,
+        arrays,
+        results.study.data.classes,
         str(row.get("judge", "")),
         str(row.get("trained_on", "")),
         accuracy,
-        results.examples(results.floor, None),
         floor["value"] if floor else None,
         results.study.part,
     )
@@ -164,35 +170,22 @@ def judge_of_folder(judge: Judge, data_dir: Path | str | None) -> JudgeView:
     """
     splits = load(judge.data.name, data_dir)
     _check_fit(judge.data, splits)
-    test = splits.test()
-    accuracy = judge.record.get("accuracy", {})
     return JudgeView(
-        judge.inspect(test),
+        judge.inspect(splits.test()),
         judge.data.classes,
         judge.hash,
         judge.data.title,
-        accuracy,
-        _examples(test),
+        judge.record.get("accuracy", {}),
     )
 
 
 def encoders_of_study(results: Results) -> list[EncoderView]:
     """The autoencoders that a study has inspected."""
-    views = []
-    for stage in results.study.stages:
-        if stage.kind != "vae" or not (arrays := results.inspection(stage.name)):
-            continue
-        row = results.find("artefact", kind="inspection", stage=stage.name)[-1]
-        path = results.folder / str(row["path"])
-        arrays = check_shapes(arrays, _encoder_shapes(arrays, results.study.data), path)
-        numbers, size = arrays["traversed"], arrays["kl"].size
-        if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= size:
-            raise InputError(f"inspection {path} is damaged: 'traversed' must lie in 0..{size - 1}")
-        seed = row.get("seed")
-        views.append(
-            EncoderView(stage.name, arrays, int(results.study.seeds[0] if seed is None else seed))
-        )
-    return views
+    return [
+        EncoderView(stage.name, arrays, results.study.seeds[0])
+        for stage in results.study.stages
+        if stage.kind == "vae" and (arrays := results.inspection(stage.name, ENCODER_ARRAYS))
+    ]
 
 
 def encoders_of_model(model: Model, data_dir: Path | str | None) -> list[EncoderView]:
@@ -215,35 +208,6 @@ def encoders_of_model(model: Model, data_dir: Path | str | None) -> list[Encoder
     ]
 
 
-def _judge_shapes(arrays: Arrays, classes: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {"n": ()}
-    shapes |= {f"activations_{k}": (classes, -1, -1, -1) for k in (1, 2, 3)}
-    for kind in KINDS:
-        d, bins = (*np.shape(arrays.get(f"{kind}_counts", ())), 0, 0)[:2]
-        shapes |= {f"{kind}_counts": (-1, -1), f"{kind}_edges": (d, bins + 1)}
-        measures = ("mean", "std", "skewness", "kurtosis", "ks", "w2")
-        shapes |= {f"{kind}_{name}": (d,) for name in measures}
-    epochs = np.shape(arrays.get("history_epoch", ()))
-    return {**shapes, **{f"history_{key}": epochs for key in HISTORY}}
-
-
-def _encoder_shapes(arrays: Arrays, data: DataInfo) -> dict[str, tuple[int, ...]]:
-    size = (data.height, data.width)
-    shown = len(arrays.get("originals", ()))
-    moved = len(arrays.get("traversed", ()))
-    latent = np.shape(arrays.get("kl", ()))
-    return {
-        "originals": (-1, *size),
-        "reconstructions": (shown, *size),
-        "interpolations": (-1, -1, *size),
-        "traversed": (-1,),
-        "traversals": (moved, -1, *size),
-        "kl": (-1, -1, -1),
-        "posterior_std": latent,
-        "error": (-1,),
-    }
-
-
 def _check_fit(data: DataInfo, splits: DataSplits) -> None:
     theirs = (*splits.train.shape, len(splits.train.classes))
     if theirs != (data.height, data.width, len(data.classes)):
@@ -251,8 +215,3 @@ def _check_fit(data: DataInfo, splits: DataSplits) -> None:
             f"it was trained on {data.name} of {data.height}x{data.width} pixels in "
             f"{len(data.classes)} classes; those found: {theirs[0]}x{theirs[1]} in {theirs[2]}"
         )
-
-
-def _examples(images: ImageSet) -> NDArray[np.float32]:
-    grid, columns = images.examples(EXAMPLES)
-    return grid.reshape(EXAMPLES, columns, *images.shape).swapaxes(0, 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scalespace.config import Recipe
-from scalespace.evaluation.controls import CONTROLS, TITLES
+from scalespace.evaluation.controls import TITLES
 from scalespace.figures.grids import tile
 from scalespace.figures.picture import DARK, LIGHT, Picture
 from scalespace.files import write_text
@@ -25,25 +24,10 @@ from scalespace.report.markdown import markdown
 from scalespace.report.narrative import narrative, warnings
 from scalespace.report.results import Results
 from scalespace.report.tables import methods_table, quality_table, variant_tables
-from scalespace.report.tables.base import cas
+from scalespace.report.tables.methods import cas, gap
 from scalespace.report.tables.quality import ratio_to_floor
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True)
-class Card:
-    """A method at a glance: its colours on light and dark, a strip of images and its numbers."""
-
-    title: str
-    light: str
-    dark: str
-    strip: str
-    alt: str
-    score: str
-    spread: str
-    difference: str
-    facts: tuple[str, ...]
 
 
 def build(folder: Path | str) -> Path:
@@ -119,34 +103,34 @@ def _on_cards(results: Results) -> dict[str, str]:
     return results.titles if results.study.has_cas else results.measured
 
 
-def _card(results: Results, name: str) -> Card:
+def _card(results: Results, name: str) -> dict[str, Any]:
+    """A control or method at a glance: its colours, a strip of images and its numbers."""
     study, title = results.study, _on_cards(results)[name]
-    shade = color(results, name)
-    methods = [method for method in study.methods if method.name == name]
-    of_classes = name != "pixel-noise" and all(method.conditional for method in methods)
+    method, shade = study.method(name), color(results, name)
+    of_classes = results.of_classes(name)
     score, spread, difference = _score(results, name)
     facts = []
-    if results.study.has_cas and (fd := results.measurement("fd", name)):
+    if study.has_cas and (fd := results.measurement("fd", name)):
         ratio = ratio_to_floor(results, name)
         floor = f", {words.times(ratio)} × floor" if ratio is not None else ""
         facts.append(f"FD {words.digits(fd['value'])}{floor}")
-    for method in methods:
+    if method:
         facts.append(words.plural(method.calls, "network call"))
         if (macs := results.value("macs", method=name)) is not None:
             facts.append(f"{macs / 1e6:,.0f} M multiply-adds")
         if (latency := results.value("latency_median", method=name)) is not None:
             facts.append(f"{words.milliseconds(latency)} ms")
-    return Card(
-        title=title,
-        light=LIGHT.color(shade),
-        dark=DARK.color(shade),
-        strip=_strip(results, name),
-        alt=f"One image for each of the first classes, {title}" if of_classes else f"{title}",
-        score=score,
-        spread=spread,
-        difference=difference if methods else f"control{f', {difference}' if difference else ''}",
-        facts=tuple(facts),
-    )
+    return {
+        "title": title,
+        "light": LIGHT.color(shade),
+        "dark": DARK.color(shade),
+        "strip": _strip(results, name),
+        "alt": f"One image for each of the first classes, {title}" if of_classes else title,
+        "score": score,
+        "spread": spread,
+        "difference": difference if method else ", ".join(filter(None, ("control", difference))),
+        "facts": facts,
+    }
 
 
 def _score(results: Results, name: str) -> tuple[str, str, str]:
@@ -158,14 +142,9 @@ def _score(results: Results, name: str) -> tuple[str, str, str]:
     score = results.scores.get(name)
     if score is None:
         return cas(results, name), "", ""
-    difference = ""
-    for method in results.study.methods:
-        control = results.control(method)
-        if method.name == name and control in results.scores:
-            gap = words.signed(score.mean - results.scores[control].mean)
-            difference = f"{gap} to {CONTROLS[control]}"
+    beside = gap(results, name, "{} to {}")
     spread = f"± {score.sd:.4f}" if len(score.accuracy) > 1 else ""
-    return f"{score.mean:.4f}", spread, difference
+    return f"{score.mean:.4f}", spread, "" if beside == words.NONE else beside
 
 
 def _strip(results: Results, name: str) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalespace.data import read_samples
-from scalespace.errors import InputError
+from scalespace.data import first_of_each, read_samples
+from scalespace.errors import InputError, one_line
 from scalespace.evaluation.cas import CASResult
 from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
-from scalespace.files import parse_json, read_text
+from scalespace.files import parse_json, read_text, sha256
 from scalespace.report.about import MethodInfo, read_study
 from scalespace.report.arrays import (
     Arrays,
@@ -27,6 +28,8 @@ from scalespace.report.arrays import (
 )
 from scalespace.study.folder import ABOUT, RESULTS, made_anew
 from scalespace.study.plan import reconstruction
+
+T = TypeVar("T")
 
 REAL, REAL_DOWN_UP = "real", "real-down-up"
 EXAMPLES = 4  # images of each class that a report shows of a samples file
@@ -121,6 +124,11 @@ class Results:
             if (name := reconstruction(stage.name)) in sets
         }
 
+    def of_classes(self, name: str) -> bool:
+        """Whether the images of a set are of the classes that they are labelled with."""
+        method = self.study.method(name)
+        return name != "pixel-noise" and (method is None or method.conditional)
+
     def control(self, method: MethodInfo) -> str:
         """The control of a method: `REAL_DOWN_UP` if it never works at full size, else `REAL`."""
         scales = [stage.scale for stage in self.study.stages if stage.name in method.stages]
@@ -192,29 +200,17 @@ class Results:
 
     # Files
 
-    def inspection(self, stage: str) -> Arrays:
-        """The arrays of a stage's inspection, by name; {} if the study has none."""
-        path = self.place("inspection", stage=stage)
-        if path is None:
-            return {}
-        with made_anew(path):
-            return read_inspection(path)
+    def inspection(self, stage: str, names: Iterable[str] = ()) -> Arrays:
+        """The arrays of a stage's inspection, `names` among them; {} if the study has none."""
+        return self._file("inspection", partial(read_inspection, names=names), stage=stage) or {}
 
     def epochs(self, stage: str, seed: int) -> list[Row]:
         """A training's epochs, see `read_epochs`; [] if the study has none."""
-        path = self.place("metrics", stage=stage, seed=seed)
-        if path is None:
-            return []
-        with made_anew(path):
-            return read_epochs(path)
+        return self._file("metrics", read_epochs, stage=stage, seed=seed) or []
 
     def trajectory(self, method: str, seed: int) -> Trajectory | None:
         """A recorded reverse process of a method, if there is one."""
-        path = self.place("trajectory", method=method, seed=seed)
-        if path is None:
-            return None
-        with made_anew(path):
-            return read_trajectory(path, len(self.study.data.classes))
+        return self._file("trajectory", read_trajectory, method=method, seed=seed)
 
     def examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
         """The first images of each class of a control (seed None) or of a method's seed.
@@ -222,34 +218,31 @@ class Results:
         Float32 [classes, EXAMPLES, h, w] in [0, 1], black where a class has too few; None if the
         study has no images of it. A samples file is read once and only these are kept.
         """
-        if (method, seed) not in self._examples:
-            self._examples[method, seed] = self._read_examples(method, seed)
-        return self._examples[method, seed]
-
-    def _read_examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
-        kind = "real_samples" if method in TITLES else "samples"
-        path = self.place(kind, method=method, seed=seed)
-        if path is None:
-            return None
         data = self.study.data
         classes, shape = len(data.classes), (data.height, data.width)
-        with made_anew(path):
-            samples = read_samples(path, shape=shape, classes=classes)
-        out = np.zeros((classes, EXAMPLES, *shape), dtype=np.float32)
-        for label in range(classes):
-            chosen = samples.images[samples.labels == label][:EXAMPLES]
-            out[label, : len(chosen)] = chosen
-        return out
 
-    def place(self, kind: str, **where: Any) -> Path | None:
-        """Where a file of that kind lies, if there is one; `InputError` if outside the study."""
+        def read(path: Path) -> NDArray[np.float32]:
+            samples = read_samples(path, shape=shape, classes=classes)
+            return first_of_each(samples.images, samples.labels, classes, EXAMPLES)
+
+        if (method, seed) not in self._examples:
+            kind = "real_samples" if method in TITLES else "samples"
+            self._examples[method, seed] = self._file(kind, read, method=method, seed=seed)
+        return self._examples[method, seed]
+
+    def _file(self, kind: str, read: Callable[[Path], T], **where: Any) -> T | None:
+        """The content of a file of that kind, if the study has one."""
         rows = self.find("artefact", kind=kind, **where)
         if not rows:
             return None
         inside = Path(str(rows[-1].get("path")))
         if inside.is_absolute() or ".." in inside.parts:
             raise InputError(f"{self.folder}: the {kind} file '{inside}' is not inside the study")
-        return self.folder / inside
+        path, seal = self.folder / inside, rows[-1].get("sha256")
+        with made_anew(path):
+            if seal and sha256(path, kind) != seal:
+                raise InputError(f"{kind} {path} is damaged: it is not what the study wrote")
+            return read(path)
 
 
 def _read_rows(path: Path, classes: int) -> list[Row]:
@@ -258,8 +251,7 @@ def _read_rows(path: Path, classes: int) -> list[Row]:
         try:
             rows.append(_checked(parse_json(line), classes))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{path}, line {number} is damaged: {reason}") from error
+            raise InputError(f"{path}, line {number} is damaged: {one_line(error)}") from error
     return rows
 
 

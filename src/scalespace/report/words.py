@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 NONE = "–"
 
@@ -49,6 +49,16 @@ def join(words: Iterable[str]) -> str:
     """'a, b and c'."""
     listed = list(words)
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def by_size(sizes: Mapping[str, int]) -> str:
+    """How many images each set has: '10,000', or '1,000 (A, B); 10,000 (C)'; empty for no sets."""
+    found: dict[int, list[str]] = {}
+    for title, n in sizes.items():
+        found.setdefault(n, []).append(title)
+    if len(found) < 2:
+        return "".join(f"{n:,}" for n in found)
+    return "; ".join(f"{n:,} ({', '.join(titles)})" for n, titles in sorted(found.items()))
 
 
 def plural(n: int, word: str) -> str:

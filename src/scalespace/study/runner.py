@@ -202,11 +202,6 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
                 "doc": " ".join((arm.method.__doc__ or "").split()),
                 "calls": arm.method.calls(models),
                 "conditional": arm.conditional,
-                "unlabelled": [
-                    other.variant.name
-                    for other in context.plan.arms
-                    if other.method is arm.method and not other.conditional
-                ],
                 "stages": [stage.name for stage in arm.method.stages],
             }
             for arm in context.plan.first

@@ -22,7 +22,7 @@ from scalespace.data import (
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
-from scalespace.files import write_arrays, write_rows
+from scalespace.files import sha256, write_arrays, write_rows
 from scalespace.machine import machine
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
@@ -124,7 +124,7 @@ def train(task: Task, context: Context) -> list[Row]:
         {**own, "metric": "train_seconds", "value": stage.record["seconds"], "n": n},
         {**own, "metric": "loss", "value": stage.record["loss"], "n": n},
         {**own, "metric": "val_loss", "value": stage.record["val_loss"], "n": n},
-        _artefact(own, "metrics", context.relative(metrics)),
+        _artefact(own, "metrics", metrics, context, sealed=False),
     ]
 
 
@@ -165,8 +165,8 @@ def sample(task: Task, context: Context) -> list[Row]:
     write_arrays(place / "trajectory.npz", {"labels": np.array(labels), **arrays})
     own = {"method": model.method.name, "seed": seed, "config": model.hash, "n": n}
     return [
-        _artefact(own, "samples", context.relative(place / "samples.npz")),
-        _artefact(own, "trajectory", context.relative(place / "trajectory.npz")),
+        _artefact(own, "samples", place / "samples.npz", context),
+        _artefact(own, "trajectory", place / "trajectory.npz", context),
         *({**own, "metric": name, "value": float(share)} for name, share in outside.items()),
     ]
 
@@ -177,7 +177,7 @@ def real(task: Task, context: Context) -> list[Row]:
     path = context.place(task) / "samples.npz"
     write_samples(path, samples)
     own = {"method": task.name, "seed": None, "config": task.id, "n": len(samples)}
-    return [_artefact(own, "real_samples", context.relative(path))]
+    return [_artefact(own, "real_samples", path, context)]
 
 
 def reconstruct(task: Task, context: Context) -> list[Row]:
@@ -189,7 +189,7 @@ def reconstruct(task: Task, context: Context) -> list[Row]:
     path = context.place(task) / "samples.npz"
     write_samples(path, Samples(images, samples.labels, {"method": task.name}))
     own = {"method": task.name, "seed": None, "config": task.id, "n": len(images)}
-    return [_artefact(own, "real_samples", context.relative(path))]
+    return [_artefact(own, "real_samples", path, context)]
 
 
 def score(task: Task, context: Context) -> list[Row]:
@@ -252,7 +252,7 @@ def inspect(task: Task, context: Context) -> list[Row]:
         held_out = context.splits.val.to(context.runtime.torch_device)
         arrays = context.stage(task).inspect(held_out.unit(), held_out.labels)
     write_arrays(path, arrays)
-    return [_artefact(own, "inspection", context.relative(path))]
+    return [_artefact(own, "inspection", path, context)]
 
 
 def leak(task: Task, context: Context) -> list[Row]:
@@ -337,5 +337,8 @@ def _samples(task: Task, context: Context) -> Samples:
         return read_samples(path)
 
 
-def _artefact(own: Row, kind: str, path: str) -> Row:
-    return {"n": None, **own, "metric": "artefact", "kind": kind, "path": path, "value": None}
+def _artefact(own: Row, kind: str, path: Path, context: Context, sealed: bool = True) -> Row:
+    """The row of a file; a sealed one is what it is for good, and has a checksum."""
+    row = {"n": None, **own, "metric": "artefact", "kind": kind, "value": None}
+    row["path"] = context.relative(path)
+    return {**row, "sha256": sha256(path)} if sealed else row

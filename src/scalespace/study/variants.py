@@ -165,16 +165,12 @@ def _two_sided(switches: Mapping[str, Any]) -> dict[str, Variant]:
 def _check_names(names: Iterable[Any], where: str) -> None:
     """Refuses names other than text: in the results, which are JSON, they would not be found."""
     for name in names:
-        if isinstance(name, bool | None):
-            raise InputError(
-                f"{where}: a name must be text, got {name}: write it in quotes, for YAML does not "
-                "read on, off, yes, no and null as text"
-            )
         if not isinstance(name, str):
-            raise InputError(f"{where}: a name must be text, got {name}: write '{name}' in quotes")
-        if not name.strip():
-            raise InputError(f"{where}: a name must be text, got an empty one")
-        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise InputError(
+                f"{where}: a name must be text, got {name}: write it in quotes, for YAML reads "
+                "numbers, dates, on, off, yes, no and null as something else"
+            )
+        if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
             raise InputError(
                 f"{where}: a name must be one line of text of at most {LONGEST_NAME} characters, "
                 f"got {name!r:.120}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +17,7 @@ from scalespace.toy.trajectories import forward, reverse
 TOLERANCES = (0.05, 0.1, 0.25, 0.5)  # to show how the count depends on the definition
 
 
-@dataclass(frozen=True)
-class Paths:
+class Paths(NamedTuple):
     """Reverse trajectories under the same noise: x [S, n] and x0_hat [S-1, n], row t of state t."""
 
     learnt: Tensor
@@ -29,15 +28,13 @@ class Paths:
 
 def paths(model: Toy, noise: Tensor) -> Paths:
     """The learnt and the exact process of a model, driven by the same noise [S-1, n, 1]."""
-    learnt, learnt_x0 = reverse(model.solver, model.learnt, model.segment, noise)
-    exact, exact_x0 = reverse(model.solver, model.exact, model.segment, noise)
-    return Paths(learnt, learnt_x0, exact, exact_x0)
+    learnt = reverse(model.solver, model.learnt, model.segment, noise)
+    return Paths(*learnt, *reverse(model.solver, model.exact, model.segment, noise))
 
 
 def together(parts: list[Paths]) -> Paths:
     """The trajectories of several runs as those of one."""
-    names = ("learnt", "learnt_x0", "exact", "exact_x0")
-    return Paths(*(torch.cat([getattr(part, name) for part in parts], dim=1) for name in names))
+    return Paths(*(torch.cat(same, dim=1) for same in zip(*parts, strict=True)))
 
 
 def measure(model: Toy, found: Paths, tolerance: float) -> dict[str, Any]:

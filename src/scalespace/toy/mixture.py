@@ -1,11 +1,11 @@
-"""What a perfect network would predict, in closed form for data that are a few weighted points.
+"""What a perfect network would predict, in closed form for data that are a few points.
 
 With x_t = a x0 + b eps, a = sqrt(alpha_bar_t) and b = sqrt(1 - alpha_bar_t), Bayes' rule gives the
-probability of each point p_k of weight w_k,
+probability of each of n equally likely points p_k, w_k = 1 / n,
 
     P(x0 = p_k | x_t) = w_k N(x_t; a p_k, b^2) / q(x_t),   q(x_t) = sum_j w_j N(x_t; a p_j, b^2),
 
-and everything else is an expectation over it. For two points -1 and 1 of equal weight,
+and everything else is an expectation over it. For two points -1 and 1,
 E[x0 | x_t] = tanh(a x_t / b^2).
 """
 
@@ -24,33 +24,24 @@ Scale = Tensor | float  # a or b: a float, or a tensor that broadcasts against x
 
 @dataclass(frozen=True)
 class Mixture:
-    """Weighted points on a line.
+    """Points on a line, each equally likely.
 
     Args:
         points: at least two different, finite numbers; kept in rising order.
-        weights: positive, one a point, made to sum to 1; None for equal ones.
 
     Raises:
-        InputError: points or weights that are anything else.
+        InputError: points that are anything else.
     """
 
     points: tuple[float, ...]
-    weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        points = [float(point) for point in self.points]
-        weights = [1.0] * len(points) if self.weights is None else [float(w) for w in self.weights]
+        points = sorted(float(point) for point in self.points)
         if len(points) < 2 or len(set(points)) < len(points) or not all(map(math.isfinite, points)):
             raise InputError(
                 f"need at least two different points, got {listed(points)} (finite ones count)"
             )
-        if len(weights) != len(points):
-            raise InputError(f"{len(points)} points need as many weights, got {len(weights)}")
-        if not all(0 < w < math.inf for w in weights):
-            raise InputError(f"weights must be positive, got {listed(weights)}")
-        pairs = sorted(zip(points, weights, strict=True))
-        object.__setattr__(self, "points", tuple(p for p, _ in pairs))
-        object.__setattr__(self, "weights", tuple(w / math.fsum(weights) for _, w in pairs))
+        object.__setattr__(self, "points", tuple(points))
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -95,10 +86,6 @@ class Mixture:
         """
         return (x.double() - a * self.mean(x, a, b)) / b
 
-    def score(self, x: Tensor, a: Scale, b: Scale) -> Tensor:
-        """d log q(x_t) / dx_t = -eps*(x_t) / b (Song et al. 2021, equation 9 at its optimum)."""
-        return -self.eps(x, a, b) / b
-
     def log_density(self, x: Tensor, a: Scale, b: Scale) -> Tensor:
         """log q(x_t = x), shaped as x."""
         scale = torch.as_tensor(b, dtype=torch.float64).log() + 0.5 * math.log(2 * math.pi)
@@ -122,7 +109,7 @@ class Mixture:
 
     def _tables(self) -> tuple[Tensor, Tensor]:
         points = torch.tensor(self.points, dtype=torch.float64)
-        return points, torch.tensor(self.weights, dtype=torch.float64)
+        return points, torch.full_like(points, 1 / len(points))
 
 
 def _last(scale: Scale) -> Scale:

@@ -39,12 +39,7 @@ def wilson(count: int, n: int) -> Share:
 
     Unlike p +- 1.96 sqrt(p (1-p) / n), the interval is sound for counts at and near 0, where a cure
     should end up.
-
-    Raises:
-        ValueError: not 0 <= count <= n, or n < 1.
     """
-    if not 0 <= count <= n or n < 1:
-        raise ValueError(f"need 0 <= count <= n and n >= 1, got {count} of {n}")
     p, z2 = count / n, Z95**2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scalespace.errors import InputError
+from scalespace.errors import InputError, one_line
 from scalespace.files import atomic, parse_json
 
 RECORD, CHECKSUM = "record", "checksum"
@@ -56,9 +56,8 @@ def load_tensors(path: Path, what: str = "model") -> tuple[dict[str, Tensor], di
             about = file.metadata() or {RECORD: "{}"}
         record = parse_json(about.get(RECORD, "null"))
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"{what} {path} is damaged or no safetensors file ({reason}){again}"
+            f"{what} {path} is damaged or no safetensors file ({one_line(error)}){again}"
         ) from error
     if not isinstance(record, dict):
         raise InputError(f"{what} {path} is damaged: its record is no JSON object{again}")

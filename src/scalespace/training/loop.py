@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from scalespace.config import TrainConfig
+from scalespace.config.checks import HISTORY
 from scalespace.core.noise import derive_seed
 from scalespace.data import DataSplits, balanced_sample
 from scalespace.errors import InputError
@@ -37,8 +38,6 @@ from scalespace.training.runtime import Runtime, keep_freed_memory
 from scalespace.training.training import Training
 
 CHECKPOINT_SECONDS = 15.0
-HISTORY = ("epoch", "loss", "val_loss")
-"""What a stage's record keeps of each epoch."""
 MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "Muon": ("momentum",)}
 """The state that each optimiser keeps for a parameter."""
 

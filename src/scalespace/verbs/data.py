@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from scalespace.data import load
+from scalespace.data import first_of_each, load
 from scalespace.data.catalog import DATASETS
 from scalespace.verbs.common import check_target, data_dir_option
 
@@ -27,8 +27,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     splits = load(options.name, options.data_dir)
     about = summary(splits)
     if options.grid:
-        images, columns = splits.train.examples(10)
-        save_grid(options.grid, images, columns)
+        train = splits.train
+        columns = len(train.classes)
+        found = first_of_each(train.images[:, 0].numpy(), train.labels.numpy(), columns, 10) / 255
+        save_grid(options.grid, found.swapaxes(0, 1).reshape(-1, *train.shape), columns)
     if options.json:
         print(json.dumps(about, indent=2))
         return

@@ -88,7 +88,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     except InputError as error:
         raise InputError(f"{options.samples}: {error}") from error
     for name in TITLES if options.controls else ():
-        fitting = [metric for metric in metrics if name in METRICS[metric].controls]
+        fitting = [metric for metric in metrics if name in METRICS[metric].beside("test")]
         if fitting and name != FLOOR:  # the floor is measured beside the samples already
             found[name] = evaluate(control(name, real.splits, len(samples)), real, fitting)
     made = {name: samples.meta[name] for name in MADE if name in samples.meta}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scalespace.figures.panels import Maps, columns, maps
+from scalespace.figures.panels import Maps, maps
 from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, sheet
 from scalespace.report.figures.common import MARGIN, zoom
@@ -93,17 +93,14 @@ def traversals(view: EncoderView) -> list[Picture]:
 
 
 def collapse(view: EncoderView) -> list[Picture]:
-    """How much each number of the latent carries, and which have collapsed."""
+    """How much each number of the latent carries, and which channels have collapsed."""
     kl, std = view.arrays["kl"], view.arrays["posterior_std"]
-    n = len(view.arrays["error"])
     channels = kl.sum(axis=(1, 2))
     gone = np.flatnonzero(kl.mean(axis=(1, 2)) < COLLAPSED)
-    share = float((kl < COLLAPSED).mean())
-    listed = join(str(k) for k in gone)
-    which = f"Collapsed channels: {listed}" if len(gone) else "No channel has collapsed"
+    listed = f"Collapsed channels: {join(str(k) for k in gone)}"
+    which = listed if len(gone) else "No channel has collapsed"
     shown = np.sort(np.argsort(-channels, kind="stable")[:CHANNELS])
-    some = f" Of {len(kl)} channels, the {len(shown)} with most." if len(shown) < len(kl) else ""
-    words = f"{n:,} validation images, seed {view.seed}"
+    some = f"Of {len(kl)} channels, the {len(shown)} with most. " if len(shown) < len(kl) else ""
     total = digits(float(kl.sum()))
     rows = [
         Maps("KL (nats)", kl[shown], 0, max(float(kl.max()), COLLAPSED)),
@@ -113,23 +110,18 @@ def collapse(view: EncoderView) -> list[Picture]:
         Picture(
             f"collapse-{view.name}",
             f"What each channel of {view.name} carries",
-            f"KL divergence of the posterior from the prior, summed over a channel's "
-            f"{kl.shape[1]}×{kl.shape[2]} positions, mean over {words}; {total} nats in all. "
-            f"{which} (below {COLLAPSED} nats a number); of all {kl.size} numbers {share:.1%} "
-            f"lie below that.",
-            f"KL of each channel, {total} nats in all. {which}.",
-            columns(channels, 0, "channel of the latent", "KL (nats)", (5.5, 3.0)),
-        ),
-        Picture(
-            f"collapse-maps-{view.name}",
-            "KL at each position, and the posterior's deviation",
-            f"Above, KL of each number of the latent in nats. Below, the mean deviation of its "
-            f"posterior, in standard deviations of the latent: near 0 the image determines it, "
-            f"near 1 the image says nothing about it. Mean over {words}.{some}",
-            f"Maps of KL (up to {digits(float(kl.max()))} nats) and of the posterior's deviation "
-            f"({digits(float(std.min()))} to {digits(float(std.max()))}).",
+            f"{some}Above, the KL divergence of each number's posterior from the prior in nats; "
+            f"summed over a channel, {join(digits(float(nats)) for nats in channels[shown])}; "
+            f"{total} nats in all. {which} (below {COLLAPSED} nats a number); of all {kl.size} "
+            f"numbers {float((kl < COLLAPSED).mean()):.1%} lie below that. Below, the mean "
+            f"deviation of its posterior, in standard deviations of the latent: near 0 the image "
+            f"determines it, near 1 the image says nothing about it. Mean over "
+            f"{len(view.arrays['error']):,} validation images, seed {view.seed}.",
+            f"Maps of KL ({total} nats in all, up to {digits(float(kl.max()))} a number) and of "
+            f"the posterior's deviation ({digits(float(std.min()))} to "
+            f"{digits(float(std.max()))}). {which}.",
             maps(rows, [f"channel {k}" if len(shown) <= 6 else str(k) for k in shown]),
-        ),
+        )
     ]
 
 

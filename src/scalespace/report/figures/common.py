@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from scalespace.evaluation.controls import FLOORS
 from scalespace.figures.picture import Color, Picture
-from scalespace.figures.sheets import Block
 from scalespace.report.results import REAL, REAL_DOWN_UP, Results
 
 Figure = Callable[[Results], list[Picture]]
@@ -30,29 +29,6 @@ def color(results: Results, name: str) -> Color:
     if name in CONTROL_COLORS:
         return CONTROL_COLORS[name]
     return [method.name for method in results.study.methods].index(name)
-
-
-def class_blocks(
-    images: NDArray[np.float32], names: tuple[str, ...], title: str = "", named: bool = True
-) -> list[Block]:
-    """Images [classes, k, h, w] as bands of at most `GRID_COLUMNS` classes.
-
-    Args:
-        images: a column of the grid for each class.
-        title: a line above all.
-        named: write the names above the columns.
-    """
-    bands = -(-len(names) // GRID_COLUMNS)
-    columns = -(-len(names) // bands)
-    blocks = []
-    for start in range(0, len(names), columns):
-        part = images[start : start + columns]
-        height, width = part.shape[2:]
-        rows = part.swapaxes(0, 1).reshape(-1, height, width)
-        word = title if start == 0 else ""
-        top = [name[:6] for name in names[start : start + columns]] if named else []
-        blocks.append(Block(rows, len(part), zoom(height, 56), top=top, title=word))
-    return blocks
 
 
 def resized(x: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

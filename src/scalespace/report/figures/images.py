@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
 from scalespace.evaluation.controls import TITLES
 from scalespace.figures.picture import Picture
-from scalespace.figures.sheets import sheet
+from scalespace.figures.sheets import Block, sheet
 from scalespace.report import paper
-from scalespace.report.figures.common import class_blocks
+from scalespace.report.figures.common import GRID_COLUMNS, zoom
 from scalespace.report.results import EXAMPLES, REAL, Results
 from scalespace.report.words import of_seeds
 
@@ -24,16 +29,12 @@ def samples(results: Results) -> list[Picture]:
         seeds = [None] if name in TITLES else list(results.study.seeds)
         found = [(seed, results.examples(name, seed)) for seed in seeds]
         classes = results.study.data.classes
-        of_classes = name != "pixel-noise" and all(
-            method.conditional for method in results.study.methods if method.name == name
-        )
+        of_classes = results.of_classes(name)
         blocks = [
             block
             for seed, images in found
             if images is not None
-            for block in class_blocks(
-                images, classes, "" if seed is None else f"seed {seed}", of_classes
-            )
+            for block in _blocks(images, classes if of_classes else (), seed)
         ]
         if not blocks:
             continue
@@ -61,3 +62,18 @@ def samples(results: Results) -> list[Picture]:
             Picture(f"samples-{name}", title, caption + figure, f"{alt}.", sheet(blocks))
         )
     return pictures
+
+
+def _blocks(
+    images: NDArray[np.float32], names: tuple[str, ...], seed: int | None
+) -> Iterator[Block]:
+    """Images [classes, k, h, w], a column a class, in bands of at most `GRID_COLUMNS` of them."""
+    bands = -(-len(images) // GRID_COLUMNS)
+    columns = -(-len(images) // bands)
+    height, width = images.shape[2:]
+    for start in range(0, len(images), columns):
+        part = images[start : start + columns]
+        rows = part.swapaxes(0, 1).reshape(-1, height, width)
+        title = "" if start or seed is None else f"seed {seed}"
+        top = [name[:6] for name in names[start : start + columns]]
+        yield Block(rows, len(part), zoom(height, 56), top=top, title=title)

@@ -1,4 +1,4 @@
-"""The judge from inside: what it is given, what its layers show, and how normal its features are.
+"""The judge from inside: what its layers show, and how normal its features are.
 
 Fréchet distances compare features and assume them to be normal: these figures show both.
 """
@@ -10,35 +10,18 @@ from collections.abc import Callable
 import numpy as np
 
 from scalespace.figures.charts import Line, curves
-from scalespace.figures.panels import Cloud, Histogram, cloud, histograms
+from scalespace.figures.panels import Histogram, histograms
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, sheet
-from scalespace.report.figures.common import MARGIN, class_blocks, zoom
+from scalespace.report.figures.common import MARGIN, zoom
 from scalespace.report.inside import KINDS, JudgeView
-from scalespace.report.words import digits, plural
+from scalespace.report.words import plural
 
 FEATURES = 16  # whose histograms are shown
 CRITICAL = 0.886  # over sqrt(n): 5 % of normal samples are further than this from their fit
 COLORS = {"pooled": 0, "linear": 1}
 SHADES: tuple[Color, Color] = ("muted", 0)  # of training and of what is held out
 HALF = (5.5, 3.6)
-
-
-def judge_digits(view: JudgeView) -> list[Picture]:
-    """The first held-out images of each class."""
-    if view.images is None:
-        return []
-    rows = view.images.shape[1]
-    return [
-        Picture(
-            "judge-digits",
-            "What the judge is asked to read",
-            f"The first {rows} {view.part} images of each class"
-            f"{', which it was not trained on' if view.part == 'test' else ''}.",
-            f"Grid of real {view.part} images, one column for each of {len(view.classes)} classes.",
-            sheet(class_blocks(view.images, view.classes)),
-        )
-    ]
 
 
 def activations(view: JudgeView) -> list[Picture]:
@@ -117,10 +100,6 @@ def normality(view: JudgeView) -> list[Picture]:
     words = " and ".join(f"{value:.3f} {KINDS[kind]}" for kind, value in medians.items())
     dead = [len(a[f"{kind}_ks"]) - len(ks) for kind, ks in sorted_ks.items()]
     constant = f" Left out: {max(dead)} that never change." if max(dead) else ""
-    clouds = [
-        Cloud(KINDS[kind], COLORS[kind], a[f"{kind}_skewness"], a[f"{kind}_kurtosis"], marker)
-        for kind, marker in (("pooled", "o"), ("linear", "^"))
-    ]
     return [
         Picture(
             "judge-ks",
@@ -130,21 +109,6 @@ def normality(view: JudgeView) -> list[Picture]:
             f"dashed line ({limit:.3f}).{constant} {view.unseen}",
             f"Sorted Kolmogorov-Smirnov distances; median {words}.",
             curves(lines, "rank", "KS distance", HALF, whole=True, ylim=(0, None)),
-        ),
-        Picture(
-            "judge-moments",
-            "Skewness against excess kurtosis",
-            "One point for each feature, on the same images. Both are 0 for a normal distribution; "
-            "features that are 0 for most images and large for a few lie far up and to the right."
-            f"{constant}",
-            "Scatter of the skewness and the excess kurtosis of the features: "
-            + "; ".join(
-                f"{KINDS[kind]} median {digits(float(np.nanmedian(a[f'{kind}_skewness'])))} and "
-                f"{digits(float(np.nanmedian(a[f'{kind}_kurtosis'])))}"
-                for kind in medians
-            )
-            + ".",
-            cloud(clouds, "skewness", "excess kurtosis", HALF),
         ),
     ]
 
@@ -176,7 +140,6 @@ def judge_training(view: JudgeView) -> list[Picture]:
 
 
 JUDGE_FIGURES: dict[str, Callable[[JudgeView], list[Picture]]] = {
-    "judge-digits": judge_digits,
     "judge-activations": activations,
     "judge-features": features,
     "judge-normality": normality,

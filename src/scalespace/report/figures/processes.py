@@ -14,7 +14,7 @@ from scalespace.core.schedule import Schedule
 from scalespace.core.segment import Segment
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.grids import BACKGROUND
-from scalespace.figures.picture import Picture
+from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.methods import stages
 from scalespace.report.about import MethodInfo, StageInfo
@@ -124,15 +124,11 @@ def _in_pixels(
             sheet([block], MARGIN + 6),
         ),
         _range_picture(
-            results,
-            method,
+            f"Pixels of the same images after each step, in standardised units. The band is the "
+            f"images' domain, black ({low:.2f}) to white ({high:.2f}).".replace("-", "−"),
             trajectory.x,
-            title="Range of values on the way",
-            caption=f"Pixels of the same images after each step, in standardised units. The band "
-            f"is the images' domain, black ({low:.2f}) to white ({high:.2f}).".replace("-", "−"),
-            values="pixel values",
-            each="pixels",
-            axis="standardised value",
+            method,
+            color(results, method.name),
             band=(low, high),
         ),
     ]
@@ -185,15 +181,11 @@ def _through_latents(
             sheet([block], MARGIN + 6),
         ),
         _range_picture(
-            results,
-            method,
+            "Numbers of the same latents after each step, in standard deviations over the training "
+            "part.",
             trajectory.x[:latents],
-            title="Range of the latents on the way",
-            caption="Numbers of the same latents after each step, in standard deviations over the "
-            "training part.",
-            values="latents",
-            each="numbers",
-            axis="value in standard deviations",
+            method,
+            color(results, method.name),
         ),
     ]
 
@@ -221,31 +213,27 @@ def _row_names(results: Results, method: MethodInfo, trajectory: Trajectory) -> 
 
 
 def _range_picture(
-    results: Results,
-    method: MethodInfo,
-    states: tuple[NDArray[np.float32], ...],
-    *,
-    title: str,
     caption: str,
-    values: str,
-    each: str,
-    axis: str,
+    states: tuple[NDArray[np.float32], ...],
+    method: MethodInfo,
+    shade: Color,
     band: tuple[float, float] | None = None,
 ) -> Picture:
-    """How far the numbers of a reverse process reach, state by state."""
+    """How far the numbers of a reverse process reach, state by state; `band`: of pixels."""
     ranges = np.array([np.quantile(x, [0, 0.01, 0.99, 1]) for x in states])
-    steps, shade = np.arange(len(ranges)), color(results, method.name)
+    steps, numbers = np.arange(len(ranges)), "pixels" if band else "numbers"
     lines = [
-        Line(steps, ranges[:, 3], shade, f"all {each}", width=1.8),
+        Line(steps, ranges[:, 3], shade, f"all {numbers}", width=1.8),
         Line(steps, ranges[:, 0], shade, width=1.8),
         Line(steps, ranges[:, 2], shade, "98% of them", "--", 1.1),
         Line(steps, ranges[:, 1], shade, "", "--", 1.1),
     ]
+    axis = "standardised value" if band else "value in standard deviations"
     return Picture(
         f"range-{method.name}",
-        title,
+        "Range of values on the way",
         caption,
-        f"Extremes of the {values} of {method.title} from {ranges[0, 0]:.1f} and "
+        f"Extremes of the {numbers} of {method.title} from {ranges[0, 0]:.1f} and "
         f"{ranges[0, 3]:.1f} in noise to {ranges[-1, 0]:.1f} and {ranges[-1, 3]:.1f}.",
         curves(lines, "steps done", axis, (3.5, 5.4), whole=True, band=band),
     )
@@ -305,12 +293,5 @@ def _schedule_curve(stage: StageInfo, schedule: Schedule, kind: str) -> Picture:
         f"{kind}{schedule.states} states. At the last state, a share of √ᾱ = {left:.3f} of the "
         f"{what} is left.",
         f"The signal falls from 1 to {left:.3f} and the noise rises to 1.",
-        curves(
-            lines,
-            "state t",
-            "",
-            (5.7 if stage.in_pixels else 5.5, 3.1),
-            whole=True,
-            ylim=(-0.03, 1.05),
-        ),
+        curves(lines, "state t", "", (5.5, 3.1), whole=True, ylim=(-0.03, 1.05)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scalespace.evaluation.cas import CASResult
-from scalespace.figures.charts import Series, bars, dots, matrix
+from scalespace.figures.charts import Series, dots, matrix
 from scalespace.figures.picture import Picture
 from scalespace.report.figures.common import color
 from scalespace.report.results import Results
@@ -28,22 +28,14 @@ def cas_per_class(results: Results) -> list[Picture]:
     seeds = of_seeds(results.study.seeds)
     what = f"Mean and standard deviation over {m} classifiers, each trained on {n} images ({seeds})"
     worst = [f"{s.label}: class {names[int(np.nanargmin(s.values))]}" for s in series]
-    alt = f"Accuracy by class. Hardest class of each set: {'; '.join(worst)}."
     return [
         Picture(
             "cas",
             "CAS of each class",
-            f"{what}. Figure 1 of the paper.",
-            alt,
-            bars(names, series, "accuracy", (11.3, 3.5)),
-        ),
-        Picture(
-            "cas-closer",
-            "CAS of each class, closer",
-            f"{what}. The axis does not start at 0, so that small differences can be seen.",
-            alt,
+            f"{what}. Figure 1 of the paper, here with an axis that does not start at 0.",
+            f"Accuracy by class. Hardest class of each set: {'; '.join(worst)}.",
             dots(names, series, "accuracy", (11.3, 3.7)),
-        ),
+        )
     ]
 
 

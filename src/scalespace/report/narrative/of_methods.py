@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 from scalespace.evaluation.controls import CONTROLS
 from scalespace.report import paper
-from scalespace.report.narrative.base import Narrative
-from scalespace.report.results import REAL
-from scalespace.report.tables.methods import spread
+from scalespace.report.results import REAL, Results
 from scalespace.report.tables.quality import ratio_to_floor
 from scalespace.report.words import digits, join, times
 
 
-class OfMethods(Narrative):
+@dataclass(frozen=True)
+class OfMethods:
     """Ranks methods by CAS, if it was measured, and by FD."""
+
+    results: Results
 
     @property
     def headline(self) -> str:
+        """The main result in one sentence."""
         results, names = self.results, self.ranking
         scores, titles, study = results.scores, results.titles, results.study
         if not names:
@@ -26,7 +29,8 @@ class OfMethods(Narrative):
                 return "This study measured neither CAS nor FD; Table 2 has what it measured."
             return self.nearest or "No method of this study has been scored yet."
         best, top = scores[names[0]], titles[names[0]]
-        leaders = [name for name in names if self._tied(names[0], name)]
+        gaps = {name: self._gap(names[0], name) for name in names}
+        leaders = [name for name, (gap, chance) in gaps.items() if gap <= chance]
         if len(leaders) > 1:
             listed = join(f"“{titles[name]}”" for name in leaders)
             start, what = f"{listed} are too close to call", f"images of “{top}”"
@@ -46,15 +50,14 @@ class OfMethods(Narrative):
     def remarks(self) -> list[str]:
         """The order of the methods, the paper's order, and which is nearest to real images."""
         results, names = self.results, self.ranking
-        scores, titles = results.scores, results.titles
+        titles = results.titles
         out = []
         for first, second in itertools.pairwise(names):
-            gap = scores[first].mean - scores[second].mean
-            noise = math.hypot(spread(results, first), spread(results, second))
-            verdict = "within" if self._tied(first, second) else "more than"
+            gap, chance = self._gap(first, second)
+            verdict = "within" if gap <= chance else "more than"
             out.append(
                 f"{titles[first]} is {gap:.4f} above {titles[second]}: {verdict} two standard "
-                f"deviations of the difference ({2 * noise:.4f})."
+                f"deviations of the difference ({chance:.4f})."
             )
         compared = [name for name in names if name in paper.CAS]
         if paper.shown(results.study) and len(compared) > 1:
@@ -88,7 +91,7 @@ class OfMethods(Narrative):
 
         names = sorted(rows, key=lambda name: rows[name]["value"])
         first = names[0]
-        noise = {name: self._fd_spread(name, rows[name].get("se")) for name in names}
+        noise = {name: self._spread("fd", name, rows[name].get("se")) for name in names}
         leaders = [
             name
             for name in names
@@ -104,12 +107,16 @@ class OfMethods(Narrative):
         start = f"“{results.titles[first]}” is nearest to the real images"
         return f"{start}: FD {told(first, ', {}')}."
 
-    def _tied(self, first: str, second: str) -> bool:
-        scores, results = self.results.scores, self.results
-        gap = scores[first].mean - scores[second].mean
-        return gap <= 2 * math.hypot(spread(results, first), spread(results, second))
+    def _gap(self, first: str, second: str) -> tuple[float, float]:
+        """How far a method's CAS is above another's, and two deviations of that difference."""
+        scores = [self.results.scores[name] for name in (first, second)]
+        noise = [
+            self._spread("cas", name, score.sd)
+            for name, score in zip((first, second), scores, strict=True)
+        ]
+        return scores[0].mean - scores[1].mean, 2 * math.hypot(*noise)
 
-    def _fd_spread(self, name: str, se: float | None) -> float:
-        """The larger of the standard error over images and the deviation over trainings."""
-        over_seeds = float(self.results.by_seed("fd", name).std())
-        return max((sd for sd in (se or 0.0, over_seeds) if sd > 0), default=0.0)
+    def _spread(self, metric: str, name: str, own: float | None) -> float:
+        """The larger of a score's own deviation and that over training seeds; 0 if unknown."""
+        over_seeds = float(self.results.by_seed(metric, name).std())
+        return max((sd for sd in (own or 0.0, over_seeds) if sd > 0), default=0.0)

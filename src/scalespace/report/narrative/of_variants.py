@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.batch_leaks import leak_findings
 from scalespace.report.differences import Paired, all_right, paired, right_alone, wrong_alone
-from scalespace.report.narrative.base import Narrative
+from scalespace.report.results import Results
 from scalespace.report.words import join
 from scalespace.study.variants import ALL_RIGHT, ALL_WRONG
 
 
-class OfVariants(Narrative):
+@dataclass(frozen=True)
+class OfVariants:
     """Compares variants seed by seed, by CAS and FD."""
+
+    results: Results
 
     @property
     def headline(self) -> str:
-        """About the method with the most variants."""
+        """The main result in one sentence, about the method with the most variants."""
         study = self.results.study
         method = max(study.methods, key=lambda m: len(study.of_method(m.name)), default=None)
         if method is None or not study.decides:
@@ -30,6 +35,7 @@ class OfVariants(Narrative):
 
     @property
     def remarks(self) -> list[str]:
+        """What else was found, a sentence or two each."""
         study = self.results.study
         out: list[str] = []
         for method in study.methods:

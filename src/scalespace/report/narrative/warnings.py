@@ -6,6 +6,7 @@ import math
 
 from scalespace.report import paper
 from scalespace.report.results import Results
+from scalespace.report.words import by_size
 
 
 def warnings(results: Results) -> list[str]:
@@ -44,14 +45,11 @@ def _above_control(results: Results) -> list[str]:
 
 def _unequal(results: Results) -> list[str]:
     """A warning if FDs in one table are of different numbers of images."""
-    sizes: dict[int, list[str]] = {}
-    for name, title in results.measured.items():
-        if row := results.measurement("fd", name):
-            sizes.setdefault(int(row["n"]), []).append(title)
-    if len(sizes) < 2:
+    found = {title: results.measurement("fd", name) for name, title in results.measured.items()}
+    sizes = {title: int(row["n"]) for title, row in found.items() if row}
+    if len(set(sizes.values())) < 2:
         return []
-    listed = "; ".join(f"{n:,} ({', '.join(titles)})" for n, titles in sorted(sizes.items()))
     return [
-        f"FD is larger for fewer images, and its rows have different numbers of them: {listed}. "
-        "These FDs cannot be compared."
+        f"FD is larger for fewer images, and its rows have different numbers of them: "
+        f"{by_size(sizes)}. These FDs cannot be compared."
     ]

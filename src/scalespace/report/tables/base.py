@@ -1,4 +1,4 @@
-"""A table of a report: cells of text in a frame, and the cells that several tables share."""
+"""A table of a report: cells of text in a frame."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from scalespace.report.results import Results
-from scalespace.report.words import NONE, milliseconds, plus_minus
+from scalespace.report.words import NONE, spread
 
-NO_CLASSES = "no classes"
 Cell = Callable[[Results, str], str]
 """The text in a column for a set of images, by its name."""
 
@@ -68,48 +67,16 @@ def fill(
     return cells.loc[:, known]
 
 
-def cas(results: Results, name: str) -> str:
-    """CAS with its spread over the classifiers."""
-    method, score = results.study.method(name), results.scores.get(name)
-    if score is None:
-        return NONE if method is None or method.conditional else NO_CLASSES
-    return plus_minus(score.mean, score.sd)
+def over_seeds(metric: str, values: pd.Series[float]) -> str:
+    """The mean of a metric over training seeds, with their deviation."""
+    return spread(metric, values.mean(), values.std()) if len(values) else NONE
 
 
-def calls(results: Results, name: str) -> str:
-    """Network calls a sample."""
-    method = results.study.method(name)
-    return str(method.calls) if method else NONE
-
-
-def latency(results: Results, name: str) -> str:
-    """Median latency of one image in milliseconds."""
-    value = results.value("latency_median", method=name)
-    return NONE if value is None else milliseconds(value)
-
-
-def macs(results: Results, name: str) -> str:
-    """Million multiply-adds a sample."""
-    value = results.value("macs", method=name)
-    return NONE if value is None else f"{value / 1e6:,.1f}"
-
-
-def parameters(results: Results, name: str) -> str:
-    """Parameters of all stages together."""
-    method = results.study.method(name)
-    if method is None:
-        return NONE
-    known = {stage.name: stage.parameters for stage in results.study.stages}
-    return f"{sum(known.get(stage, 0) for stage in method.stages):,}"
-
-
-COSTS: dict[str, Cell] = {
-    "Network calls": calls,
-    "Latency, median (ms)": latency,
-    "Multiply-adds (millions)": macs,
-    "Parameters": parameters,
-}
-"""What a sample costs, as columns."""
+def each_alone(metric: str) -> Cell:
+    """`over_seeds` of a method, where there are several seeds."""
+    return lambda results, name: (
+        over_seeds(metric, results.by_seed(metric, name)) if results.alone else NONE
+    )
 
 
 def _line(cells: tuple[str, ...]) -> str:

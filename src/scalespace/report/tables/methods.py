@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scalespace.evaluation.controls import CONTROLS
 from scalespace.report import paper
 from scalespace.report.results import Results
-from scalespace.report.tables import base
-from scalespace.report.tables.base import Cell, Table, fill
-from scalespace.report.words import NONE, milliseconds, plural, plus_minus, signed
+from scalespace.report.tables.base import Cell, Table, each_alone, fill
+from scalespace.report.words import NONE, by_size, milliseconds, plural, plus_minus, signed
+
+NO_CLASSES = "no classes"
 
 
 def methods_table(results: Results) -> Table:
@@ -15,52 +18,53 @@ def methods_table(results: Results) -> Table:
 
     A study without CAS has the methods' costs alone.
     """
-    study = results.study
-    m, seeds = study.config.cas.classifiers, len(study.seeds)
+    study, m = results.study, results.study.config.cas.classifiers
     first = f"CAS, {plural(m, 'classifier') if m > 1 else 'one classifier'}"
     orientation = ", for orientation" if study.data.name == paper.EMBEDDED_DATA else ""
-    paper_cas, paper_latency = (
-        f"CAS, paper (MNIST, 10,000 images{orientation})",
-        "Latency, mean (ms), paper (T4 GPU)",
-    )
+    paper_cas = f"CAS, paper (MNIST, 10,000 images{orientation})"
+    paper_latency = "Latency, mean (ms), paper (T4 GPU)"
     rows: dict[str, Cell] = {
-        first: base.cas,
+        first: cas,
         paper_cas: _paper_cas,
-        f"CAS, {seeds} seeds each alone": _seed_cas,
-        "CAS above or below its control": _gap,
-        "Latency, mean (ms)": _latency,
+        f"CAS, {len(study.seeds)} seeds each alone": each_alone("cas"),
+        "CAS above or below its control": gap,
+        "Latency, mean (ms)": _value("latency_mean", milliseconds),
         "Latency, median [quartiles] (ms)": _quartiles,
         paper_latency: _paper_latency,
-        "Network calls a sample": base.calls,
-        "Multiply-adds a sample (millions)": base.macs,
-        "Parameters": base.parameters,
+        "Network calls a sample": _calls,
+        "Multiply-adds a sample (millions)": _value("macs", lambda macs: f"{macs / 1e6:,.1f}"),
+        "Parameters": _parameters,
         "Images/s at the best batch size": _rate,
         "Training, all stages, a seed (s)": _training,
     }
     theirs = (paper_cas, paper_latency)
-    chosen = [
-        row
-        for row in rows
-        if (study.has_cas or not row.startswith("CAS"))
-        and (paper.shown(study) or row not in theirs)
-    ]
+    chosen = {
+        title: row
+        for title, row in rows.items()
+        if (study.has_cas or not title.startswith("CAS"))
+        and (paper.shown(study) or title not in theirs)
+    }
     titles = results.titles if study.has_cas else {m.name: m.title for m in study.methods}
-    cells = fill(results, titles, {row: rows[row] for row in chosen}, keep=first)
+    cells = fill(results, titles, chosen, keep=first)
     return Table(cells.T, tuple(_notes(results)), kinds=dict.fromkeys(theirs, "paper"))
 
 
-def _seed_cas(results: Results, name: str) -> str:
-    means = results.by_seed("cas", name)
-    return plus_minus(means.mean(), means.std()) if len(means) > 1 else NONE
+def cas(results: Results, name: str) -> str:
+    """CAS with its spread over the classifiers."""
+    method, score = results.study.method(name), results.scores.get(name)
+    if score is None:
+        return NONE if method is None or method.conditional else NO_CLASSES
+    return plus_minus(score.mean, score.sd)
 
 
-def _gap(results: Results, name: str) -> str:
+def gap(results: Results, name: str, form: str = "{} ({})") -> str:
+    """CAS of a method minus that of its control, and the control's title."""
     method = results.study.method(name)
     control = results.control(method) if method else None
     if name not in results.scores or control not in results.scores:
         return NONE
-    gap = results.scores[name].mean - results.scores[control].mean
-    return f"{signed(gap)} ({CONTROLS[control]})"
+    own, its = (results.scores[one].mean for one in (name, control))
+    return form.format(signed(own - its), CONTROLS[control])
 
 
 def _paper_cas(results: Results, name: str) -> str:
@@ -71,15 +75,32 @@ def _paper_latency(results: Results, name: str) -> str:
     return f"{paper.LATENCY_MS[name]:.1f}" if name in paper.LATENCY_MS else NONE
 
 
-def _latency(results: Results, name: str) -> str:
-    value = results.value("latency_mean", method=name)
-    return NONE if value is None else milliseconds(value)
+def _value(metric: str, written: Callable[[float], str]) -> Cell:
+    def cell(results: Results, name: str) -> str:
+        value = results.value(metric, method=name)
+        return NONE if value is None else written(value)
+
+    return cell
 
 
 def _quartiles(results: Results, name: str) -> str:
     found = [results.value(f"latency_{part}", method=name) for part in ("median", "q1", "q3")]
     known = [milliseconds(value) for value in found if value is not None]
     return f"{known[0]} [{known[1]}–{known[2]}]" if len(known) == 3 else NONE
+
+
+def _calls(results: Results, name: str) -> str:
+    method = results.study.method(name)
+    return str(method.calls) if method else NONE
+
+
+def _parameters(results: Results, name: str) -> str:
+    """Of all stages together."""
+    method = results.study.method(name)
+    if method is None:
+        return NONE
+    known = {stage.name: stage.parameters for stage in results.study.stages}
+    return f"{sum(known.get(stage, 0) for stage in method.stages):,}"
 
 
 def _rate(results: Results, name: str) -> str:
@@ -103,6 +124,7 @@ def _notes(results: Results) -> list[str]:
     study = results.study
     m, seeds, notes = study.config.cas.classifiers, len(study.seeds), []
     if study.has_cas:
+        n = by_size({results.titles[name]: score.n for name, score in results.scores.items()})
         pooled = f"pooled from {seeds} training seeds" if seeds > 1 else "from one training seed"
         spread = (
             f"mean ± sample standard deviation over {m} classifiers"
@@ -111,8 +133,10 @@ def _notes(results: Results) -> list[str]:
         )
         notes.append(
             f"CAS: accuracy on the real {study.part} images of classifiers trained on n = "
-            f"{_sizes(results)} images; {spread}; generated images {pooled}."
+            f"{n or f'{study.config.study.images:,}'} images; {spread}; generated images {pooled}."
         )
+        if any(not method.conditional for method in study.methods):
+            notes.append(f"“{NO_CLASSES}”: made without labels.")
     own = results.table[(results.table.metric == "cas") & results.table.seed.notna()]
     if results.alone and len(own):
         each = " or ".join(f"{size:,}" for size in sorted(map(int, own.n.unique())))
@@ -134,19 +158,3 @@ def _notes(results: Results) -> list[str]:
             "Training: a stage that two methods share was trained once and counts in both."
         )
     return notes
-
-
-def _sizes(results: Results) -> str:
-    """How many images the classifiers were trained on, of each set where that differs."""
-    sizes: dict[int, list[str]] = {}
-    for name, score in results.scores.items():
-        sizes.setdefault(score.n, []).append(results.titles[name])
-    if len(sizes) > 1:
-        return ", ".join(f"{size:,} ({'; '.join(names)})" for size, names in sizes.items())
-    return f"{next(iter(sizes), results.study.config.study.images):,}"
-
-
-def spread(results: Results, name: str) -> float:
-    """The larger of a score's deviations, over classifiers and over seeds; 0 if unknown."""
-    over_seeds = float(results.by_seed("cas", name).std())
-    return max((sd for sd in (results.scores[name].sd, over_seeds) if sd > 0), default=0.0)

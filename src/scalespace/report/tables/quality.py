@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.report import paper
 from scalespace.report.inside import JudgeView, judge_of_study
-from scalespace.report.results import REAL, Results
-from scalespace.report.tables import base
-from scalespace.report.tables.base import Cell, Table, fill
-from scalespace.report.words import NONE, digits, join, spread, times
+from scalespace.report.results import Results
+from scalespace.report.tables.base import Cell, Table, each_alone, fill
+from scalespace.report.words import NONE, digits, join, times
 
 TITLE = "Quality beside the real floor"
 FD = "FD (95% interval)"
+WRITTEN: dict[str, Callable[[float], str]] = {
+    "copies": "{:.2%}".format,
+    "median_distance": digits,
+}
+"""How values are written that are no shares in three places."""
 
 
 def quality_table(results: Results) -> Table | None:
@@ -42,24 +47,17 @@ def _columns(results: Results) -> dict[str, Cell]:
     out: dict[str, Cell] = {}
     if "fd" in metrics:
         out |= {FD: _cell("fd", _with_interval), "× floor": _times_floor}
-        out |= {f"FD, {seeds} seeds each alone": _seed_fd}
-        out |= {"FD before the ReLU": _number("fd_before_relu")}
+        out[f"FD, {seeds} seeds each alone"] = each_alone("fd")
+        out["FD before the ReLU"] = _number("fd_before_relu")
         if paper.shown(results.study):
             out["FD, published (× own floor)"] = _series
     if "kid" in metrics:
         out["KID × 1,000"] = _cell("kid", _thousand)
-    if "prdc" in metrics:
-        for name in ("precision", "recall", "density", "coverage"):
-            out[name.capitalize()] = _number(name, "{:.3f}".format)
-    if "copies" in metrics:
-        out["Copies"] = _number("copies", "{:.2%}".format)
-        out["Nearest training image"] = _number("median_distance")
-    if "variety" in metrics:
-        for name in ("variety", "detail"):
-            out[name.capitalize()] = _number(name, "{:.3f}".format)
-    if results.study.has_cas:
-        out["CAS"] = base.cas
-    return out | base.COSTS
+    for metric, about in METRICS.items():
+        own = metric in metrics and metric not in ("cas", "fd", "kid")
+        for name, title in about.figures.items() if own else ():
+            out[title] = _number(name, WRITTEN.get(name, "{:.3f}".format))
+    return out
 
 
 def _cell(metric: str, written: Callable[[dict[str, Any]], str]) -> Cell:
@@ -87,11 +85,6 @@ def _thousand(row: dict[str, Any]) -> str:
 def _times_floor(results: Results, name: str) -> str:
     ratio = ratio_to_floor(results, name)
     return NONE if ratio is None else times(ratio)
-
-
-def _seed_fd(results: Results, name: str) -> str:
-    found = results.by_seed("fd", name)
-    return spread("fd", found.mean(), found.std()) if len(found) > 1 else NONE
 
 
 def _series(results: Results, name: str) -> str:
@@ -147,8 +140,9 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
         )
     if found["kid"]:
         notes.append(
-            "KID: squared maximum mean discrepancy with a cubic kernel, mean ± standard deviation "
-            "over 100 pairs of subsets; unbiased, so that it may be negative for real images."
+            "KID: squared maximum mean discrepancy to all training images, with a cubic kernel; "
+            "mean ± standard deviation over 100 pairs of subsets. Unbiased, so that it may be "
+            "negative for real images."
         )
     if found["precision"]:
         notes.append(
@@ -160,8 +154,8 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
         notes.append(
             "Copies: share of images less than a third as far from the nearest training image, in "
             f"pixels, as from the second nearest. Real {part} images are not copies, so a set with "
-            "a larger share than theirs has memorised. Nearest training image: median distance, "
-            "in units of a pixel's range."
+            "a larger share than theirs has memorised. The distance to the nearest training image "
+            "is the median, in units of a pixel's range."
         )
     if found["variety"]:
         notes.append(
@@ -169,12 +163,6 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
             "ten main principal components of the pixels (detail: along the others), the mean "
             "over the classes."
         )
-    if study.has_cas:
-        real = results.scores.get(REAL)
-        beside = f"; of real training images it is {real.mean:.4f}" if real else ""
-        blind = any(not method.conditional for method in study.methods)
-        without = f" “{base.NO_CLASSES}”: made without labels." if blind else ""
-        notes.append(f"CAS: as in Table 1{beside}.{without}")
     return notes
 
 

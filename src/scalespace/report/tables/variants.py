@@ -10,7 +10,7 @@ from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.differences import all_right, paired, right_alone, wrong_alone
 from scalespace.report.results import Results
-from scalespace.report.tables.base import Table
+from scalespace.report.tables.base import Table, over_seeds
 from scalespace.report.words import NONE
 from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
 
@@ -40,7 +40,7 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
     for metric in study.decides:
         title = metric.upper()
         found = [results.by_seed(metric, name, one.name) for one in own]
-        columns[title] = [_mean(metric, values) for values in found]
+        columns[title] = [over_seeds(metric, values) for values in found]
         if results.alone:
             seeds = ", ".join(map(str, study.seeds))
             columns[f"{title} of seeds {seeds}"] = [_each(metric, v, study.seeds) for v in found]
@@ -50,14 +50,16 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
         ]
         columns[f"{title}, difference"] = [NONE if gap is None else str(gap) for gap in gaps]
     for metric in BESIDE:
-        columns[metric] = [_mean(metric, results.by_seed(metric, name, one.name)) for one in own]
+        values = (results.by_seed(metric, name, one.name) for one in own)
+        columns[metric] = [over_seeds(metric, found) for found in values]
     for metric, title in OUTSIDE.items():
         shares = [results.of(one.name).value(metric, method=name) for one in own]
         columns[title] = [NONE if share is None else f"{share:.2%}" for share in shares]
     cells = pd.DataFrame(columns, index=[one.name for one in own])
+    cells = cells.loc[:, (cells != NONE).any()]
     return Table(
-        cells.loc[:, (cells != NONE).any()],
-        tuple(_notes(results, own)),
+        cells,
+        tuple(_notes(results, own, outside=any(title in cells for title in OUTSIDE.values()))),
         f"{method.title}: {words.plural(len(own), 'variant')}",
         {own[0].name: "control"},
     )
@@ -102,28 +104,27 @@ def switch_table(results: Results, method: MethodInfo) -> Table | None:
     return Table(cells, (note,), f"{method.title}: switches", {every: "control"})
 
 
-def _notes(results: Results, own: Sequence[Variant]) -> list[str]:
+def _notes(results: Results, own: Sequence[Variant], outside: bool) -> list[str]:
     study = results.study
     n, m = len(study.seeds), study.config.cas.classifiers
     spread = f"mean ± sample standard deviation over {n} training seeds" if n > 1 else "one seed"
-    notes = [
-        f"Each seed is scored on {study.config.study.images:,} images of its own, {spread}; CAS is "
-        f"the mean of {words.plural(m, 'classifier')} tested on the real {study.part} images."
-    ]
+    notes = [f"Each seed is scored on {study.config.study.images:,} images of its own, {spread}."]
+    if study.has_cas:
+        notes.append(
+            f"CAS is the mean of {words.plural(m, 'classifier')} tested on the real {study.part} "
+            "images."
+        )
     bases = {one.base for one in own[1:]}
     if bases:
         which = f"to “{bases.pop()}”, paired" if len(bases) == 1 else "paired"
         notes.append(f"Differences are {which} over the seeds (n = {n}).")
-    notes.append(
-        "Outside: share of the sampler's output, before it is clipped to pixels, that lies outside "
-        "[0, 1] by more than 1e-6 or is NaN; for estimates of x0, over a whole reverse process of "
-        "12 images."
-    )
+    if outside:
+        notes.append(
+            "Outside: share of the sampler's output, before it is clipped to pixels, that lies "
+            "outside [0, 1] by more than 1e-6 or is NaN; for estimates of x0, over a whole reverse "
+            "process of 12 images."
+        )
     return notes
-
-
-def _mean(metric: str, values: pd.Series[float]) -> str:
-    return words.spread(metric, values.mean(), values.std()) if len(values) else NONE
 
 
 def _each(metric: str, values: pd.Series[float], seeds: Sequence[int]) -> str:
