@@ -900,6 +900,8 @@ def test_ctrl_c_among_the_imports() -> None:
 import os, signal, sys, types
 from scalespace import cli
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+
 class Slow(types.ModuleType):
     pass
 

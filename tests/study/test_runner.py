@@ -34,10 +34,10 @@ from scalespace.report.study import run_study
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.stages.vae import VAE
-from scalespace.study import runner
+from scalespace.study import runner, tasks
 from scalespace.study.plan import make_plan
-from scalespace.study.runner import run_task, run_tasks
-from scalespace.study.tasks import Context, pool
+from scalespace.study.runner import run_tasks
+from scalespace.study.tasks import Context, pool, run_task
 from scalespace.training import load_stage
 from scalespace.training.judge import train_judge
 
@@ -169,7 +169,7 @@ def test_a_second_run_does_nothing(
 
 @pytest.mark.parametrize(
     ("file", "figure"),
-    [("sample-*/trajectory.npz", "reverse"), ("sample-*/samples.npz", "samples")],
+    [("trajectory.npz", "reverse"), ("samples.npz", "samples")],
 )
 def test_a_flipped_bit_in_a_file_is_told_of(
     finished: Path, tmp_path: Path, file: str, figure: str
@@ -191,7 +191,7 @@ def test_a_unit_that_fails_is_the_only_one_to_be_done_again(
     kind: str, splits: DataSplits, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    run_task, carry_out = runner.run_task, runner.KINDS[kind]
+    run_task, carry_out = runner.run_task, tasks.KINDS[kind]
     calls = 0
 
     def fail_once(*arguments: Any) -> Any:
@@ -209,7 +209,7 @@ def test_a_unit_that_fails_is_the_only_one_to_be_done_again(
     monkeypatch.setattr(runner, "run_task", noted)
     small = {"study": replace(tiny.CONFIG.study, methods=("small",))}
     with monkeypatch.context() as patch:
-        patch.setitem(runner.KINDS, kind, fail_once)
+        patch.setitem(tasks.KINDS, kind, fail_once)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, splits, **small)
     found = run(tmp_path, splits, **small)
@@ -704,7 +704,9 @@ def workers_of(out: Path) -> list[int]:
     found = subprocess.run(words, capture_output=True, text=True, check=True)
     lines = [line.split(maxsplit=1) for line in found.stdout.splitlines()]
     return [
-        int(pid) for pid, words in lines if "scalespace.study.runner" in words and str(out) in words
+        int(pid)
+        for pid, words in lines
+        if "scalespace.study.workers" in words and str(out) in words
     ]
 
 

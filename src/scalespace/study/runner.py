@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,20 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from scalespace import __version__
 from scalespace.config import Config
-from scalespace.data import DataSplits, load
-from scalespace.errors import InputError
-from scalespace.files import locked, parse_json, read_bytes, read_json, write_json, write_rows
+from scalespace.data import DataSplits
+from scalespace.files import locked, parse_json, read_bytes, write_json, write_rows
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
-from scalespace.presets import build, digest
+from scalespace.presets import digest
 from scalespace.stages.base import Models, Stage
 from scalespace.study.folder import ABOUT, DONE, FORMAT, RESULTS, SETTINGS
 from scalespace.study.plan import Plan, Task, make_plan
-from scalespace.study.tasks import KINDS, Context, Row
+from scalespace.study.tasks import Context, Row, run_task
+from scalespace.study.workers import Workers
 from scalespace.training.loop import read_metrics
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import FINISHED
@@ -112,17 +104,6 @@ def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> 
             say(f"[{k}/{len(left)}] {_title(plan, task)}: {time.monotonic() - began:.0f} s")
     else:
         _run_side_by_side(context, left, jobs, say)
-
-
-def run_task(context: Context, task: Task) -> None:
-    """Runs one task and writes its result last, so that it is there whole or not at all."""
-    place = context.place(task)
-    if place.exists():
-        shutil.rmtree(place, ignore_errors=True)  # what a killed run left
-    rows = KINDS[task.kind](task, context)
-    about = {"device": context.runtime.torch_device.type, "versions": versions()}
-    rows = json.loads(json.dumps([{**row, **about} for row in rows]))  # as they are read back
-    write_json(place / DONE, {"unit": task.id, "rows": rows, "checksum": digest(rows)})
 
 
 def _other_versions(found: Iterable[list[Row] | None]) -> list[str]:
@@ -232,7 +213,7 @@ def _shown(stage: Stage) -> dict[str, Any]:
 
 
 def _run_side_by_side(context: Context, left: list[Task], jobs: int, say: Say) -> None:
-    """Runs at most `jobs` tasks at a time, each in a process that reads the study's settings.
+    """Runs at most `jobs` tasks at a time, in processes of their own; see `Workers`.
 
     When a task fails, the running ones still finish. An interruption ends them: a terminal's Ctrl-C
     reaches all processes, but a signal from elsewhere only this one.
@@ -240,8 +221,7 @@ def _run_side_by_side(context: Context, left: list[Task], jobs: int, say: Say) -
     waiting = {task.id: task for task in left}
     running: dict[Future[None], Task] = {}
     total, done = len(left), 0
-    workers = _Workers()
-    with ThreadPoolExecutor(jobs) as pool:
+    with Workers(context.folder) as workers, ThreadPoolExecutor(jobs) as pool:
         try:
             while waiting or running:
                 for task in list(waiting.values()):
@@ -251,7 +231,8 @@ def _run_side_by_side(context: Context, left: list[Task], jobs: int, say: Say) -
                         continue
                     del waiting[task.id]
                     say(f"start {_title(context.plan, task)}")
-                    running[pool.submit(workers.run, context, task, jobs)] = task
+                    beside = 1 if task.alone else jobs  # this many share the cores
+                    running[pool.submit(workers.run, task, beside)] = task
                 finished, _ = wait(running, STATUS_SECONDS, return_when=FIRST_COMPLETED)
                 if not finished:
                     say("; ".join(_status(context, task) for task in running.values()))
@@ -265,38 +246,6 @@ def _run_side_by_side(context: Context, left: list[Task], jobs: int, say: Say) -
             if not isinstance(error, Exception):
                 workers.stop()
             raise
-
-
-class _Workers:
-    """The processes of a study's tasks."""
-
-    def __init__(self) -> None:
-        self.running: set[subprocess.Popen[str]] = set()
-        self.stopped = False
-
-    def run(self, context: Context, task: Task, jobs: int) -> None:
-        """Runs one task in its own process; if it fails, raises `InputError` with its last line."""
-        beside = 1 if task.alone else jobs  # this many share the cores
-        command = [sys.executable, "-m", "scalespace.study.runner", str(context.folder), task.id]
-        command += [str(beside), str(os.getpid())]
-        silent, heard = subprocess.DEVNULL, subprocess.PIPE
-        with subprocess.Popen(
-            command, stdout=silent, stderr=heard, text=True, errors="replace"
-        ) as worker:
-            self.running.add(worker)
-            if self.stopped:
-                worker.terminate()
-            _, errors = worker.communicate()
-            self.running.discard(worker)
-        if worker.returncode:
-            lines = errors.strip().splitlines() or ["no message"]
-            raise InputError(f"{task.kind} {task.name} failed: {lines[-1]}")
-
-    def stop(self) -> None:
-        """Ends the processes that run, and those about to start."""
-        self.stopped = True
-        for worker in tuple(self.running):
-            worker.terminate()
 
 
 def _title(plan: Plan, task: Task) -> str:
@@ -315,29 +264,3 @@ def _status(context: Context, task: Task) -> str:
     rows = read_metrics(training.folder(context.trainings) / "metrics.jsonl")
     epochs = training.recipe.train.epochs
     return f"{name}: epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"
-
-
-def _main(folder: str, task_id: str, jobs: str, parent: str) -> None:
-    """Runs one task of a study in this process, which ends if the study's does."""
-    threading.Thread(target=_leave_with, args=(int(parent),), daemon=True).start()
-    settings = read_json(Path(folder) / SETTINGS, "study settings")
-    config = build(Config, settings["config"])
-    runtime = Runtime(**{**settings["runtime"], "progress": False})
-    if not os.environ.get("OMP_NUM_THREADS"):  # the user's choice, if set
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(jobs)))
-    splits = load(settings["data"], settings["data_dir"])
-    plan = make_plan(config, splits.info)
-    run_task(Context(Path(folder), config, splits, plan, runtime), plan.task(task_id))
-
-
-def _leave_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    try:
-        _main(*sys.argv[1:])
-    except InputError as error:
-        sys.exit(str(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,13 +24,14 @@ from scalespace.data import (
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
-from scalespace.files import sha256, write_arrays, write_rows
-from scalespace.machine import machine
+from scalespace.files import sha256, write_arrays, write_json, write_rows
+from scalespace.machine import machine, versions
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
+from scalespace.presets import digest
 from scalespace.stages.base import StageModel
 from scalespace.stages.judge import JUDGE
-from scalespace.study.folder import CACHE, TASKS, TRAININGS, made_anew
+from scalespace.study.folder import CACHE, DONE, TASKS, TRAININGS, made_anew
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Task
 from scalespace.training.fit import fit
 from scalespace.training.judge import train_judge
@@ -342,3 +345,14 @@ def _artefact(own: Row, kind: str, path: Path, context: Context, sealed: bool = 
     row = {"n": None, **own, "metric": "artefact", "kind": kind, "value": None}
     row["path"] = context.relative(path)
     return {**row, "sha256": sha256(path)} if sealed else row
+
+
+def run_task(context: Context, task: Task) -> None:
+    """Runs one task and writes its result last, so that it is there whole or not at all."""
+    place = context.place(task)
+    if place.exists():
+        shutil.rmtree(place, ignore_errors=True)  # what a killed run left
+    rows = KINDS[task.kind](task, context)
+    about = {"device": context.runtime.torch_device.type, "versions": versions()}
+    rows = json.loads(json.dumps([{**row, **about} for row in rows]))  # as they are read back
+    write_json(place / DONE, {"unit": task.id, "rows": rows, "checksum": digest(rows)})

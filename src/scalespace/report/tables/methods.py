@@ -149,7 +149,7 @@ def _notes(results: Results) -> list[str]:
         where = timed[0].get("machine") or study.machine.get("gpu") or study.machine.get("cpu")
         notes.append(
             f"Latency: one image at a time, {timed[0].get('n') or 0:,} productions, on "
-            f"{where or 'an unknown machine'}."
+            f"{where or 'an unknown machine'}, by the engine {timed[0].get('engine', 'torch')}."
         )
         if study.config.ablation.batch_mode:
             notes[-1] += " Batch norm by the batch's statistics computes two images for each."
