@@ -15,10 +15,10 @@ import tiny
 from scalespace import options
 from scalespace.cli import main
 from scalespace.config import Config, ProcessConfig
+from scalespace.config.build import build
 from scalespace.data import DataSplits, read_idx, read_samples, write_idx
 from scalespace.errors import InputError
 from scalespace.model import Model, train
-from scalespace.presets import build
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,17 @@ from scalespace.config import (
     TrainConfig,
     UNetConfig,
 )
+from scalespace.config.build import build
 from scalespace.core.domain import X0_RULES
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.solvers import SOLVERS
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
+from scalespace.fields import digest, merge, nested, without
 from scalespace.methods import METHODS, get_method, stages
 from scalespace.model import Model
 from scalespace.nets.unet import ACTIVATIONS
-from scalespace.presets import build, digest, merge, names, nested, read_preset, without
+from scalespace.presets import names, read_preset
 from scalespace.settings import load_config, make_training, stage_recipe
 from scalespace.training import TrainedStage
 

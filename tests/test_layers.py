@@ -24,26 +24,27 @@ LAYERS = {
         "stages": "stages core nets data config engine",
         # nets, config and data for a method that brings a stage of its own in its one file
         "methods": "methods core nets data stages config",
-        "training": "training core data evaluation stages engine figures config files presets "
+        "training": "training core data evaluation stages engine figures config fields files "
         "progress",
         "figures": "figures core nets data config files",
-        "toy": "toy core nets stages training figures config files presets machine progress",
+        "toy": "toy core nets stages training figures config fields files machine progress",
         "model": "model core nets data evaluation stages engine methods training config "
-        "files presets pretrained hub progress settings",
+        "fields files pretrained hub progress settings",
         "study": "study core nets data evaluation stages methods training model "
-        "config files presets machine settings __version__",
+        "config fields files machine settings __version__",
         "report": "report core nets data evaluation stages methods training figures "
-        "model study config files presets settings",
-        "config": "config",
+        "model study config files settings",
+        "config": "config fields",
+        "fields": "",
         "files": "",
         "errors": "",
-        "presets": "presets files",
+        "presets": "presets fields files",
         "pretrained": "files",
         "hub": "hub",
         "machine": "__version__",
         "progress": "",
-        "settings": "data stages methods training config presets",
-        "options": "config presets",
+        "settings": "data stages methods training config fields presets",
+        "options": "config fields presets",
     }.items()
 }
 """What each part may import of the package, besides `errors`, which all may.

@@ -82,7 +82,7 @@ def _dispatch(arguments: list[str]) -> None:
         raise unknown("command", verb, VERBS)
     with _abrupt(_interrupted(arguments)):
         from scalespace import verbs  # heavy: only once there is something to do
-    verbs.run(verb, f"{VERBS[verb].capitalize()}.", rest)
+    verbs.run(verb, f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.", rest)
 
 
 @contextmanager

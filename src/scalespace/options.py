@@ -15,7 +15,8 @@ from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Na
 
 from scalespace.config import AutoencoderRecipe, Config, Recipe
 from scalespace.errors import InputError, one_line
-from scalespace.presets import merge, read_yaml
+from scalespace.fields import merge
+from scalespace.presets.documents import read_yaml
 
 
 def parser(verb: str, description: str) -> ArgumentParser:

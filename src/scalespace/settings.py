@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from scalespace.config import Config
+from scalespace.config.build import build
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
+from scalespace.fields import mapping, merge, nested, put_over
 from scalespace.methods import Method, get_method, stages
-from scalespace.presets import build, mapping, merge, nested, put_over, read_preset
+from scalespace.presets import read_preset
 from scalespace.stages.base import Stage
 from scalespace.training.training import Training
 

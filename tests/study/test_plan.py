@@ -17,9 +17,9 @@ from scalespace.evaluation import judge as judges
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
+from scalespace.fields import digest
 from scalespace.methods import METHODS, stages
 from scalespace.nets.judge import JudgeNet
-from scalespace.presets import digest
 from scalespace.settings import load_config
 from scalespace.study.plan import Plan, Task, make_plan
 

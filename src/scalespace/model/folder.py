@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scalespace.config.build import build
 from scalespace.config.checks import check_history
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.fields import digest
 from scalespace.files import atomic, read_json, write_json
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method, get_method
-from scalespace.presets import build, digest
 from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix
 from scalespace.training.training import TrainedStage, Training
 

@@ -10,10 +10,11 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from scalespace.config import Recipe
+from scalespace.config.build import build
 from scalespace.engine import find_engine
 from scalespace.errors import InputError, unknown
+from scalespace.fields import digest, mapping, merge, nested
 from scalespace.model.trained_method import TrainedMethod
-from scalespace.presets import build, digest, mapping, merge, nested
 
 StageSteps = int | Sequence[float] | Literal["all"]
 """In how many of a stage's states its network is called, in which, or in all."""

@@ -12,11 +12,11 @@ import torch
 from scalespace.core.sampling import Leg, ways
 from scalespace.data.info import DataInfo
 from scalespace.engine.base import Engine, Torch
+from scalespace.fields import digest
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method
 from scalespace.model.folder import FORMAT
 from scalespace.nets.unet import parameters
-from scalespace.presets import digest
 from scalespace.stages.base import Models
 from scalespace.training.runtime import find_device
 from scalespace.training.training import TrainedStage

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
+from scalespace.config.build import build
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.files import read_json
 from scalespace.methods import stages as known_stages
-from scalespace.presets import build
 from scalespace.study.folder import FORMAT
 from scalespace.study.variants import Variant, carried_out, make_variants
 

@@ -16,7 +16,7 @@ from scalespace.errors import InputError
 from scalespace.evaluation.controls import FLOORS
 from scalespace.evaluation.evaluate import METRICS, check_metrics
 from scalespace.evaluation.judge import named_judge, shipped_judge
-from scalespace.presets import digest
+from scalespace.fields import digest
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.study.variants import Arm, make_arms

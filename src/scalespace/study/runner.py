@@ -12,10 +12,10 @@ from typing import Any
 from scalespace import __version__
 from scalespace.config import Config
 from scalespace.data import DataSplits
+from scalespace.fields import digest
 from scalespace.files import locked, parse_json, read_bytes, write_json, write_rows
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
-from scalespace.presets import digest
 from scalespace.stages.base import Models, Stage
 from scalespace.study.folder import ABOUT, DONE, FORMAT, RESULTS, SETTINGS
 from scalespace.study.plan import Plan, Task, make_plan

@@ -24,11 +24,11 @@ from scalespace.data import (
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
+from scalespace.fields import digest
 from scalespace.files import sha256, write_arrays, write_json, write_rows
 from scalespace.machine import machine, versions
 from scalespace.methods import get_method
 from scalespace.model import Model, benchmark
-from scalespace.presets import digest
 from scalespace.stages.base import StageModel
 from scalespace.stages.judge import JUDGE
 from scalespace.study.folder import CACHE, DONE, TASKS, TRAININGS, made_anew

@@ -14,8 +14,8 @@ from typing import Any
 from scalespace.config import Config, StudyConfig
 from scalespace.data.info import LONGEST_NAME, DataInfo
 from scalespace.errors import InputError, unknown
+from scalespace.fields import mapping, nested, put_over
 from scalespace.methods import METHODS, Method, get_method
-from scalespace.presets import mapping, nested, put_over
 from scalespace.settings import make_trainings, vary
 from scalespace.stages.base import Models
 from scalespace.training.training import Training

@@ -19,10 +19,10 @@ from typing import Self
 import torch
 
 from scalespace.config import Config
+from scalespace.config.build import build
 from scalespace.data import load
 from scalespace.errors import InputError
 from scalespace.files import read_json
-from scalespace.presets import build
 from scalespace.study.folder import SETTINGS
 from scalespace.study.plan import Task, make_plan
 from scalespace.study.tasks import Context, run_task

@@ -8,7 +8,7 @@ from typing import Any
 
 from scalespace.config import Decay, ObjectiveConfig, ProcessConfig
 from scalespace.errors import InputError
-from scalespace.presets import digest, merge, nested
+from scalespace.fields import digest, merge, nested
 from scalespace.toy.mixture import Mixture
 
 STATES = 20  # T = 19 transitions (paper, appendix 3.8)

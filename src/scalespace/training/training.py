@@ -14,7 +14,7 @@ from scalespace.core.noise import derive_seed
 from scalespace.core.torch_state import check_defaults
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.presets import digest
+from scalespace.fields import digest
 from scalespace.stages.base import Models, Stage, StageModel
 from scalespace.training.checkpoint import load_tensors, load_weights, under_prefix, with_prefix
 

@@ -9,9 +9,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.config import BenchConfig
+from scalespace.config.build import build
 from scalespace.errors import unknown
 from scalespace.model import Model, benchmark
-from scalespace.presets import build
 from scalespace.verbs.common import MODEL, engine_option, find_model, make_runtime, runtime_options
 from scalespace.verbs.sample import guided, steps_options
 

@@ -10,10 +10,10 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.config import CASConfig
+from scalespace.config.build import build
 from scalespace.data import check, load, read_samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.presets import build
 from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
 
 MADE = (
