@@ -51,6 +51,9 @@ class StageModel(nn.Module, ABC):
     def use(self, calls: Mapping[str, Call]) -> None:
         """Calls what an engine made of `networks` from now on, in sampling alone."""
 
+    def fix(self) -> None:
+        """Reads the numbers that sampling takes from buffers, for a trace, which cannot."""
+
     @abstractmethod
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """What training needs of standardised images [n, 1, h, w]: tensors of n rows.
