@@ -87,7 +87,7 @@ def open_session(content: bytes, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its kinds of errors have no common base
-        raise InputError(f"an exported network cannot be loaded: {error}") from error
+        raise InputError(f"an exported network cannot be loaded: {one_line(error)}") from error
 
 
 def _place(key: str) -> Path | None:
@@ -100,12 +100,11 @@ def _key(network: nn.Module, inputs: Sequence[Tensor]) -> str:
     content = hashlib.sha256(f"{torch.__version__}\n{network}\n".encode())
     for source in sorted({_source(type(part)) for part in network.modules()}):
         content.update(source.encode())
-    named = [(str(k), one) for k, one in enumerate(inputs)]
-    for name, tensor in (*named, *network.state_dict().items()):
-        shape = tuple(tensor.shape)[name.isdecimal() :]  # of an input, any number of rows
-        content.update(f"{name} {shape} {tensor.dtype}\n".encode())
-        if not name.isdecimal():
-            content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for one in inputs:
+        content.update(f"{tuple(one.shape[1:])} {one.dtype}\n".encode())  # any number of rows
+    for name, tensor in network.state_dict().items():
+        content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return content.hexdigest()[:24]
 
 

@@ -26,9 +26,8 @@ def find_engine(name: str, device: torch.device) -> Engine:
         InputError: there is none such, or it cannot run here; says what to install.
     """
     if name == "auto":
-        name = os.environ.get(VARIABLE) or FASTEST.get(device.type, "torch")
-        if VARIABLE not in os.environ and ENGINES[name].lacks(device):
-            return Torch()
+        fastest = ENGINES[FASTEST.get(device.type, "torch")]
+        name = os.environ.get(VARIABLE) or (Torch if fastest.lacks(device) else fastest).name
     if name not in ENGINES:
         raise unknown("engine", name, ["auto", *ENGINES])
     kind = ENGINES[name]

@@ -76,7 +76,7 @@ def fill(
     progress: bool = False,
     first: int = 0,
 ) -> Samples:
-    """Images of which some pixels are given and the rest is sampled (inpainting).
+    """Keeps the given pixels of images and samples the rest (inpainting).
 
     In every state the known pixels are replaced by the given image, as noisy as the state (Song et
     al. 2021, "Score-based generative modeling", appendix I.2), and at the end by the image itself.

@@ -50,19 +50,29 @@ def read_inspection(path: Path, names: Iterable[str] = ()) -> Arrays:
     def arrays(file: Mapping[str, Any]) -> Arrays:
         if lacking := [name for name in names if name not in file]:
             raise ValueError(f"it has no '{lacking[0]}'")
-        return {name: file[name] for name in file}
+        found = {name: file[name] for name in file}
+        if not all(array.dtype.kind in "iuf" for array in found.values()):
+            raise ValueError("it holds something that is no number")
+        return found
 
     found: Arrays = _read(path, "inspection", arrays)
     return found
 
 
-def read_trajectory(path: Path) -> Trajectory:
-    """A recorded reverse process."""
+def read_trajectory(path: Path, classes: int) -> Trajectory:
+    """A recorded reverse process; `classes` is the number of classes that labels may name."""
 
     def states(file: Mapping[str, Any]) -> Trajectory:
         t = tuple(int_if_whole(float(state)) for state in file["t"])
         x = tuple(np.asarray(file[f"x_{k:03d}"], dtype=np.float32) for k in range(len(t)))
-        return Trajectory(t, x, np.asarray(file["labels"], dtype=np.int64))
+        labels = np.asarray(file["labels"], dtype=np.int64)
+        if not x or any(part.ndim != 3 or len(part) != len(labels) for part in x):
+            raise ValueError("its arrays do not fit together")
+        if not all(np.isfinite(part).all() for part in x):
+            raise ValueError("not all of its values are finite")
+        if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError("its labels are none of the study's classes")
+        return Trajectory(t, x, labels)
 
     found: Trajectory = _read(path, "trajectory", states)
     return found

@@ -59,7 +59,7 @@ class JudgeView:
 
     @property
     def n(self) -> int:
-        """The number of held-out images that it was inspected on."""
+        """How many held-out images the judge was inspected on."""
         return int(self.arrays["n"])
 
     def blind_spot(self, kind: str = "pooled") -> float:

@@ -210,7 +210,8 @@ class Results:
 
     def trajectory(self, method: str, seed: int) -> Trajectory | None:
         """A recorded reverse process of a method, if there is one."""
-        return self._file("trajectory", read_trajectory, method=method, seed=seed)
+        read = partial(read_trajectory, classes=len(self.study.data.classes))
+        return self._file("trajectory", read, method=method, seed=seed)
 
     def examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
         """The first images of each class of a control (seed None) or of a method's seed.
