@@ -135,7 +135,7 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(os.path, "expanduser", lambda path: os.fspath(path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no home folder for ~/.cache: .*--data-dir"):
+    with pytest.raises(InputError, match=r"no home folder for the cache: .*--data-dir"):
         data_root()
     assert data_root(tmp_path) == tmp_path
     assert not list(tmp_path.iterdir())

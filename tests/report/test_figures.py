@@ -20,6 +20,7 @@ from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge
 from scalespace.figures.picture import DARK, LIGHT, Picture
 from scalespace.model import Model
+from scalespace.report.arrays import read_trajectory
 from scalespace.report.figures import FIGURES, color, pictures_of
 from scalespace.report.figures.autoencoder import AUTOENCODER_FIGURES
 from scalespace.report.figures.judge import CRITICAL, JUDGE_FIGURES
@@ -210,6 +211,51 @@ def test_an_inspection_that_lacks_an_array(
     change(inspection(folder, stage), **{lost: None})
     with pytest.raises(InputError, match=f"is damaged: it has no '{lost}'.* to make it anew"):
         pictures_of(folder, figure)
+
+
+@pytest.mark.parametrize(
+    ("stage", "arrays", "message"),
+    [
+        ("judge", {"linear_edges": np.zeros((127, 3))}, "'linear_edges' has shape"),
+        ("judge", {"activations_2": np.zeros((9, 16, 8, 8))}, "'activations_2' has shape"),
+        ("judge", {"history_loss": np.zeros(1)}, "'history_loss' has shape"),
+        ("vae", {"kl": np.zeros((2, 4))}, "'kl' has shape"),
+        ("vae", {"reconstructions": np.zeros((3, 28, 28))}, "'reconstructions' has shape"),
+        ("vae", {"error": np.zeros(0)}, "'error' has shape"),
+        ("vae", {"originals": np.array(["a"])}, "something that is no number"),
+    ],
+)
+def test_inspections_of_another_shape_are_refused(
+    tmp_path: Path, stage: str, arrays: dict[str, object], message: str
+) -> None:
+    folder = make_series(tmp_path / "s", seeds=(0,))
+    change(inspection(folder, stage), **arrays)
+    with pytest.raises(InputError, match=message) as caught:
+        pictures_of(folder, "judge-training" if stage == "judge" else "collapse")
+    assert str(inspection(folder, stage)) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"t": np.zeros(0)}, "do not fit together"),
+        ({"x_001": np.zeros((2, 4))}, "do not fit together"),
+        ({"x_001": np.zeros((3, 4, 4))}, "do not fit together"),
+        ({"x_001": np.full((2, 4, 4), np.nan)}, "not all of its values are finite"),
+        ({"labels": np.array([0, 3])}, "none of the study's classes"),
+        ({"labels": np.array([-1, 0])}, "none of the study's classes"),
+        ({"x_000": None}, "x_000"),
+    ],
+)
+def test_trajectories_that_cannot_be(
+    tmp_path: Path, arrays: dict[str, object], message: str
+) -> None:
+    path, x = tmp_path / "trajectory.npz", np.zeros((2, 4, 4))
+    np.savez(path, t=np.array([1, 0]), x_000=x, x_001=x, labels=np.array([0, 2]))
+    assert read_trajectory(path, classes=3).t == (1, 0)
+    change(path, **arrays)
+    with pytest.raises(InputError, match=f"is damaged: .*{message}"):
+        read_trajectory(path, classes=3)
 
 
 @pytest.mark.parametrize("name", JUDGE_FIGURES)

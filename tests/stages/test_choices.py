@@ -223,6 +223,9 @@ def test_a_truncated_cascade_tells_how_noisy_another_schedule_is(splits: DataSpl
     assert 1 < noisier < 2
     tiny.sampled(get_method("cascaded"), models, LABELS)
     assert seen[0][:, -1].tolist() == pytest.approx([noisier / 2] * 4)
+    small, fine = models.of(SMALL).segment, upscaler.segment
+    assert isinstance(fine.jump, Conditioned)
+    assert fine.jump.told(fine, small) == pytest.approx(noisier / 2)
 
 
 def test_a_truncated_cascade_must_know_such_noise(splits: DataSplits) -> None:

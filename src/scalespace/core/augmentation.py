@@ -64,8 +64,11 @@ class Augmentation(ABC):
         if self.level and not self.starts_from:
             level = torch.full(low.shape[:1], self.level, device=low.device)
             low = self.apply(low, level, noise(low.shape[1:]))
-        told = self.level if degree is None else degree
-        return low, low.new_full(low.shape[:1], told / self.most)
+        return low, low.new_full(low.shape[:1], self.told(degree))
+
+    def told(self, degree: float | None = None) -> float:
+        """What the network is told in sampling: `degree`, or `level` without one, over `most`."""
+        return (self.level if degree is None else degree) / self.most
 
 
 @dataclass(frozen=True, eq=False)

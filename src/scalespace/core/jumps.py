@@ -75,6 +75,12 @@ class Conditioned(FromCoarser, FromNoise):
         """Raises `InputError` if unfinished images would be noisier than any in training."""
         self._degree(segment, before)
 
+    def told(self, segment: Segment, before: Segment) -> float | None:
+        """The degree over the largest that the network is told in sampling; None for none."""
+        if self.augmentation is None:
+            return None
+        return self.augmentation.told(self._degree(segment, before))
+
     def _degree(self, segment: Segment, before: Segment) -> float | None:
         """The augmentation degree of the noise in unfinished images; None for finished ones."""
         state, found = self.takes_over, None

@@ -18,27 +18,24 @@ from scalespace.data.catalog import DATASETS, KINDS, PARTS, Part, Source, source
 from scalespace.data.download import Checksum, download, extract
 from scalespace.data.idx import read_idx, read_idx_shape
 from scalespace.errors import InputError, unknown
+from scalespace.files import user_cache
 
 EMBEDDED = Path(__file__).parent / "digits"
 SMALLEST_SIDE = 4
 
 
 def data_root(data_dir: Path | str | None = None) -> Path:
-    """The root folder: `data_dir`, else `$SCALESPACE_DATA`, else the user's cache."""
-    if data_dir is not None:
-        return _expanded(data_dir)
-    if from_environment := os.environ.get("SCALESPACE_DATA"):
-        return _expanded(from_environment)
-    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "scalespace"
+    """The root folder: `data_dir`, else `$SCALESPACE_DATA`, else the user's cache.
 
-
-def _expanded(path: Path | str) -> Path:
-    """A path with a home for its `~`; `InputError` if there is none, for `~` is no folder."""
-    expanded = os.path.expanduser(path)
-    if expanded.startswith("~") and not os.path.exists(expanded):
+    Raises:
+        InputError: its `~` stands for no home folder.
+    """
+    root = os.environ.get("SCALESPACE_DATA") or user_cache() if data_dir is None else data_dir
+    expanded = os.path.expanduser("~" if root is None else root)
+    if root is None or (expanded.startswith("~") and not os.path.exists(expanded)):
         raise InputError(
-            f"there is no home folder for {path}: name the root of the data with --data-dir or "
-            "$SCALESPACE_DATA"
+            f"there is no home folder for {root or 'the cache'}: name the root of the data with "
+            "--data-dir or $SCALESPACE_DATA"
         )
     return Path(expanded)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,19 +79,23 @@ class Calls(nn.Module):
     """A stage's estimates of x_0 in the states that it is called in: its network and its tables.
 
     Neither guidance, which mixes two of them, nor the domain's rule is a part of it.
+
+    Args:
+        stage: whose.
+        level: that its network is told of the coarser image; None for none.
     """
 
     tables: Tensor
     scales: Tensor
 
-    def __init__(self, stage: Diffusion) -> None:
+    def __init__(self, stage: Diffusion, level: float | None) -> None:
         super().__init__()
         self.stage = stage
         self.states = stage.visits()
         (network, _), *_ = stage.networks().values()
         self.network = network
         every = torch.tensor([*range(stage.classes), ANY])
-        told = Condition(every, level=level_of(stage, len(every)))
+        told = Condition(every, level=_each(level, len(every)))
         with torch.no_grad():
             tables = [stage.modulation(t, told) for t in self.states]
             scales = [stage.segment.schedule.scales(t) for t in self.states]
@@ -112,12 +117,13 @@ class Calls(nn.Module):
         return self.stage.parametrization.x0(prediction, x, a, b)
 
 
-def level_of(stage: Diffusion, n: int) -> Tensor | None:
-    """The level that its network is told of the coarser image: float [n]; None for none."""
-    jump = stage.segment.jump
-    if not isinstance(jump, Conditioned) or jump.augmentation is None:
-        return None
-    return torch.full((n,), jump.augmentation.level / jump.augmentation.most)
+def level_of(model: Model, stage: Diffusion) -> float | None:
+    """The level that its network is told in sampling of the coarser image; None for none."""
+    for before, leg in pairwise(model.legs):
+        jump = leg.segment.jump
+        if leg.segment.name == stage.segment.name and isinstance(jump, Conditioned):
+            return jump.told(leg.segment, before.segment)
+    return None
 
 
 def export_model(model: Model, path: Path | str) -> dict[str, Any]:
@@ -173,7 +179,8 @@ def export_stage(model: Model, stage: str, path: Path | str) -> dict[str, Any]:
     own = model.with_engine("torch").models[stage]
     if not isinstance(own, Diffusion) or own.objective.self_condition or not own.networks():
         raise InputError(f"stage '{stage}' makes no estimate of x_0 from x_t and a label alone")
-    calls = Calls(own).eval()
+    level = level_of(model, own)
+    calls = Calls(own, level).eval()
     shape, n = own.segment.shape, 3
     images = [torch.randn(n, *shape, generator=torch.Generator().manual_seed(k)) for k in (0, 1)]
     state, labels = torch.arange(n) % len(calls.states), torch.tensor([0, ANY, own.classes - 1])
@@ -187,7 +194,7 @@ def export_stage(model: Model, stage: str, path: Path | str) -> dict[str, Any]:
             images[0][k : k + 1],
             calls.states[int(state[k])],
             Condition(
-                labels[k : k + 1], None if given is None else given[k : k + 1], level_of(own, 1)
+                labels[k : k + 1], None if given is None else given[k : k + 1], _each(level, 1)
             ),
         )
         for k in range(n)
@@ -195,6 +202,10 @@ def export_stage(model: Model, stage: str, path: Path | str) -> dict[str, Any]:
     _check(path, content, inputs, torch.cat(expected).detach())
     write_bytes(path, content)
     return about
+
+
+def _each(level: float | None, n: int) -> Tensor | None:
+    return None if level is None else torch.full((n,), level)
 
 
 def _examples(model: Model, n: int, seed: int) -> tuple[Tensor, list[tuple[str, Tensor]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,27 @@ def read_epochs(path: Path) -> list[Row]:
     return rows
 
 
-def read_inspection(path: Path, names: Iterable[str] = ()) -> Arrays:
-    """The arrays of an inspection, by name, with `names` among them."""
+def read_inspection(path: Path, axes: Mapping[str, str]) -> Arrays:
+    """The arrays of an inspection, by name.
+
+    Args:
+        path: of the file.
+        axes: by name of those that it must have, the names of each one's axes: an axis has the same
+            length wherever it is named.
+    """
 
     def arrays(file: Mapping[str, Any]) -> Arrays:
-        if lacking := [name for name in names if name not in file]:
-            raise ValueError(f"it has no '{lacking[0]}'")
-        found = {name: file[name] for name in file}
+        found, lengths = {name: file[name] for name in file}, dict[str, int]()
         if not all(array.dtype.kind in "iuf" for array in found.values()):
             raise ValueError("it holds something that is no number")
+        for name, wanted in axes.items():
+            if name not in found:
+                raise ValueError(f"it has no '{name}'")
+            shape, named = found[name].shape, wanted.split()
+            if len(shape) != len(named) or not all(
+                n and lengths.setdefault(axis, n) == n for axis, n in zip(named, shape, strict=True)
+            ):
+                raise ValueError(f"'{name}' has shape {list(shape)}")
         return found
 
     found: Arrays = _read(path, "inspection", arrays)

@@ -23,17 +23,24 @@ from scalespace.stages.judge import JUDGE
 
 KINDS = {"pooled": "after the ReLU", "linear": "before it"}
 """The two kinds of features, in words."""
-JUDGE_ARRAYS = (
-    *("n", "activations_1", "activations_2", "activations_3"),
-    *("pooled_counts", "pooled_edges", "pooled_mean", "pooled_std", "pooled_ks", "pooled_w2"),
-    *("linear_counts", "linear_edges", "linear_mean", "linear_std", "linear_ks", "linear_w2"),
-    *(f"history_{name}" for name in HISTORY),
-)
-ENCODER_ARRAYS = (
-    *("originals", "reconstructions", "interpolations", "traversed", "traversals"),
-    *("kl", "posterior_std", "error"),
-)
-"""What the figures of a judge, and of an autoencoder, show of its inspection."""
+JUDGE_ARRAYS = {
+    "n": "",
+    **{f"activations_{k}": f"class channel_{k} height_{k} width_{k}" for k in (1, 2, 3)},
+    **{f"{kind}_counts": f"{kind} bin" for kind in KINDS},
+    **{f"{kind}_edges": f"{kind} edge" for kind in KINDS},
+    **{f"{kind}_{name}": kind for kind in KINDS for name in ("mean", "std", "ks", "w2")},
+    **{f"history_{name}": "epoch" for name in HISTORY},
+}
+ENCODER_ARRAYS = {
+    **dict.fromkeys(("originals", "reconstructions"), "image height width"),
+    "interpolations": "image step height width",
+    "traversals": "number step height width",
+    "traversed": "number",
+    "kl": "part row column",
+    "posterior_std": "part row column",
+    "error": "example",
+}
+"""What the figures of a judge, and of an autoencoder, show of its inspection: the axes of each."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def trainings_of_study(results: Results) -> list[TrainingView]:
     """The trainings of a study; an inspected judge's is left to the figures of the judge."""
     views = []
     for stage in results.study.stages:
-        if stage.kind == "judge" and results.inspection(stage.name):
+        if stage.kind == "judge" and results.find("artefact", kind="inspection", stage=stage.name):
             continue
         runs = {seed: results.epochs(stage.name, seed) for seed in results.study.seeds}
         if runs := {seed: rows for seed, rows in runs.items() if rows}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,9 +200,9 @@ class Results:
 
     # Files
 
-    def inspection(self, stage: str, names: Iterable[str] = ()) -> Arrays:
-        """The arrays of a stage's inspection, `names` among them; {} if the study has none."""
-        return self._file("inspection", partial(read_inspection, names=names), stage=stage) or {}
+    def inspection(self, stage: str, axes: Mapping[str, str]) -> Arrays:
+        """The arrays of a stage's inspection, see `read_inspection`; {} if the study has none."""
+        return self._file("inspection", partial(read_inspection, axes=axes), stage=stage) or {}
 
     def epochs(self, stage: str, seed: int) -> list[Row]:
         """A training's epochs, see `read_epochs`; [] if the study has none."""
