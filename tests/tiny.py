@@ -28,7 +28,7 @@ from scalespace.core.noise import Seeded
 from scalespace.core.sampling import Step
 from scalespace.data import write_idx
 from scalespace.data.catalog import DATASETS
-from scalespace.methods import Method
+from scalespace.methods import Method, stages
 from scalespace.stages.base import Models, StageModel
 from scalespace.stages.denoising import Diffusion
 from scalespace.training.runtime import Runtime
@@ -81,6 +81,11 @@ STAGES = {
         }
     },
     "latent-flow": {"process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}},
+    **{
+        stage.name: dict(stage.defaults)
+        for stage in stages().values()
+        if stage.like and stage.defaults
+    },
     "judge": {"train": asdict(JUDGE_TRAIN)},
 }
 """What the preset's stages must become once the stages' own defaults stand below them."""

@@ -62,14 +62,14 @@ def _checked(fields: Mapping[str, Any]) -> Config:
 def stage_recipe(config: Config, stage: Stage) -> Any:
     """The recipe of one stage: the config's fields, overridden by those in `config.stages`.
 
-    A control starts from the fields of its `control_of`, and overrides them by its own.
+    A stage that is `like` another starts from that one's fields, and overrides them by its own.
 
     Raises:
         InputError: a field that the stage does not have, or a bad value.
     """
     parts = [part.name for part in fields(stage.recipe)]
     common = {name: asdict(getattr(config, name)) for name in parts if hasattr(config, name)}
-    for one in filter(None, (stage.control_of, stage)):
+    for one in filter(None, (stage.like, stage)):
         own = config.stages.get(one.name) or {}
         common = merge(common, mapping(own, f"stages.{one.name}"))
     return build(stage.recipe, common, where=f"stages.{stage.name}: ")

@@ -68,8 +68,10 @@ def test_a_stage_is_trained_once_a_seed() -> None:
         return sorted(u.name for u in made.tasks if u.kind == kind and trained in u.needs)
 
     assert users("small", "sample") == ["cascaded-own-seed0", "cascaded-seed0", "small-seed0"]
-    assert users("vae", "sample") == ["latent-flow-seed0", "latent-seed0", "vae-seed0"]
-    assert users("vae", "train") == ["latent-flow-seed0", "latent-seed0"]
+    in_latents = ["latent-flow-fast-seed0", "latent-flow-seed0", "latent-seed0"]
+    assert users("vae", "sample") == [*in_latents, "vae-seed0"]
+    learning = ["latent-flow-seed0", "latent-flow-student-seed0", "latent-seed0"]
+    assert users("vae", "train") == learning
 
 
 def test_units_come_after_what_they_need() -> None:
@@ -294,7 +296,10 @@ def test_ids_are_the_same_every_time() -> None:
 
 
 C = tiny.CONFIG
-DIFFUSION = {"baseline", "small", "upscaler", "upscaler-own", "latent", "latent-flow"}
+FLOW = {"latent-flow", "latent-flow-student"}
+STUDENTS = {"baseline-student", "small-student", "upscaler-student"}
+DIFFUSION = {"baseline", "small", "upscaler", "upscaler-own", "latent", *STUDENTS, *FLOW}
+TAUGHT = {"upscaler-own", "latent-flow-student", *STUDENTS}  # by samples of another stage
 # what is changed, and the stages that are trained anew for it
 TRAININGS: dict[str, tuple[Config, set[str]]] = {
     "net": (replace(C, net=replace(C.net, residual=True)), DIFFUSION),
@@ -303,13 +308,13 @@ TRAININGS: dict[str, tuple[Config, set[str]]] = {
     # the flow stage predicts what it predicts
     "predict": (
         replace(C, process=replace(C.process, predict="x0")),
-        DIFFUSION - {"latent-flow"},
+        DIFFUSION - FLOW,
     ),
     "train": (replace(C, train=replace(C.train, validate_images=14)), stages_of(*METHODS)),
     # what is learnt of another autoencoder's latents is another training, too
     "autoencoder": (
         replace(C, autoencoder=replace(C.autoencoder, beta=0.7)),
-        {"vae", "latent", "latent-flow"},
+        {"vae", "latent", *FLOW},
     ),
 }
 
@@ -355,10 +360,13 @@ def test_a_change_renews_what_it_matters_to_and_nothing_else(change: str) -> Non
 
 
 SAMPLING = {
-    "sampler": ({"process": replace(C.process, sampler="ddim")}, DIFFUSION - {"latent-flow"}),
+    "sampler": ({"process": replace(C.process, sampler="ddim")}, DIFFUSION - FLOW),
     "x0": ({"process": replace(C.process, x0="none")}, DIFFUSION),
     "prior": ({"autoencoder": replace(C.autoencoder, prior="normal")}, {"vae"}),
 }
+
+
+KEPT = ("train", "inspect", "real")
 
 
 @pytest.mark.parametrize("change", SAMPLING)
@@ -367,18 +375,23 @@ def test_another_way_of_sampling_trains_nothing_again(change: str) -> None:
     after = plan(replace(C, **fields))  # type: ignore[arg-type]
     # but for a stage that is trained on samples: those of another sampler are other data
     kept, now = (
-        {one for one in ids(made, "train", "inspect", "real") if "upscaler-own" not in one}
+        {
+            task.id
+            for task in made.tasks
+            if task.kind in KEPT and task.inputs.get("stage") not in TAUGHT
+        }
         for made in (base(), after)
     )
     assert now == kept
     own, others = (ids(made, "train") - kept for made in (base(), after))
-    assert len(own) == len(others) == 2
-    assert bool(own & others) == (change == "prior")
+    assert len(own) == len(others) == 2 * len(TAUGHT)
+    unchanged = {task.inputs["stage"] for task in after.tasks if task.id in own & others}
+    assert unchanged == {"sampler": FLOW & TAUGHT, "x0": set(), "prior": TAUGHT}[change]
     gone = {task.id for task in base().tasks} - {task.id for task in after.tasks}
     sampled = {u.inputs["method"] for u in base().tasks if u.kind == "sample" and u.id in gone}
     users = {name for name in METHODS if stages_of(name) & matters}
     # what is made in an autoencoder's latents may count its prior as well, which changes nothing
-    assert users - {"latent", "latent-flow"} <= sampled <= users
+    assert users - {"latent", "latent-flow", "latent-flow-fast"} <= sampled <= users
     assert change == "prior" or sampled == users
     assert not ids(after, "bench") & ids(base(), "bench")
 
@@ -395,10 +408,12 @@ def test_a_change_of_one_stage_leaves_the_others_but_its_control() -> None:
     assert {u.inputs["stage"] for u in renewed if u.kind == "train"} == {
         "upscaler",
         "upscaler-own",
+        "upscaler-student",
     }
     assert {u.inputs["method"] for u in renewed if u.kind in ("sample", "score")} == {
         "cascaded",
         "cascaded-own",
+        "cascaded-fast",
     }
 
 

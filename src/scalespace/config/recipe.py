@@ -353,3 +353,24 @@ class Recipe:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     condition: ConditionConfig = field(default_factory=ConditionConfig)
     ablation: AblationConfig = field(default_factory=AblationConfig)
+
+
+@dataclass(frozen=True)
+class DistilConfig:
+    """What a student learns of its teacher.
+
+    Args:
+        calls: in how many network calls the student makes an image.
+    """
+
+    calls: int = 1
+
+    def __post_init__(self) -> None:
+        between(1, 1000, **{"distil.calls": self.calls})
+
+
+@dataclass(frozen=True)
+class StudentRecipe(Recipe):
+    """The recipe of a student: a diffusion stage's, whose objective it does not read."""
+
+    distil: DistilConfig = field(default_factory=DistilConfig)

@@ -68,7 +68,7 @@ class Conditioned(FromCoarser, FromNoise):
         """Noise in the segment's last state, beside the coarser image."""
         low = _needed(before, segment)
         degree = self._degree(segment, low.segment)
-        condition = self.with_coarser(low.x, condition, noise, segment.name, degree)
+        condition = self.with_coarser(low.x, condition, noise, segment.stream, degree)
         return super().begin(segment, None, condition, noise, temperature)
 
     def check(self, segment: Segment, before: Segment) -> None:
@@ -174,7 +174,7 @@ class Renoised(FromCoarser):
     ) -> Begun:
         """x_t ~ q(x_t | the enlarged image)."""
         low = _needed(before, segment).x
-        eps = temperature * noise.stream(segment.name).normal(segment.shape)
+        eps = temperature * noise.stream(segment.stream).normal(segment.shape)
         t = torch.full(low.shape[:1], self.state, device=low.device)
         x = segment.q_sample(up(low, self.coarser), t, eps)
         return Begun(self.state, x, condition.after(None))
@@ -243,7 +243,7 @@ class Exact(FromCoarser):
         low = _needed(before, segment).x
         a, s = segment.schedule.scales(segment.schedule.last)
         size = (a**2 + (s / self.coarser) ** 2) ** 0.5
-        eps = temperature * noise.stream(segment.name).normal(segment.shape)
+        eps = temperature * noise.stream(segment.stream).normal(segment.shape)
         within = eps - enlarge(down(eps, self.coarser), self.coarser)
         x = size * enlarge(low, self.coarser) + s * within
         return Begun(segment.schedule.last, x, condition.after(None))

@@ -135,10 +135,10 @@ class Start:
     def begin(self, segment: Segment, condition: Condition, noise: Noise) -> Begun:
         """x_t ~ q(x_t | x_0); what an earlier segment would have handed over is made from x_0."""
         x0 = segment.x0_of(self.images)
-        eps = noise.stream(f"{segment.name}/start").normal(x0.shape[1:])
+        eps = noise.stream(f"{segment.stream}/start").normal(x0.shape[1:])
         state = torch.full(x0.shape[:1], self.t, device=x0.device)
         jump = segment.jump
-        condition = jump.real_condition(jump.inputs(x0), condition, noise, segment.name)
+        condition = jump.real_condition(jump.inputs(x0), condition, noise, segment.stream)
         return Begun(self.t, segment.q_sample(x0, state, eps), condition)
 
 
@@ -189,7 +189,7 @@ def reverse(
             begun = segment.jump.begin(segment, handed, condition, noise, leg.temperature)
         condition = begun.condition
         tables = segment.tables(leg.solver, leg.states(begun.t, end))
-        stream = noise.stream(segment.name)
+        stream = noise.stream(segment.stream)
         for step in run(leg.denoise, segment, tables, begun.x, condition, stream, edit):
             yield step
         handed = Handed(segment, step.x)

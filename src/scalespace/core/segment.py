@@ -87,7 +87,7 @@ class Jump(ABC):
             segment: the one that begins.
             before: the previous segment, with its images in state `takes_over`; None for the first.
             condition: of the previous segment.
-            noise: the streams of these images; the segment's own bear its name.
+            noise: the streams of these images; the segment's own bear the name `segment.stream`.
             temperature: standard deviation of the initial noise.
         """
 
@@ -116,7 +116,7 @@ class Jump(ABC):
             inputs: of real images.
             condition: what else is known.
             noise: the streams of these images.
-            name: of the segment.
+            name: of the segment's stream.
         """
         return condition
 
@@ -133,7 +133,7 @@ class FromNoise(Jump):
         temperature: float = 1.0,
     ) -> Begun:
         """Noise in the segment's last state."""
-        x = temperature * noise.stream(segment.name).normal(segment.shape)
+        x = temperature * noise.stream(segment.stream).normal(segment.shape)
         return Begun(segment.schedule.last, x, condition)
 
 
@@ -142,11 +142,13 @@ class Segment:
     """A run of states at one scale: x_t = a x_0 + b eps in each of them.
 
     Args:
-        name: names its noise.
+        name: its own within a process.
         schedule: its states; 0 is the image at this scale, the last one is (nearly) noise.
         shape: of one x_0, (c, h, w) if the data are images.
         factor: how many times smaller its images are than the data's.
         jump: how it begins.
+        stream: names its noise; its own name unless given. Two segments of one stream begin with
+            the same noise.
 
     A subclass with another x_t sets `plain` to False. Its network must predict x0, and its
     objective cannot aim at the mean: other predictions and the mean rely on x_t = a x_0 + b eps.
@@ -160,6 +162,10 @@ class Segment:
     shape: tuple[int, ...]
     factor: int = 1
     jump: Jump = field(default_factory=FromNoise)
+    stream: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stream", self.stream or self.name)
 
     @property
     def first(self) -> int:

@@ -205,3 +205,11 @@ WITH_ETA = ("ddim", "dpm2m")
 def make_solver(name: str, eta: float = 0.0) -> Solver:
     """The solver of that name; `eta` is ddim's and dpm2m's."""
     return partial(SOLVERS[name], eta=eta) if name in WITH_ETA else SOLVERS[name]
+
+
+def without_noise(solver: Solver) -> Solver:
+    """The same solver, drawing no fresh noise; `ddim` for one that cannot do without."""
+    if solver is euler:
+        return solver
+    kind = solver.func if isinstance(solver, partial) else ddim
+    return partial(kind, eta=0.0)

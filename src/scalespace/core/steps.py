@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -174,12 +174,17 @@ class Visits:
                 )
         self.check(0)
 
+    def few(self, calls: int) -> tuple[float, ...]:
+        """The states for that many calls to the end, chosen as its own are."""
+        return replace(self, steps=calls, _chosen={})()
+
     def check(self, end: float) -> None:
         """Raises `InputError` if there are fewer states above `end` than calls asked for."""
         states = self.schedule.last - math.floor(end)
         if isinstance(self.steps, int) and self.steps > states and not self.continuous:
             raise InputError(
-                f"'{self.name}' has {states} states to call its network in, and {self.steps} calls "
+                f"'{self.name}' has {states} {'state' if states == 1 else 'states'} to call its "
+                f"network in, and {self.steps} calls "
                 "are asked for: more need a network that was trained with process.continuous=true"
             )
 

@@ -15,6 +15,7 @@ from scalespace.errors import InputError
 from scalespace.methods.base import Method, register
 from scalespace.methods.vae import AUTOENCODER
 from scalespace.stages.base import Models
+from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.latent import FlowStage, LatentSegment, LatentStage
 from scalespace.stages.vae import VAEStage, sheet
 
@@ -25,7 +26,7 @@ LATENT_FLOW = FlowStage("latent-flow", states=50, autoencoder=AUTOENCODER)
 class InLatents(Method):
     """A method of two stages: an autoencoder, and a process in its latents."""
 
-    stages: ClassVar[tuple[VAEStage, LatentStage]]
+    stages: ClassVar[tuple[VAEStage, DiffusionStage]]
 
     def legs(self, models: Models) -> tuple[Leg, ...]:
         """The process in the latents, its segment with the trained autoencoder."""

@@ -111,7 +111,7 @@ def fill(
 
         def edit(segment: Segment, t: float, state: Tensor) -> Tensor:
             x0 = segment.x0_of(own)
-            eps = noise.stream(f"{segment.name}/keep").normal(x0.shape[1:])
+            eps = noise.stream(f"{segment.stream}/keep").normal(x0.shape[1:])
             times = torch.full((len(x0),), t, device=x0.device)
             whole = down(held, segment.factor) == 1
             return torch.where(whole, segment.q_sample(x0, times, eps), state)

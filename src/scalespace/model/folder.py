@@ -24,6 +24,7 @@ from scalespace.fields import digest
 from scalespace.files import atomic, read_json, write_json
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method, get_method
+from scalespace.stages.base import Stage
 from scalespace.training.checkpoint import load_tensors, save_tensors, under_prefix
 from scalespace.training.training import TrainedStage, Training
 
@@ -68,14 +69,15 @@ def read(folder: Path) -> Stored:
         method, expected = get_method(config["method"]), config["hash"]
         data = DataInfo.from_json(config["data"])
         figures = Figures.from_json(config["figures"]) if "figures" in config else None
-        trainings: dict[str, Training] = {}
-        records: dict[str, dict[str, Any]] = {}
-        for stage in method.stages:
-            part = config["stages"][stage.name]
-            recipe, seed = build(stage.recipe, part["recipe"]), int(part["seed"])
-            needs = tuple(trainings[need.name] for need in stage.needs)
-            trainings[stage.name] = Training(stage, recipe, seed, data, needs)
-            records[stage.name] = _record(part["record"])
+        told = {**config.get("needs", {}), **config["stages"]}
+
+        def training(stage: Stage[Any]) -> Training:
+            part, needs = told[stage.name], tuple(map(training, stage.needs))
+            recipe = build(stage.recipe, part["recipe"])
+            return Training(stage, recipe, int(part["seed"]), data, needs)
+
+        trainings = {stage.name: training(stage) for stage in method.stages}
+        records = {name: _record(config["stages"][name]["record"]) for name in trainings}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from error

@@ -111,6 +111,13 @@ class TrainedMethod:
     def config(self) -> dict[str, Any]:
         """What `config.json` holds."""
         figures = {} if self.figures is None else {"figures": asdict(self.figures)}
+        trainings = [stage.training for stage in self.stages.values()]
+        needed = {one.stage.name: one for training in trainings for one in training.every_need}
+        needs = {
+            name: {"recipe": asdict(one.recipe), "seed": one.seed}
+            for name, one in needed.items()
+            if name not in self.stages
+        }
         return {
             "format": FORMAT,
             "method": self.method.name,
@@ -127,5 +134,6 @@ class TrainedMethod:
                 }
                 for name, stage in self.stages.items()
             },
+            **({"needs": needs} if needs else {}),
             **figures,
         }

@@ -173,8 +173,6 @@ class Stage(ABC, Generic[M]):
     """
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Recipe fields with another default in this stage; a preset may override them."""
-    samples_needs: ClassVar[bool] = False
-    """Whether it trains on samples of the stages it needs, whose samplers then matter to it."""
 
     @property
     def needs(self) -> tuple[Stage[Any], ...]:
@@ -182,8 +180,13 @@ class Stage(ABC, Generic[M]):
         return ()
 
     @property
-    def control_of(self) -> Stage[Any] | None:
-        """The stage that it is a control for; that stage's config holds for it, too."""
+    def samples(self) -> tuple[Stage[Any], ...]:
+        """Those of `needs` whose samples it trains on, so that their samplers matter to it."""
+        return ()
+
+    @property
+    def like(self) -> Stage[Any] | None:
+        """The stage whose config holds for it, too, where its own says nothing else."""
         return None
 
     @property

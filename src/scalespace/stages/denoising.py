@@ -257,9 +257,13 @@ class Diffusion(StageModel):
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """Samples of this stage alone; a conditioned one is given real images to upscale."""
         noise = Seeded(seed, range(len(labels)), labels.device)
-        shown, name = tuple(batch[1:]), self.segment.name
+        shown, name = tuple(batch[1:]), self.segment.stream
         condition = self.segment.jump.real_condition(shown, Condition(labels), noise, name)
-        return last(self.alone(condition, noise)).x
+        return self.shown(last(self.alone(condition, noise)).x)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """Standardised images [n, 1, h, w] of x_0 [n, ...]."""
+        return x
 
     def alone(
         self, condition: Condition, noise: Noise, start: tuple[float, Tensor] | None = None
@@ -272,7 +276,7 @@ class Diffusion(StageModel):
             start: a state and images in it [n, c, h, w], to go on from; None begins with noise.
         """
         (leg,) = self.legs()
-        stream, last = noise.stream(self.segment.name), self.segment.schedule.last
+        stream, last = noise.stream(self.segment.stream), self.segment.schedule.last
         if start is None:
             start = last, self.temperature * stream.normal(self.segment.shape)
         tables = self.segment.tables(self.solver, leg.states(start[0], 0))

@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 
 from scalespace.config import Recipe
-from scalespace.core.denoiser import Condition
-from scalespace.core.noise import Seeded
-from scalespace.core.sampling import last
 from scalespace.core.segment import Segment
 from scalespace.core.spectrum import Components, flat
 from scalespace.data.info import DataInfo
@@ -155,9 +152,11 @@ class LatentDiffusion(Diffusion):
         """Sets `extent`, the largest magnitude in the mean latents."""
         self.extent.fill_(float(batch[0].abs().max()))
 
-    def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:
+    def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """Samples of this stage, decoded."""
         self.finish(batch, labels)  # an extent for now; that of the whole training part comes last
-        noise = Seeded(seed, range(len(labels)), labels.device)
-        z = last(self.alone(Condition(labels), noise)).x
-        return self.autoencoder.to(z.device).decode(z)
+        return super().preview(batch[:1], labels, seed)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """The decoded latents."""
+        return self.autoencoder.to(x.device).decode(x)

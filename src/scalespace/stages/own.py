@@ -10,7 +10,7 @@ layout of the digit, and has what the small stage gets wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,8 +45,6 @@ class OwnStage(DiffusionStage):
     plain: DiffusionStage | None = None
     state: int = 10
 
-    samples_needs: ClassVar[bool] = True
-
     @property
     def needs(self) -> tuple[Stage[Any], ...]:
         """The stage that makes the half-size images."""
@@ -54,7 +52,12 @@ class OwnStage(DiffusionStage):
         return (self.maker,)
 
     @property
-    def control_of(self) -> Stage[Any] | None:
+    def samples(self) -> tuple[Stage[Any], ...]:
+        """The same."""
+        return self.needs
+
+    @property
+    def like(self) -> Stage[Any] | None:
         """`plain`: the recipe is shared, only the data differ."""
         return self.plain
 

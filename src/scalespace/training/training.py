@@ -47,8 +47,7 @@ class Training:
         left out, so that a later version can add one without renaming any training.
         """
         needs: list[Any] = [training.identity for training in self.needs]
-        if self.stage.samples_needs:
-            needs += [training.sampling for training in self.needs]
+        needs += [need.sampling for need in self.needs if need.stage in self.stage.samples]
         recipe = {k: v for k, v in chosen(self.recipe).items() if k not in self.stage.idle}
         parts = [chosen(self.stage), recipe, self.seed, self.data.identity, needs]
         return digest([type(self.stage).__name__, *parts])
@@ -70,6 +69,11 @@ class Training:
         """The names of the recipe's fields that matter in sampling alone, by part."""
         parts = {part.name: getattr(self.recipe, part.name) for part in fields(self.recipe)}
         return {name: part.SAMPLING for name, part in parts.items() if hasattr(part, "SAMPLING")}
+
+    @property
+    def every_need(self) -> tuple[Training, ...]:
+        """The trainings that it builds on, and those that they build on."""
+        return tuple(one for need in self.needs for one in (*need.every_need, need))
 
     def folder(self, root: Path) -> Path:
         """Where below `root` this training lives."""

@@ -1,0 +1,247 @@
+"""Students: stages that make in one call, or in a few, what their teacher makes in more.
+
+A teacher that draws no fresh noise turns the noise that it begins with into an image, so its answer
+is a function of noise and label. A student learns that function. With one call it regresses the
+image onto the noise (Luhman & Luhman 2021, "Knowledge distillation in iterative generative models",
+section 3). With more it takes its steps along the teacher's way: each of them must lead to where
+the teacher gets by several (Salimans & Ho 2022, "Progressive distillation", algorithm 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from scalespace.config import ObjectiveConfig, Recipe, StudentRecipe
+from scalespace.core.denoiser import Condition
+from scalespace.core.noise import Seeded
+from scalespace.core.sampling import run
+from scalespace.core.schedule import Schedule
+from scalespace.core.solvers import ddim, without_noise
+from scalespace.data.info import DataInfo
+from scalespace.errors import InputError
+from scalespace.stages.base import Models, Stage
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.diffusion import DiffusionStage
+
+SEED, LESSON = 0, "lesson"
+"""Seed and purpose of the noise that the teacher is asked about. No sample begins with it."""
+
+
+@dataclass(frozen=True)
+class StudentStage(DiffusionStage):
+    """A stage that learns the answers of another.
+
+    Its process has the last state of its teacher's, the data, and a state between them for every
+    further call. Its recipe is its teacher's but for what `stages.NAME` says.
+
+    Args:
+        name, scale, conditioned, coarser: as for `DiffusionStage`; `states` is not read.
+        teacher: the stage that it learns from.
+    """
+
+    states: int = 2
+    teacher: DiffusionStage | None = None
+
+    recipe: ClassVar[type] = StudentRecipe
+    defaults: ClassVar[dict[str, Any]] = {
+        "process": {
+            "states": None,
+            "steps": None,
+            "continuous": False,
+            "sampler": "ddim",
+            "eta": 0.0,
+            "guidance": 0.0,  # the teacher's answers have it
+            "guidance_states": None,
+        }
+    }
+
+    @property
+    def needs(self) -> tuple[Stage[Any], ...]:
+        """What the teacher needs, and the teacher."""
+        assert self.teacher is not None
+        return (*self.teacher.needs, self.teacher)
+
+    @property
+    def samples(self) -> tuple[Stage[Any], ...]:
+        """The teacher."""
+        return self.needs[-1:]
+
+    @property
+    def like(self) -> Stage[Any] | None:
+        """The teacher."""
+        return self.teacher
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """The objective, and what the teacher never reads."""
+        assert self.teacher is not None
+        return ("objective", *self.teacher.idle)
+
+    def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> Student:
+        """A `Student` with its teacher's weights, where its network has the same shape.
+
+        Raises:
+            InputError: a truncated cascade, an ablation in sampling, a process whose states are not
+                a x_0 + b eps, or more calls than the teacher has states.
+        """
+        assert self.teacher is not None
+        assert needs is not None, "a student is built for its teacher"
+        assert isinstance(recipe, StudentRecipe)
+        teacher = needs.of(self.teacher)
+        if recipe.ablation.in_sampling:
+            raise InputError(f"stage '{self.name}': ablations of sampling are of no use to it")
+        if teacher.segment.jump.carries or not teacher.segment.plain:
+            raise InputError(
+                f"stage '{self.name}': it cannot learn from '{teacher.stage.name}', whose process "
+                "does not begin with noise alone"
+            )
+        if recipe.condition.truncate:
+            raise InputError(
+                f"stage '{self.name}': condition.truncate takes over unfinished images, and a "
+                "student makes finished ones"
+            )
+        recipe = replace(recipe, objective=ObjectiveConfig())
+        return Student(self, recipe, data, teacher)
+
+
+class Student(Diffusion):
+    """A `Diffusion` with few states that trains on the ways of its teacher.
+
+    Args:
+        stage, recipe, data: as for `Diffusion`.
+        teacher: a trained one, to train it; an untrained one of the same recipe, to sample.
+    """
+
+    ends: Tensor
+
+    def __init__(
+        self, stage: StudentStage, recipe: StudentRecipe, data: DataInfo, teacher: Diffusion
+    ) -> None:
+        marks = teacher.visits.few(recipe.distil.calls)
+        alpha_bar = teacher.segment.schedule.alpha_bar
+        schedule = Schedule(alpha_bar[[0, *(int(t) for t in reversed(marks))]])
+        # of the teacher's stream: from the same seed both make nearly the same image
+        segment = replace(teacher.segment, name=stage.name, schedule=schedule)
+        super().__init__(stage, recipe, data, segment)
+        self._teacher = (teacher,)  # in a tuple, so that it is not a submodule
+        self.marks = (*marks, 0.0)
+        """The student's states by the teacher's numbers, falling."""
+        self.register_buffer("ends", torch.tensor(teacher.domain))
+        self.fixed: tuple[float, float] | None = None
+        table = ddim(schedule, range(schedule.last, -1, -1)).columns()
+        self._to_x, self._to_x0 = table[:2].float()
+        own, theirs = self.net.state_dict(), teacher.net.state_dict()
+        if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in theirs.items()}:
+            self.net.load_state_dict(theirs)
+        self._known = torch.zeros(0)
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The teacher's."""
+        if self.fixed is not None:
+            return self.fixed
+        low, high = self.ends.tolist()
+        return low, high
+
+    def fix(self) -> None:
+        """Reads `ends`."""
+        self.fixed = self.domain
+
+    def shown(self, x: Tensor) -> Tensor:
+        """As the teacher's are shown."""
+        (teacher,) = self._teacher
+        return teacher.shown(x)
+
+    def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        """What `Diffusion` makes of images, and the number of each, which fixes its noise."""
+        return (*super().prepare(images), torch.arange(len(images)))
+
+    def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
+        """Makes room for the teacher's answers, which it gives when they are first asked for."""
+        n, device = len(labels), labels.device
+        states = (n, len(self.marks), *self.segment.shape)
+        self._known = torch.zeros(n, dtype=torch.bool, device=device)
+        self._ways = torch.empty(states, dtype=torch.float16, device=device)
+        if self.sees_given:
+            self._given = torch.empty((n, *self.segment.shape), dtype=torch.float16, device=device)
+            self._levels = torch.zeros(n, device=device)
+
+    @torch.no_grad()
+    def ways(self, batch: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, Condition]:
+        """The teacher's way from noise to image, for images of a prepared batch.
+
+        Returns:
+            its images in each of `marks`, [n, calls + 1, c, h, w]; and what it was told.
+        """
+        (teacher,) = self._teacher
+        teacher.to(labels.device).eval()
+        noise, segment = Seeded(SEED, batch[-1].tolist(), labels.device), teacher.segment
+        shown, name = tuple(batch[1:-1]), f"{segment.stream}/{LESSON}"
+        told = segment.jump.real_condition(shown, Condition(labels), noise, name)
+        stream = noise.stream(name)
+        x = teacher.temperature * stream.normal(segment.shape)
+        states = sorted({*teacher.visits(), *self.marks}, reverse=True)
+        tables = segment.tables(without_noise(teacher.solver), states)
+        (leg,) = teacher.legs()
+        steps = run(leg.denoise, segment, tables, x, told, stream)
+        return torch.stack([step.x for step in steps if step.t in self.marks], dim=1), told
+
+    def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """The squared error of one of the steps, drawn for each image: float [n]."""
+        number = batch[-1]
+        if not bool((known := self._known[number]).all()):
+            new = [part[~known] for part in batch]
+            ways, told = self.ways(new, labels[~known])
+            self._ways[new[-1]] = ways.half()
+            if told.given is not None:
+                self._given[new[-1]] = told.given.half()
+            if told.level is not None:
+                self._levels[new[-1]] = told.level
+            self._known[new[-1]] = True
+        told = Condition(labels)
+        if self.sees_given:
+            told = Condition(labels, self._given[number].float(), self._levels[number])
+        step = torch.randint(
+            self.segment.schedule.last, labels.shape, generator=rng, device=labels.device
+        )
+        return self.errors(self._ways[number].float(), step, told)
+
+    def errors(self, ways: Tensor, step: Tensor, told: Condition) -> Tensor:
+        """The squared error in x_0 of steps int64 [n], the first of them 0: float [n].
+
+        The estimate is right if `ddim` leads from it to the teacher's next state.
+
+        Args:
+            ways: the teacher's, [n, calls + 1, c, h, w].
+            step: of each image.
+            told: what else the network is told.
+        """
+        rows, one = torch.arange(len(step), device=step.device), (-1, *[1] * (ways.ndim - 2))
+        x, after = ways[rows, step], ways[rows, step + 1]
+        to_x, to_x0 = (part.to(ways.device)[step].view(one) for part in (self._to_x, self._to_x0))
+        t = self.segment.schedule.last - step
+        prediction = self._network(x, t.to(x.dtype) / self.segment.schedule.last, told).to(x.dtype)
+        x0_hat = self.parametrization.x0(
+            prediction, x, *self.segment.schedule.signal_and_noise(t, x)
+        )
+        return (x0_hat - (after - to_x * x) / to_x0).square().flatten(1).mean(dim=1)
+
+    def losses(self, batch: Sequence[Tensor], labels: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """As for any `Diffusion`; the images' numbers play no part."""
+        return super().losses(batch[:-1], labels, t, eps)
+
+    def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
+        """The error of every step, the first state's last: [n, calls]."""
+        ways, told = self.ways(batch, labels)
+        steps = range(self.segment.schedule.last - 1, -1, -1)
+        columns = [self.errors(ways, torch.full_like(labels, step), told) for step in steps]
+        return torch.stack(columns, dim=1)
+
+    def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
+        """As for any `Diffusion`."""
+        return super().preview(batch[:-1], labels, seed)

@@ -1,0 +1,269 @@
+"""Students learn what their teachers answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import tiny
+from scalespace.config import (
+    AblationConfig,
+    ConditionConfig,
+    DistilConfig,
+    ProcessConfig,
+    Recipe,
+    StudentRecipe,
+    UNetConfig,
+)
+from scalespace.core.denoiser import Condition
+from scalespace.core.jumps import Conditioned
+from scalespace.core.noise import Seeded
+from scalespace.core.sampling import last, run
+from scalespace.core.scale import down
+from scalespace.core.solvers import ancestral, ddim, dpm2m, euler, make_solver, without_noise
+from scalespace.data import DataSplits
+from scalespace.errors import InputError
+from scalespace.methods.cascaded import UPSCALER
+from scalespace.methods.fast import SMALL_STUDENT, UPSCALER_STUDENT
+from scalespace.methods.small import SMALL
+from scalespace.model import Model, train
+from scalespace.settings import load_config
+from scalespace.stages.base import Models
+from scalespace.stages.denoising import Diffusion
+from scalespace.stages.diffusion import DiffusionStage
+from scalespace.stages.student import Student, StudentStage
+
+PROCESS = replace(tiny.PROCESS, states=7, sampler="dpm2m", eta=1.0, temperature=1.1, steps=4)
+CONDITION = ConditionConfig(augment="gaussian", most=3, level=2)
+LABELS = torch.tensor([0, 1, 2, 2, 1, 0])
+
+
+def pair(
+    splits: DataSplits,
+    calls: int = 1,
+    teacher: DiffusionStage = SMALL,
+    student: StudentStage = SMALL_STUDENT,
+    **parts: Any,
+) -> tuple[Diffusion, Student]:
+    """An untrained teacher, and its student as training begins."""
+    torch.manual_seed(0)
+    recipe = Recipe(tiny.NET, PROCESS, tiny.TRAIN, condition=CONDITION)
+    known = teacher.build(recipe, splits.info).eval()
+    fields = {"net": tiny.NET, "process": learner(PROCESS), "condition": CONDITION, **parts}
+    own = StudentRecipe(train=tiny.TRAIN, distil=DistilConfig(calls), **fields)
+    return known, student.build(own, splits.info, Models({teacher.name: known}))
+
+
+def learner(process: ProcessConfig) -> ProcessConfig:
+    return replace(process, **SMALL_STUDENT.defaults["process"])
+
+
+def prepared(student: Student, splits: DataSplits) -> tuple[Tensor, ...]:
+    batch = student.prepare(splits.info.standardize(splits.train.unit()[:6]), LABELS)
+    student.begin(batch, LABELS)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("solver", "expected"),
+    [
+        (ancestral, ddim),
+        (make_solver("renoise"), ddim),
+        (make_solver("ddim", 0.7), ddim),
+        (make_solver("dpm2m", 1.0), dpm2m),
+        (make_solver("euler"), euler),
+    ],
+)
+def test_a_solver_without_noise(solver: Any, expected: Any, splits: DataSplits) -> None:
+    schedule = SMALL.build(tiny.RECIPE, splits.info).segment.schedule
+    table = without_noise(solver)(schedule, (2, 1, 0))
+    assert table == expected(schedule, (2, 1, 0))
+    assert all(row.std == 0 for row in table.rows)
+
+
+def test_its_states_are_some_of_its_teachers(splits: DataSplits) -> None:
+    teacher, student = pair(splits, calls=3)
+    assert student.calls == 3
+    assert len(student.marks) == 4
+    assert (student.marks[0], student.marks[-1]) == (6, 0)
+    ours, theirs = student.segment.schedule, teacher.segment.schedule
+    for k, t in enumerate(reversed(student.marks)):
+        assert ours.scales(k) == theirs.scales(int(t))
+    assert student.segment.stream == teacher.segment.stream == "small"
+    _, one = pair(splits)
+    assert one.segment.schedule.states == 2
+
+
+def test_the_way_is_the_teachers_without_fresh_noise(splits: DataSplits) -> None:
+    """By hand: the teacher's solver at eta 0, from noise of the teacher's temperature."""
+    teacher, student = pair(splits)
+    ways, told = student.ways(prepared(student, splits), LABELS)
+    assert ways.shape == (6, 2, 1, 6, 6)
+    assert told.given is None
+    noise = Seeded(0, range(6)).stream("small/lesson")
+    start = 1.1 * noise.normal((1, 6, 6))
+    torch.testing.assert_close(ways[:, 0], start)
+    tables = (dpm2m(teacher.segment.schedule, (*teacher.visits(), 0)),)
+    (leg,) = teacher.legs()
+    made = last(run(leg.denoise, teacher.segment, tables, start, Condition(LABELS), noise)).x
+    torch.testing.assert_close(ways[:, 1], made)
+    # no user's sample begins with that noise
+    assert float((Seeded(0, range(6)).stream("small").normal((1, 6, 6)) * 1.1 - start).abs().max())
+
+
+def test_an_upscalers_student_sees_what_its_teacher_saw(splits: DataSplits) -> None:
+    teacher, student = pair(splits, teacher=UPSCALER, student=UPSCALER_STUDENT)
+    batch = prepared(student, splits)
+    _, told = student.ways(batch, LABELS)
+    jump = teacher.segment.jump
+    assert isinstance(jump, Conditioned)
+    low, noise = down(batch[0], 2), Seeded(0, range(6))
+    expected = jump.with_coarser(low, Condition(LABELS), noise, "upscaler/lesson")
+    assert told.given is not None
+    assert expected.given is not None
+    assert told.level is not None
+    torch.testing.assert_close(told.given, expected.given)
+    assert told.level.tolist() == pytest.approx([2 / 3] * 6)
+    seen: list[tuple[Tensor, Tensor]] = []
+    student.net.register_forward_pre_hook(lambda net, given: seen.append(given))
+    student(batch, LABELS, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(seen[0][0][:, 1:], told.given, atol=2e-3, rtol=0)  # half precision
+    assert seen[0][1][:, -1].tolist() == pytest.approx([2 / 3] * 6)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_no_error_is_to_follow_the_teacher(
+    calls: int, splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An x0_hat without error takes `ddim` from each of the teacher's states to the next."""
+    _, student = pair(splits, calls)
+    batch = prepared(student, splits)
+    ways, _ = student.ways(batch, LABELS)
+    schedule = student.segment.schedule
+    for step in range(calls):
+        t = schedule.last - step
+        (row,) = ddim(schedule, (t, t - 1)).rows
+        right = (ways[:, step + 1] - row.x * ways[:, step]) / row.x0
+        torch.testing.assert_close(row.apply(ways[:, step], right, None, None), ways[:, step + 1])
+        a, b = schedule.scales(t)
+        v = (a * ways[:, step] - right) / b  # what such a network predicts
+        monkeypatch.setattr(student, "predict", lambda x, u, told, v=v: v)
+        errors = student.errors(ways, torch.full_like(LABELS, step), Condition(LABELS))
+        assert float(errors.max()) < 1e-8
+        off = student.errors(ways + 0.1 * torch.eye(6), torch.full_like(LABELS, step), Condition())
+        assert float(off.min()) > 1e-6
+    monkeypatch.undo()
+    # the whole way in its own sampler, its estimates without error
+    monkeypatch.setattr(student, "denoise", partial(perfect, ways, schedule))
+    made = last(student.alone(Condition(LABELS), Seeded(0, range(6)), (schedule.last, ways[:, 0])))
+    torch.testing.assert_close(made.x, ways[:, -1], atol=1e-4, rtol=0)
+
+
+def perfect(ways: Tensor, schedule: Any, x: Tensor, t: float, told: Condition) -> Tensor:
+    step = schedule.last - int(t)
+    (row,) = ddim(schedule, (t, t - 1)).rows
+    return (ways[:, step + 1] - row.x * ways[:, step]) / row.x0
+
+
+def test_the_teacher_is_asked_once(splits: DataSplits, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, student = pair(splits, calls=2)
+    batch = prepared(student, splits)
+    asked: list[list[int]] = []
+    ways = student.ways
+
+    def counted(part: Any, labels: Tensor) -> Any:
+        asked.append(part[-1].tolist())
+        return ways(part, labels)
+
+    monkeypatch.setattr(student, "ways", counted)
+    for rows in ([0, 1, 2], [2, 3], [1, 0], [5, 4, 3]):
+        part = [whole[rows] for whole in batch]
+        losses = student(part, LABELS[rows], torch.Generator().manual_seed(0))
+        assert losses.shape == (len(rows),)
+    assert asked == [[0, 1, 2], [3], [5, 4]]
+    whole, _ = ways(batch, LABELS)
+    torch.testing.assert_close(student._ways.float(), whole, atol=2e-3, rtol=0)
+
+
+def test_it_begins_as_its_teacher(splits: DataSplits) -> None:
+    teacher, student = pair(splits)
+    for name, own in student.net.state_dict().items():
+        torch.testing.assert_close(own, teacher.net.state_dict()[name], rtol=0, atol=0)
+    assert not any("teacher" in name for name in student.state_dict())
+    _, other = pair(splits, net=UNetConfig(channels=(4,), norm="group", groups=2))
+    assert other.net.state_dict().keys() != teacher.net.state_dict().keys()
+
+
+def test_validation_is_the_error_of_each_step(splits: DataSplits) -> None:
+    _, student = pair(splits, calls=2)
+    batch = prepared(student, splits)
+    ways, told = student.ways(batch, LABELS)
+    columns = student.validate(batch, LABELS, torch.Generator())
+    assert columns.shape == (6, 2)
+    for state in (1, 2):
+        expected = student.errors(ways, torch.full_like(LABELS, 2 - state), told)
+        torch.testing.assert_close(columns[:, state - 1], expected)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"ablation": AblationConfig(alpha=True)}, "ablations of sampling"),
+        ({"condition": replace(CONDITION, truncate=True)}, "finished ones"),
+    ],
+)
+def test_what_it_cannot_learn(parts: dict, message: str, splits: DataSplits) -> None:
+    with pytest.raises(InputError, match=f"'upscaler-student': .*{message}"):
+        pair(splits, teacher=UPSCALER, student=UPSCALER_STUDENT, **parts)
+
+
+def test_more_calls_than_the_teacher_has_states(splits: DataSplits) -> None:
+    with pytest.raises(InputError, match="'small' has 6 states to call its network in, and 7"):
+        pair(splits, calls=7)
+
+
+def test_learning_brings_it_nearer(splits: DataSplits, preset: Path, tmp_path: Path) -> None:
+    """A teacher and its student from the command's own parts, seed by seed the same image."""
+    train_it = {"epochs": 40, "lr": 0.01, "ema": 0.9}
+    changes = {"stages.small-student.train": train_it, "process.sampler": "ddim"}
+    config = load_config(preset, changes)
+    teacher = train("small", splits, config, tmp_path, 0, tiny.CPU)
+    student = train("cascaded-fast", splits, config, tmp_path, 0, tiny.CPU)
+    rows = student.stages["small-student"].record["history"]
+    assert rows[-1]["val_loss"] < rows[0]["val_loss"] / 2
+    assert student.calls == 2
+    small, labels = student.models["small-student"], [0, 1, 2] * 4
+    assert isinstance(small, Student)
+    made = last(small.alone(Condition(torch.tensor(labels)), Seeded(3, range(12)))).x
+    theirs = next(
+        step.x for step in teacher.trajectory(labels, seed=3) if step.t == 0 and step.segment
+    )
+    error = (made - theirs).square().mean()
+    other = (made - theirs.roll(3, 0)).square().mean()  # of the same class, from other noise
+    assert float(error) < float(other)
+
+
+def test_it_is_saved_without_its_teacher(trained: Callable[[str], Model], tmp_path: Path) -> None:
+    for name in ("cascaded-fast", "latent-flow-fast"):
+        model = trained(name)
+        loaded = Model.load(model.save(tmp_path / name))
+        assert loaded.hash == model.hash
+        assert "needs" in loaded.config
+        assert set(loaded.stages) == {stage.name for stage in model.method.stages}
+        images = model.sample([0, 1, 2], seed=4).images
+        np.testing.assert_array_equal(loaded.sample([0, 1, 2], seed=4).images, images)
+
+
+def test_calls_are_fixed_by_its_training(trained: Callable[[str], Model]) -> None:
+    with pytest.raises(InputError, match=r"'small-student' has 1 state .* and 3 calls"):
+        trained("cascaded-fast").stepped({"small-student": 3})
+    with pytest.raises(InputError, match="would have to be trained anew"):
+        trained("cascaded-fast").resampled({"stages.small-student.distil.calls": 2})
