@@ -30,7 +30,9 @@ LAYERS = {
         "toy": "toy core nets stages training figures config fields files machine progress",
         "model": "model core nets data evaluation stages engine methods training config "
         "fields files pretrained hub progress settings",
-        "study": "study core nets data evaluation stages methods training model "
+        "bench": "bench nets data stages methods training figures model config files machine "
+        "pretrained progress settings",
+        "study": "study core nets data evaluation stages methods training model bench "
         "config fields files machine settings __version__",
         "report": "report core nets data evaluation stages methods training figures "
         "model study config files settings",
@@ -51,7 +53,7 @@ LAYERS = {
 
 What is not listed stands above: cli and verbs may import anything, others all but these two.
 """
-TOP = {"cli", "verbs"}
+TOP = {"cli", "verbs", "__main__"}
 
 
 def imports(source: str, module: str) -> Iterator[str]:

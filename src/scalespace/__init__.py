@@ -26,7 +26,7 @@ _PLACES = {
     "Model": "scalespace.model",
     "Runtime": "scalespace.training.runtime",
     "Samples": "scalespace.data",
-    "benchmark": "scalespace.model",
+    "benchmark": "scalespace.bench",
     "evaluate": "scalespace.evaluation.evaluate",
     "fill": "scalespace.model.edits",
     "interpolate": "scalespace.model.edits",
@@ -72,6 +72,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from scalespace.bench import benchmark
     from scalespace.config import Config
     from scalespace.data import DataSplits, Samples, read_samples, write_samples
     from scalespace.data import load as load_data
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
     from scalespace.evaluation.evaluate import evaluate
     from scalespace.figures.grids import save_gif, save_grid
     from scalespace.methods import METHODS
-    from scalespace.model import Model, benchmark, reconstruct, train
+    from scalespace.model import Model, reconstruct, train
     from scalespace.model.edits import fill, interpolate, redraw, same_noise
     from scalespace.report.results import results
     from scalespace.report.study import run_study

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scalespace.bench import benchmark
 from scalespace.config import BenchConfig
 from scalespace.core.denoiser import Condition
 from scalespace.engine import ENGINES, Call, Engine, find_engine
@@ -19,7 +20,7 @@ from scalespace.engine import onnx as onnx_engine
 from scalespace.engine.registry import VARIABLE
 from scalespace.errors import InputError
 from scalespace.methods import METHODS
-from scalespace.model import Model, benchmark
+from scalespace.model import Model
 
 Trained = Callable[[str], Model]
 CPU = torch.device("cpu")

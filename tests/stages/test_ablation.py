@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import tiny
+from scalespace.bench.latency import macs
 from scalespace.config import AblationConfig, ProcessConfig, Recipe, UNetConfig
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import NoiseStreams, Seeded
@@ -23,7 +24,6 @@ from scalespace.core.segment import Segment
 from scalespace.core.solvers import renoise
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.evaluation.latency import macs
 from scalespace.methods.latent import LATENT
 from scalespace.methods.small import SMALL
 from scalespace.settings import make_training

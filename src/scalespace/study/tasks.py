@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scalespace.bench import benchmark
 from scalespace.config import Config
 from scalespace.data import (
     DataSplits,
@@ -28,7 +29,7 @@ from scalespace.fields import digest
 from scalespace.files import sha256, write_arrays, write_json, write_rows
 from scalespace.machine import machine, versions
 from scalespace.methods import get_method
-from scalespace.model import Model, benchmark
+from scalespace.model import Model
 from scalespace.stages.base import StageModel
 from scalespace.stages.judge import JUDGE
 from scalespace.study.folder import CACHE, DONE, TASKS, TRAININGS, made_anew

@@ -8,17 +8,30 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
+from scalespace.bench import Suite, benchmark, run_suite
+from scalespace.bench.suite import table
 from scalespace.config import BenchConfig
 from scalespace.config.build import build
-from scalespace.errors import unknown
-from scalespace.model import Model, benchmark
+from scalespace.errors import InputError, unknown
+from scalespace.model import Model
+from scalespace.training.runtime import Runtime
 from scalespace.verbs.common import MODEL, engine_option, find_model, make_runtime, runtime_options
 from scalespace.verbs.sample import guided, steps_options
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("models", nargs="+", help=f"measured in turns; each {MODEL}")
+    parser.add_argument("models", nargs="*", help=f"measured in turns; each {MODEL}")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--suite",
+        action="store_true",
+        help="measure the whole package instead: sampling, training, memory, cold start",
+    )
+    parser.add_argument(
+        "--sections", type=str, help="parts of the suite, as in 'one image,cold start'"
+    )
+    parser.add_argument("--rounds", type=int, help="times that the suite does each thing")
+    parser.add_argument("--out", help="folder for the suite's bench.json, bench.md and pictures")
     steps_options(parser)
     runtime_options(parser, training=False)
     engine_option(parser)
@@ -29,6 +42,14 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.machine import machine, versions
 
     runtime = make_runtime(options)
+    own = {name: getattr(options, name) for name in ("sections", "rounds", "out")}
+    if options.suite:
+        _suite(options, runtime)
+        return
+    if wrong := [name for name, value in own.items() if value is not None]:
+        raise InputError(f"--{wrong[0]} needs --suite")
+    if not options.models:
+        raise InputError("nothing to time: name a model (scalespace models lists them), or --suite")
     config: BenchConfig = build(BenchConfig, given.get("bench", {}))
     models = [find_model(name, runtime.torch_device) for name in options.models]
     if options.steps is not None:
@@ -47,6 +68,18 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             f"{cost['macs'] / 1e6:.0f} M multiply-adds, {cost['images_per_s']:.0f} images/s at "
             f"batch {cost['best_batch_size']}, by {cost['engine']}"
         )
+
+
+def _suite(options: Namespace, runtime: Runtime) -> None:
+    if options.models or options.steps is not None or options.guidance is not None:
+        raise InputError("--suite times the shipped models as they are: name none, and no steps")
+    rounds = 20 if options.rounds is None else options.rounds
+    if not 1 <= rounds <= 10_000:
+        raise InputError(f"--rounds must lie in 1 .. 10000, got {rounds}")
+    suite = Suite(rounds, device=runtime.torch_device, progress=runtime.progress)
+    sections = [name.strip() for name in (options.sections or "").split(",") if name.strip()]
+    found = run_suite(suite, sections, options.out)
+    print(json.dumps(found, indent=2) if options.json else table(found))
 
 
 def _stepped(models: list[Model], steps: Any) -> list[Model]:

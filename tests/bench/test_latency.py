@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from scalespace.bench import benchmark, latency
+from scalespace.bench.latency import macs, measure
 from scalespace.config import BenchConfig
 from scalespace.errors import InputError
-from scalespace.evaluation import latency
-from scalespace.evaluation.latency import macs, measure
 from scalespace.methods import METHODS
-from scalespace.model import Model, benchmark
+from scalespace.model import Model
 
 CPU = torch.device("cpu")
 CONFIG = BenchConfig(productions=4, warmup=2, batch_sizes=(3, 5), batches=2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scalespace.bench.latency import Producer, measure
 from scalespace.config import BenchConfig
 from scalespace.errors import InputError
-from scalespace.evaluation.latency import Producer, measure
 from scalespace.model.model import Model
 
 

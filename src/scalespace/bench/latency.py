@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from scalespace.bench.roofline import wait
 from scalespace.config import BenchConfig
 from scalespace.progress import bar
 
@@ -114,15 +115,8 @@ def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latenc
 
 
 def _seconds(produce: Producer, indices: range, device: torch.device) -> float:
-    _wait(device)  # for earlier work
+    wait(device)  # for earlier work
     began = time.perf_counter()
     produce(indices)
-    _wait(device)
+    wait(device)
     return time.perf_counter() - began
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -1,0 +1,5 @@
+"""`python -m scalespace` is the command `scalespace`."""
+
+from scalespace.cli import main
+
+main()

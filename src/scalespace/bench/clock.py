@@ -1,0 +1,54 @@
+"""Times several pieces of work in turns, so that other load on the machine meets all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalespace.progress import bar
+
+Work = Callable[[], object]
+"""Does something once; whatever it starts on a GPU, it waits for."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long one piece of work takes: the median and the quartiles of n times, in seconds."""
+
+    median: float
+    q1: float
+    q3: float
+    n: int
+
+
+def in_turns(
+    works: Mapping[str, Work], rounds: int, what: str, progress: bool = False
+) -> dict[str, Seconds]:
+    """The times of each piece of work, after one that does not count.
+
+    Args:
+        works: by name.
+        rounds: times that each is done.
+        what: names them all, for the progress bar.
+        progress: show one.
+    """
+    for work in works.values():
+        work()
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    with bar(rounds, what, "round", shown=progress) as shown:
+        for _ in range(rounds):
+            for name, work in works.items():
+                began = time.perf_counter()
+                work()
+                seconds[name].append(time.perf_counter() - began)
+            shown.update()
+    return {name: summary(times) for name, times in seconds.items()}
+
+
+def summary(times: list[float]) -> Seconds:
+    """Their median and quartiles."""
+    q1, median, q3 = (float(q) for q in np.percentile(times, [25, 50, 75]))
+    return Seconds(median, q1, q3, len(times))
