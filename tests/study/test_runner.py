@@ -569,13 +569,13 @@ def test_what_stages_and_the_judge_show(
     assert shown["judge"]["accuracy"] == judge.record["accuracy"]
     assert shown["judge"]["shipped"] is False
     results = Results(measured)
-    inside = results.inspection("judge")
+    inside = results.inspection("judge", {})
     assert inside["activations_1"].shape == (3, 8, 8, 8)
     assert inside["history_epoch"].tolist() == [1, 2, 3]
     assert inside["pooled_w2"].shape == (32,)
     assert int(inside["n"]) == 60
-    assert results.inspection("vae")["originals"].shape == (3, 12, 12)
-    assert results.inspection("small") == {}
+    assert results.inspection("vae", {})["originals"].shape == (3, 12, 12)
+    assert results.inspection("small", {}) == {}
 
 
 def test_an_autoencoders_own_floor(figures: list[Row], measured: Path, splits: DataSplits) -> None:
