@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 import tiny
 from scalespace.config import CASConfig
 from scalespace.data import ImageSet
+from scalespace.evaluation import cas as module
 from scalespace.evaluation.cas import CASResult, cas
 
 NAMES = ("left", "right", "top")
@@ -123,3 +125,20 @@ def test_the_global_generator_is_left_alone(pictures: Pictures) -> None:
     torch.manual_seed(5)
     score(*pictures, epochs=1)
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_classifiers_trained_side_by_side_are_those_trained_alone(hard: Hard) -> None:
+    """As a GPU does it. The last batch of an epoch is a smaller one."""
+    images, labels, test = hard
+    x, y = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
+    config, seeds = replace(CONFIG, epochs=2, batch_size=30, lr=1e-4), [5, 6, 7]
+    with tqdm(disable=True) as shown:
+        together = module._trained(x, y, test, config, seeds, shown)
+        alone = [module._trained(x, y, test, config, [seed], shown)[0] for seed in seeds]
+    for one, other in zip(together, alone, strict=True):
+        for name, weight in one.state_dict().items():
+            torch.testing.assert_close(weight, other.state_dict()[name], atol=1e-5, rtol=0)
+    first = together[0].state_dict()["fc1.weight"]
+    assert float((first - together[1].state_dict()["fc1.weight"]).detach().abs().max()) > 0.01
+    right, again = (list(module._answers(nets, test.unit())) for nets in (together, alone))
+    assert np.mean([a == b for a, b in zip(right, again, strict=True)]) > 0.99
