@@ -1,4 +1,5 @@
-# make demo: set up, then train, sample, score and compare on the embedded digits
+# make demo: set up, show what a shipped model makes, then train, sample, score and compare on the
+#            embedded digits
 # make test: set up, then lint, format, types and tests
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,6 +15,7 @@ setup: .venv/.ready
 	touch $@
 
 demo: setup
+	$(BIN)/scalespace sample cascaded --per-class 8 --grid runs/shipped.png
 	$(BIN)/scalespace study --preset quick --jobs 2
 
 lint: setup

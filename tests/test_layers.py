@@ -24,7 +24,7 @@ LAYERS = {
         "stages": "stages core nets data config engine",
         # nets, config and data for a method that brings a stage of its own in its one file
         "methods": "methods core nets data stages config",
-        "training": "training core data evaluation stages engine figures config fields files "
+        "training": "training core nets data evaluation stages engine figures config fields files "
         "progress",
         "figures": "figures core nets data config files",
         "toy": "toy core nets stages training figures config fields files machine progress",

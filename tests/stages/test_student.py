@@ -36,14 +36,17 @@ from scalespace.methods.fast import SMALL_STUDENT, UPSCALER_STUDENT
 from scalespace.methods.small import SMALL
 from scalespace.model import Model, train
 from scalespace.settings import load_config
+from scalespace.stages import student as module
 from scalespace.stages.base import Models
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.student import Student, StudentStage
+from scalespace.training.muon import kernels
 
 PROCESS = replace(tiny.PROCESS, states=7, sampler="dpm2m", eta=1.0, temperature=1.1, steps=4)
 CONDITION = ConditionConfig(augment="gaussian", most=3, level=2)
 LABELS = torch.tensor([0, 1, 2, 2, 1, 0])
+NUMBERS = torch.arange(6)
 
 
 def pair(
@@ -58,7 +61,8 @@ def pair(
     recipe = Recipe(tiny.NET, PROCESS, tiny.TRAIN, condition=CONDITION)
     known = teacher.build(recipe, splits.info).eval()
     fields = {"net": tiny.NET, "process": learner(PROCESS), "condition": CONDITION, **parts}
-    own = StudentRecipe(train=tiny.TRAIN, distil=DistilConfig(calls), **fields)
+    fields.setdefault("distil", DistilConfig(calls))
+    own = StudentRecipe(train=tiny.TRAIN, **fields)
     return known, student.build(own, splits.info, Models({teacher.name: known}))
 
 
@@ -105,7 +109,7 @@ def test_its_states_are_some_of_its_teachers(splits: DataSplits) -> None:
 def test_the_way_is_the_teachers_without_fresh_noise(splits: DataSplits) -> None:
     """By hand: the teacher's solver at eta 0, from noise of the teacher's temperature."""
     teacher, student = pair(splits)
-    ways, told = student.ways(prepared(student, splits), LABELS)
+    ways, told = student.ways(prepared(student, splits), LABELS, NUMBERS)
     assert ways.shape == (6, 2, 1, 6, 6)
     assert told.given is None
     noise = Seeded(0, range(6)).stream("small/lesson")
@@ -122,7 +126,7 @@ def test_the_way_is_the_teachers_without_fresh_noise(splits: DataSplits) -> None
 def test_an_upscalers_student_sees_what_its_teacher_saw(splits: DataSplits) -> None:
     teacher, student = pair(splits, teacher=UPSCALER, student=UPSCALER_STUDENT)
     batch = prepared(student, splits)
-    _, told = student.ways(batch, LABELS)
+    _, told = student.ways(batch, LABELS, NUMBERS)
     jump = teacher.segment.jump
     assert isinstance(jump, Conditioned)
     low, noise = down(batch[0], 2), Seeded(0, range(6))
@@ -146,7 +150,7 @@ def test_no_error_is_to_follow_the_teacher(
     """An x0_hat without error takes `ddim` from each of the teacher's states to the next."""
     _, student = pair(splits, calls)
     batch = prepared(student, splits)
-    ways, _ = student.ways(batch, LABELS)
+    ways, _ = student.ways(batch, LABELS, NUMBERS)
     schedule = student.segment.schedule
     for step in range(calls):
         t = schedule.last - step
@@ -156,10 +160,9 @@ def test_no_error_is_to_follow_the_teacher(
         a, b = schedule.scales(t)
         v = (a * ways[:, step] - right) / b  # what such a network predicts
         monkeypatch.setattr(student, "predict", lambda x, u, told, v=v: v)
-        errors = student.errors(ways, torch.full_like(LABELS, step), Condition(LABELS))
-        assert float(errors.max()) < 1e-8
-        off = student.errors(ways + 0.1 * torch.eye(6), torch.full_like(LABELS, step), Condition())
-        assert float(off.min()) > 1e-6
+        x0_hat, wanted = student.estimates(ways, torch.full_like(LABELS, step), Condition(LABELS))
+        torch.testing.assert_close(x0_hat, right, atol=1e-4, rtol=0)
+        torch.testing.assert_close(wanted, right)
     monkeypatch.undo()
     # the whole way in its own sampler, its estimates without error
     monkeypatch.setattr(student, "denoise", partial(perfect, ways, schedule))
@@ -179,9 +182,9 @@ def test_the_teacher_is_asked_once(splits: DataSplits, monkeypatch: pytest.Monke
     asked: list[list[int]] = []
     ways = student.ways
 
-    def counted(part: Any, labels: Tensor) -> Any:
-        asked.append(part[-1].tolist())
-        return ways(part, labels)
+    def counted(part: Any, labels: Tensor, numbers: Tensor) -> Any:
+        asked.append(numbers.tolist())
+        return ways(part, labels, numbers)
 
     monkeypatch.setattr(student, "ways", counted)
     for rows in ([0, 1, 2], [2, 3], [1, 0], [5, 4, 3]):
@@ -189,8 +192,93 @@ def test_the_teacher_is_asked_once(splits: DataSplits, monkeypatch: pytest.Monke
         losses = student(part, LABELS[rows], torch.Generator().manual_seed(0))
         assert losses.shape == (len(rows),)
     assert asked == [[0, 1, 2], [3], [5, 4]]
-    whole, _ = ways(batch, LABELS)
+    whole, _ = ways(batch, LABELS, NUMBERS)
     torch.testing.assert_close(student._ways.float(), whole, atol=2e-3, rtol=0)
+
+
+def test_each_image_has_several_noises(splits: DataSplits) -> None:
+    _, student = pair(splits, distil=DistilConfig(noises=3))
+    batch = prepared(student, splits)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(30):
+        student(batch, LABELS, rng)
+    assert bool(student._known.all())
+    numbers = torch.arange(18)
+    every = [part.repeat_interleave(3, 0) for part in batch]
+    ways, _ = student.ways(every, LABELS.repeat_interleave(3), numbers)
+    torch.testing.assert_close(student._ways.float(), ways, atol=2e-3, rtol=0)
+
+
+def contested(splits: DataSplits, weight: float = 0.5) -> tuple[Student, tuple[Tensor, ...]]:
+    _, student = pair(splits, distil=DistilConfig(adversary=weight))
+    torch.manual_seed(1)
+    student.oppose()
+    torch.nn.init.normal_(student.critic.own.weight)
+    return student, prepared(student, splits)
+
+
+def test_student_and_critic_have_losses_of_their_own(
+    splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: neither's part moves the other's weights, and the signs oppose."""
+    monkeypatch.setattr(module, "OFTEN", 1e-9)  # no slope
+    student, batch = contested(splits)
+    with torch.no_grad():
+        student.net.final.weight.add_(0.1)
+    student(batch, LABELS, torch.Generator().manual_seed(0)).sum().backward()
+    found = {name: p.grad for name, p in student.named_parameters()}
+
+    rng, first = torch.Generator().manual_seed(0), torch.zeros(6, dtype=torch.int64)
+    torch.randint(1, (6,), generator=rng)
+    torch.randint(1, (6,), generator=rng)
+    blur = [0.1 * torch.randn(6, 1, size, size, generator=rng) for size in (6, 6, 6)]
+    student.zero_grad()
+    x0_hat, right = student.estimates(student._ways.float(), first, Condition(LABELS))
+    verdict = student.critic(x0_hat + blur[0], LABELS)
+    loss = (x0_hat - right).square().mean(dim=(1, 2, 3)) - 0.5 * verdict.sigmoid().log()
+    loss.sum().backward()
+    for name, p in student.net.named_parameters():
+        torch.testing.assert_close(found[f"net.{name}"], p.grad, atol=1e-5, rtol=1e-4)
+    student.zero_grad()
+    real = student.critic(batch[0] + blur[1], LABELS)
+    made = student.critic(x0_hat.detach() + blur[2], LABELS)
+    (-real.sigmoid().log() - (1 - made.sigmoid()).log()).sum().backward()
+    for name, p in student.critic.named_parameters():
+        torch.testing.assert_close(found[f"critic.{name}"], p.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_the_critics_slope_counts_in_some_steps(
+    splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, batch = contested(splits)
+    rngs = [torch.Generator().manual_seed(3) for _ in range(2)]
+    monkeypatch.setattr(module, "OFTEN", 1e-9)
+    without = student(batch, LABELS, rngs[0])
+    monkeypatch.setattr(module, "OFTEN", 1.0)
+    assert bool((student(batch, LABELS, rngs[1]) > without).all())
+
+
+def test_the_critic_judges_finished_images_alone(splits: DataSplits) -> None:
+    _, student = pair(splits, distil=DistilConfig(calls=2, adversary=0.5))
+    _, plain = pair(splits, calls=2)
+    student.oppose()
+    batch = prepared(student, splits)
+    prepared(plain, splits)
+    losses = student(batch, LABELS, torch.Generator().manual_seed(0))
+    errors = plain(batch, LABELS, torch.Generator().manual_seed(0))
+    rng = torch.Generator().manual_seed(0)
+    torch.randint(1, (6,), generator=rng)
+    steps = torch.randint(2, (6,), generator=rng)
+    assert 0 < int(steps.sum()) < 6
+    assert ((losses - errors).abs() > 1e-3).tolist() == (steps == 1).tolist()
+
+
+def test_the_critic_does_not_outlive_training(splits: DataSplits) -> None:
+    student, _ = contested(splits)
+    assert any(name.startswith("critic.") for name in student.state_dict())
+    assert all(name == "ends" or name.startswith("net.") for name in student.kept())
+    assert not {id(p) for p in kernels(student)} & {id(p) for p in student.critic.parameters()}
+    assert student.critic(torch.zeros(3, 1, 14, 14), torch.tensor([0, 1, 2])).shape == (3,)
 
 
 def test_it_begins_as_its_teacher(splits: DataSplits) -> None:
@@ -205,11 +293,12 @@ def test_it_begins_as_its_teacher(splits: DataSplits) -> None:
 def test_validation_is_the_error_of_each_step(splits: DataSplits) -> None:
     _, student = pair(splits, calls=2)
     batch = prepared(student, splits)
-    ways, told = student.ways(batch, LABELS)
+    ways, told = student.ways(batch, LABELS, NUMBERS, seed=1)  # no noise of the training part
     columns = student.validate(batch, LABELS, torch.Generator())
     assert columns.shape == (6, 2)
     for state in (1, 2):
-        expected = student.errors(ways, torch.full_like(LABELS, 2 - state), told)
+        x0_hat, right = student.estimates(ways, torch.full_like(LABELS, 2 - state), told)
+        expected = (x0_hat - right).square().mean(dim=(1, 2, 3))
         torch.testing.assert_close(columns[:, state - 1], expected)
 
 
@@ -233,7 +322,8 @@ def test_more_calls_than_the_teacher_has_states(splits: DataSplits) -> None:
 def test_learning_brings_it_nearer(splits: DataSplits, preset: Path, tmp_path: Path) -> None:
     """A teacher and its student from the command's own parts, seed by seed the same image."""
     train_it = {"epochs": 40, "lr": 0.01, "ema": 0.9}
-    changes = {"stages.small-student.train": train_it, "process.sampler": "ddim"}
+    own = {"train": train_it, "distil": {"noises": 2, "adversary": 0.01}}
+    changes = {"stages.small-student": own, "process.sampler": "ddim"}
     config = load_config(preset, changes)
     teacher = train("small", splits, config, tmp_path, 0, tiny.CPU)
     student = train("cascaded-fast", splits, config, tmp_path, 0, tiny.CPU)

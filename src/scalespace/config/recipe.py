@@ -361,12 +361,20 @@ class DistilConfig:
 
     Args:
         calls: in how many network calls the student makes an image.
+        noises: how many noises the teacher is asked about for each training image. More of them
+            keep the student from learning answers by heart.
+        adversary: weight of a critic's verdict beside the squared error; 0 for no critic. The
+            critic learns to tell the student's images from real ones of the class. It makes sharp
+            what the squared error alone leaves blurred.
     """
 
     calls: int = 1
+    noises: int = 1
+    adversary: float = 0.0
 
     def __post_init__(self) -> None:
-        between(1, 1000, **{"distil.calls": self.calls})
+        between(1, 1000, **{"distil.calls": self.calls, "distil.noises": self.noises})
+        between(0, 1000, **{"distil.adversary": self.adversary})
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,13 @@ class StageModel(nn.Module, ABC):
         mean is the validation loss.
         """
 
+    def oppose(self) -> None:
+        """Adds networks that training alone needs; called before training, and before `begin`."""
+
+    def kept(self) -> dict[str, Tensor]:
+        """The weights of a finished stage: `state_dict` without what `oppose` added."""
+        return self.state_dict()
+
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Keeps what the loss needs of the whole training part; called before training.
 

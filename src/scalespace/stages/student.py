@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
 from scalespace.config import ObjectiveConfig, Recipe, StudentRecipe
 from scalespace.core.denoiser import Condition
@@ -24,12 +26,17 @@ from scalespace.core.schedule import Schedule
 from scalespace.core.solvers import ddim, without_noise
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.nets.critic import Critic
 from scalespace.stages.base import Models, Stage
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
 
-SEED, LESSON = 0, "lesson"
-"""Seed and purpose of the noise that the teacher is asked about. No sample begins with it."""
+LESSON, TRAINING, VALIDATION = "lesson", 0, 1
+"""Purpose and seeds of the noise that the teacher is asked about. No sample begins with it."""
+BLUR = 0.1
+"""Deviation of the noise on what the critic sees, in units of the standardised pixels."""
+STEEP, OFTEN = 0.05, 1 / 8
+"""Weight of the critic's squared slope, and the share of steps that it counts in."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ class Student(Diffusion):
         # of the teacher's stream: from the same seed both make nearly the same image
         segment = replace(teacher.segment, name=stage.name, schedule=schedule)
         super().__init__(stage, recipe, data, segment)
+        self.distil = recipe.distil
         self._teacher = (teacher,)  # in a tuple, so that it is not a submodule
         self.marks = (*marks, 0.0)
         """The student's states by the teacher's numbers, falling."""
@@ -138,7 +146,6 @@ class Student(Diffusion):
         own, theirs = self.net.state_dict(), teacher.net.state_dict()
         if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in theirs.items()}:
             self.net.load_state_dict(theirs)
-        self._known = torch.zeros(0)
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -161,9 +168,19 @@ class Student(Diffusion):
         """What `Diffusion` makes of images, and the number of each, which fixes its noise."""
         return (*super().prepare(images), torch.arange(len(images)))
 
+    def oppose(self) -> None:
+        """Adds the critic, if the recipe asks for one."""
+        if self.distil.adversary:
+            self.critic = Critic(self.segment.shape[0], self.classes)
+
+    def kept(self) -> dict[str, Tensor]:
+        """All weights but the critic's."""
+        every = self.state_dict()
+        return {name: one for name, one in every.items() if not name.startswith("critic.")}
+
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Makes room for the teacher's answers, which it gives when they are first asked for."""
-        n, device = len(labels), labels.device
+        n, device = len(labels) * self.distil.noises, labels.device
         states = (n, len(self.marks), *self.segment.shape)
         self._known = torch.zeros(n, dtype=torch.bool, device=device)
         self._ways = torch.empty(states, dtype=torch.float16, device=device)
@@ -172,15 +189,23 @@ class Student(Diffusion):
             self._levels = torch.zeros(n, device=device)
 
     @torch.no_grad()
-    def ways(self, batch: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, Condition]:
-        """The teacher's way from noise to image, for images of a prepared batch.
+    def ways(
+        self, batch: Sequence[Tensor], labels: Tensor, numbers: Tensor, seed: int = TRAINING
+    ) -> tuple[Tensor, Condition]:
+        """The teacher's way from noise to image.
+
+        Args:
+            batch: a prepared one; its coarser images are read, if the teacher sees some.
+            labels: int64 [n].
+            numbers: of the noises, int64 [n].
+            seed: of them all.
 
         Returns:
             its images in each of `marks`, [n, calls + 1, c, h, w]; and what it was told.
         """
         (teacher,) = self._teacher
         teacher.to(labels.device).eval()
-        noise, segment = Seeded(SEED, batch[-1].tolist(), labels.device), teacher.segment
+        noise, segment = Seeded(seed, numbers.tolist(), labels.device), teacher.segment
         shown, name = tuple(batch[1:-1]), f"{segment.stream}/{LESSON}"
         told = segment.jump.real_condition(shown, Condition(labels), noise, name)
         stream = noise.stream(name)
@@ -192,29 +217,36 @@ class Student(Diffusion):
         return torch.stack([step.x for step in steps if step.t in self.marks], dim=1), told
 
     def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
-        """The squared error of one of the steps, drawn for each image: float [n]."""
-        number = batch[-1]
-        if not bool((known := self._known[number]).all()):
-            new = [part[~known] for part in batch]
-            ways, told = self.ways(new, labels[~known])
-            self._ways[new[-1]] = ways.half()
-            if told.given is not None:
-                self._given[new[-1]] = told.given.half()
-            if told.level is not None:
-                self._levels[new[-1]] = told.level
-            self._known[new[-1]] = True
+        """The squared error of a step drawn for each image, and the critic's part: float [n]."""
+        noises, steps = self.distil.noises, self.segment.schedule.last
+        which = torch.randint(noises, labels.shape, generator=rng, device=labels.device)
+        numbers = batch[-1] * noises + which
+        if not bool((known := self._known[numbers]).all()):
+            self._ask([part[~known] for part in batch], labels[~known], numbers[~known])
         told = Condition(labels)
         if self.sees_given:
-            told = Condition(labels, self._given[number].float(), self._levels[number])
-        step = torch.randint(
-            self.segment.schedule.last, labels.shape, generator=rng, device=labels.device
-        )
-        return self.errors(self._ways[number].float(), step, told)
+            told = Condition(labels, self._given[numbers].float(), self._levels[numbers])
+        step = torch.randint(steps, labels.shape, generator=rng, device=labels.device)
+        x0_hat, right = self.estimates(self._ways[numbers].float(), step, told)
+        errors = _squared(x0_hat - right)
+        if not self.distil.adversary:
+            return errors
+        # what an estimate leads to is an image in the last step alone
+        return errors + (step == steps - 1) * self._contest(x0_hat, batch[0], labels, rng)
 
-    def errors(self, ways: Tensor, step: Tensor, told: Condition) -> Tensor:
-        """The squared error in x_0 of steps int64 [n], the first of them 0: float [n].
+    def _ask(self, batch: Sequence[Tensor], labels: Tensor, numbers: Tensor) -> None:
+        ways, told = self.ways(batch, labels, numbers)
+        self._ways[numbers] = ways.half()
+        if told.given is not None:
+            self._given[numbers] = told.given.half()
+        if told.level is not None:
+            self._levels[numbers] = told.level
+        self._known[numbers] = True
 
-        The estimate is right if `ddim` leads from it to the teacher's next state.
+    def estimates(self, ways: Tensor, step: Tensor, told: Condition) -> tuple[Tensor, Tensor]:
+        """x0_hat in steps int64 [n], the first of them 0, and what it should be: [n, c, h, w] each.
+
+        It is right if `ddim` leads from it to the teacher's next state.
 
         Args:
             ways: the teacher's, [n, calls + 1, c, h, w].
@@ -224,24 +256,51 @@ class Student(Diffusion):
         rows, one = torch.arange(len(step), device=step.device), (-1, *[1] * (ways.ndim - 2))
         x, after = ways[rows, step], ways[rows, step + 1]
         to_x, to_x0 = (part.to(ways.device)[step].view(one) for part in (self._to_x, self._to_x0))
-        t = self.segment.schedule.last - step
-        prediction = self._network(x, t.to(x.dtype) / self.segment.schedule.last, told).to(x.dtype)
-        x0_hat = self.parametrization.x0(
-            prediction, x, *self.segment.schedule.signal_and_noise(t, x)
-        )
-        return (x0_hat - (after - to_x * x) / to_x0).square().flatten(1).mean(dim=1)
+        schedule = self.segment.schedule
+        t = schedule.last - step
+        prediction = self._network(x, t.to(x.dtype) / schedule.last, told).to(x.dtype)
+        x0_hat = self.parametrization.x0(prediction, x, *schedule.signal_and_noise(t, x))
+        return x0_hat, (after - to_x * x) / to_x0
+
+    def _contest(self, made: Tensor, real: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """The student's loss before the critic, and the critic's own: float [n].
+
+        Both are of one sum, because either is free of the other's weights. The critic sees images
+        under a little noise, and its slope at real ones is kept small now and then (Mescheder et
+        al. 2018, "Which training methods for GANs do actually converge?", R1).
+        """
+
+        def blurred(x: Tensor) -> Tensor:
+            noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
+            return x + BLUR * noise
+
+        fixed = {name: weight.detach() for name, weight in self.critic.named_parameters()}
+        verdict = functional_call(self.critic, fixed, (blurred(made), labels))
+        student = self.distil.adversary * F.softplus(-verdict)
+        seen = blurred(real).requires_grad_()
+        found = self.critic(seen, labels)
+        critic = F.softplus(-found) + F.softplus(self.critic(blurred(made.detach()), labels))
+        if float(torch.rand((), generator=rng, device=real.device)) < OFTEN:
+            (slope,) = torch.autograd.grad(found.sum(), seen, create_graph=True)
+            critic = critic + STEEP / OFTEN * slope.square().flatten(1).sum(dim=1)
+        return student + critic
 
     def losses(self, batch: Sequence[Tensor], labels: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """As for any `Diffusion`; the images' numbers play no part."""
         return super().losses(batch[:-1], labels, t, eps)
 
     def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
-        """The error of every step, the first state's last: [n, calls]."""
-        ways, told = self.ways(batch, labels)
+        """The squared error of every step, the first state's last: [n, calls]."""
+        ways, told = self.ways(batch, labels, batch[-1], VALIDATION)
         steps = range(self.segment.schedule.last - 1, -1, -1)
-        columns = [self.errors(ways, torch.full_like(labels, step), told) for step in steps]
-        return torch.stack(columns, dim=1)
+        pairs = [self.estimates(ways, torch.full_like(labels, step), told) for step in steps]
+        return torch.stack([_squared(x0_hat - right) for x0_hat, right in pairs], dim=1)
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """As for any `Diffusion`."""
         return super().preview(batch[:-1], labels, seed)
+
+
+def _squared(error: Tensor) -> Tensor:
+    """The mean square of each image's error: [n, ...] to [n]."""
+    return error.square().flatten(1).mean(dim=1)

@@ -54,7 +54,7 @@ def _train(loop: Loop) -> None:
     loop.finish()
     if loop.fabric.is_global_zero:
         record = {"identity": training.identity, **loop.summary()}
-        ema, raw = loop.ema.model.state_dict(), loop.model.state_dict()
+        ema, raw = loop.ema.model.kept(), loop.model.kept()  # type: ignore[operator]
         outcome = TrainedStage(training, ema, raw, record)
         save_tensors(folder / FINISHED, outcome.tensors, record)
         loop.checkpoint.unlink(missing_ok=True)

@@ -106,7 +106,11 @@ class Loop:
         self.fabric.launch()
         device = self.fabric.device
 
-        self.model = training.build(needs).to(device)
+        self.model = training.build(needs)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed("opponents"))
+            self.model.oppose()
+        self.model.to(device)
         self.ema = EMA(self.model, self.config.ema)
         self.optimizers = make_optimizers(self.model, self.config)
         train, val = training.stage.parts(splits)
