@@ -31,7 +31,7 @@ test-slow: setup
 	$(BIN)/pytest -m slow
 
 bench: setup
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/scalespace bench --suite --out runs/bench
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

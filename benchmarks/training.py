@@ -1,6 +1,6 @@
 """Training speed: the package's loop beside a plain eager loop of the same network.
 
-    make bench        (or: python benchmarks/training.py --steps 60 --rounds 5)
+    python benchmarks/training.py --steps 60 --rounds 5
 
 The plain loop is what a tutorial has: default memory layout, default allocator, Adam and
 `AveragedModel` as they come. Each measurement is a process of its own, because the allocator's

@@ -83,14 +83,15 @@ def test_samples_and_pictures(tmp_path: Path) -> None:
     single = [row for row in found["rows"] if row["section"] == "one image"]
     assert [row["case"] for row in single] == [
         "baseline, 2 calls, torch",
-        "small, 1 calls, torch",
+        "small, 1 call, torch",
         "a peer",
     ]
     assert single[0]["ratio"] == 1
     assert single[1]["ratio"] == pytest.approx(single[0]["median"] / single[1]["median"])
     assert single[0]["macs"] == pytest.approx(2 * 16.9e6, rel=0.01)
     assert "macs" not in single[2]
-    assert {row["batch"] for row in found["rows"] if row["section"] == "batches"} == {2}
+    many = [row for row in found["rows"] if row["section"] == "batches"]
+    assert [(row["batch"], row["unit"]) for row in many] == [(2, "images/s")] * 3
     names = {path.name for path in tmp_path.glob("*.png")}
     assert names == {"bench-one-image.png", "bench-batches.png"}
     assert ", batch 2 |" in (tmp_path / "bench.md").read_text()

@@ -71,23 +71,28 @@ def roofline(suite: Suite) -> Iterator[Row]:
 
 def one_image(suite: Suite) -> Iterator[Row]:
     """The time of one image alone, by plain PyTorch, by the engine, and by other libraries."""
-    yield from _sampled(suite, 1, suite.rounds)
+    for case, seconds, about in _sampled(suite, 1, suite.rounds):
+        yield _time(case, "ms", 1e3, seconds, **about)
 
 
 def batches(suite: Suite) -> Iterator[Row]:
     """Images a second, by batch size."""
     for size in suite.batches:
-        yield from _sampled(suite, size, suite.few)
+        for case, seconds, about in _sampled(suite, size, suite.few):
+            yield _rate(case, "images/s", size, seconds, **about)
 
 
-def _sampled(suite: Suite, size: int, rounds: int) -> Iterator[Row]:
-    """The ratio is to the baseline called as in the paper, in plain PyTorch."""
+def _sampled(suite: Suite, size: int, rounds: int) -> Iterator[tuple[str, Seconds, Row]]:
+    """Each model by each engine, and the peers: how long so many images take.
+
+    The ratio is to the baseline called as in the paper, in plain PyTorch.
+    """
     works: dict[str, Work] = {}
     cost: dict[str, int] = {}
     for model in _models(suite.device):
         fast = model.with_engine("auto")
         for one in (model, fast) if fast.engine.name != "torch" else (model,):
-            case = f"{model.method.name}, {model.calls} calls, {one.engine.name}"
+            case = f"{model.method.name}, {_calls(model)}, {one.engine.name}"
             works[case], cost[case] = partial(_sample, one, size), macs(partial(_make, model))
     if suite.device.type == "cpu":
         works |= {name: partial(sample, size) for name, sample in peers().items()}
@@ -97,10 +102,7 @@ def _sampled(suite: Suite, size: int, rounds: int) -> Iterator[Row]:
         about: Row = {"batch": size, "ratio": reference / seconds.median}
         if case in cost:
             about |= _speed(cost[case] * size, seconds)
-        if size == 1:
-            yield _time(case, "ms", 1e3, seconds, **about)
-        else:
-            yield _rate(case, "images/s", size, seconds, **about)
+        yield case, seconds, about
 
 
 def _models(device: torch.device) -> list[Model]:
@@ -109,6 +111,10 @@ def _models(device: torch.device) -> list[Model]:
     own = [model for name, model in zip(names(), shipped, strict=True) if model.method.name == name]
     baseline = next(model for model in own if model.method.name == "baseline")
     return [baseline.stepped("all"), *own]
+
+
+def _calls(model: Model) -> str:
+    return "1 call" if model.calls == 1 else f"{model.calls} calls"
 
 
 def _sample(model: Model, size: int) -> None:
