@@ -51,7 +51,7 @@ class Schedule:
             )
         object.__setattr__(self, "alpha_bar", table)
 
-    @property
+    @cached_property
     def states(self) -> int:
         """S, the number of states, the data included."""
         return len(self.alpha_bar)

@@ -168,6 +168,11 @@ class Segment:
         object.__setattr__(self, "stream", self.stream or self.name)
 
     @property
+    def latents_of(self) -> str:
+        """The stage in whose latents its images are; empty for pixels."""
+        return ""
+
+    @property
     def first(self) -> int:
         """The state that sampling begins in: the last, unless the jump leads to one between."""
         return self.jump.first(self.schedule.last)

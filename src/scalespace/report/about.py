@@ -42,7 +42,9 @@ class StageInfo:
     Args:
         parameters: of its networks.
         kind: diffusion, vae, judge, or other.
-        needs: stages that it builds on; a diffusion stage with one works in its latents.
+        needs: stages that it builds on.
+        latents_of: the stage in whose latents a process works; empty for one in pixels.
+        teacher: the stage that it is a student of, if it is one.
         states: S of a process; 0 for what is none.
         scale: images are downscaled by this factor first.
         conditioned: whether the network also sees the image at half the size.
@@ -55,6 +57,8 @@ class StageInfo:
     parameters: int
     kind: str = "diffusion"
     needs: tuple[str, ...] = ()
+    latents_of: str = ""
+    teacher: str = ""
     states: int = 0
     scale: int = 1
     conditioned: bool = False
@@ -65,7 +69,7 @@ class StageInfo:
     @property
     def in_pixels(self) -> bool:
         """Whether it is a process over images."""
-        return self.kind == "diffusion" and not self.needs
+        return self.kind == "diffusion" and not self.latents_of
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,15 @@ class Study:
 
 def _recipe(stage: StageInfo) -> type | None:
     """The recipe of a stage; None if its method is not installed here."""
-    if stage.kind in RECIPES:
-        return RECIPES[stage.kind]
     registered = known_stages().get(stage.name)
-    return registered.recipe if registered else None
+    return registered.recipe if registered else RECIPES.get(stage.kind)
+
+
+def _with_latents(part: dict[str, Any]) -> dict[str, Any]:
+    """In studies of earlier versions, a process that needs a stage works in its latents."""
+    if "latents_of" in part or part.get("kind") != "diffusion":
+        return part
+    return {**part, "latents_of": (part.get("needs") or [""])[0]}
 
 
 def _described(kind: type, parts: list[dict[str, Any]]) -> tuple[Any, ...]:
@@ -140,7 +149,7 @@ def read_study(path: Path) -> Study:
     try:
         if value["format"] != FORMAT:
             raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
-        stages = _described(StageInfo, value["stages"])
+        stages = _described(StageInfo, [_with_latents(part) for part in value["stages"]])
         kinds = {stage.name: kind for stage in stages if (kind := _recipe(stage))}
         config = build(Config, value["config"])
         return Study(

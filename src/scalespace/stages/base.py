@@ -105,7 +105,8 @@ class StageModel(nn.Module, ABC):
 
         `says`: a few words on what it is. `conditional`: whether it heeds the labels. The package's
         own stages have a `kind`, for which reports read more: `states` and `last_signal` of a
-        process, `latent` of an autoencoder.
+        process, `latents_of` for the stage in whose latents it works, `teacher` of a student;
+        `latent` of an autoencoder.
         """
         return {}
 

@@ -252,6 +252,7 @@ class Diffusion(StageModel):
             "states": schedule.states,
             "last_signal": schedule.last_signal,
             "conditional": self.conditional,
+            "latents_of": self.segment.latents_of,
         }
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:

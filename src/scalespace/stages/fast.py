@@ -57,7 +57,7 @@ class Fast:
         """
         labels, level = condition.labels, condition.level
         assert labels is not None, "an image's class is told, or `ANY`"
-        if level is not None and not bool(torch.all(level == level[0])):
+        if level is not None and len(level) > 1 and not bool(torch.all(level == level[0])):
             return self.call(seen, self.modulation(t, condition))
         key = (t, 0.0 if level is None else float(level[0]))
         if key not in self._tables:

@@ -32,6 +32,12 @@ class LatentSegment(Segment):
 
     autoencoder: VAE | None = field(default=None, kw_only=True)
 
+    @property
+    def latents_of(self) -> str:
+        """The autoencoder's."""
+        assert self.autoencoder is not None
+        return self.autoencoder.stage.name
+
     def x0_of(self, images: Tensor) -> Tensor:
         """The mean latents of standardised images at the data's size."""
         assert self.autoencoder is not None

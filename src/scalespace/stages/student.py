@@ -159,6 +159,11 @@ class Student(Diffusion):
         """Reads `ends`."""
         self.fixed = self.domain
 
+    def facts(self) -> dict[str, Any]:
+        """Those of any process, and its teacher."""
+        (teacher,) = self._teacher
+        return {**super().facts(), "teacher": teacher.stage.name}
+
     def shown(self, x: Tensor) -> Tensor:
         """As the teacher's are shown."""
         (teacher,) = self._teacher
