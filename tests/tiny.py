@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from scalespace.config import (
     Config,
     ProcessConfig,
     Recipe,
+    StudentRecipe,
     StudyConfig,
     TrainConfig,
     TrainRecipe,
@@ -51,6 +52,13 @@ RECIPES = {
     "vae": AutoencoderRecipe(AUTOENCODER, AUTOENCODER_TRAIN),
     "latent": RECIPE,
     "latent-flow": Recipe(NET, FLOW_PROCESS, TRAIN),
+    **{
+        f"{name}-student": StudentRecipe(NET, replace(process, states=None, sampler="ddim"), TRAIN)
+        for name, process in (
+            *((name, PROCESS) for name in ("baseline", "small", "upscaler")),
+            ("latent-flow", FLOW_PROCESS),
+        )
+    },
     "judge": TrainRecipe(JUDGE_TRAIN),
 }
 """What the recipe of each stage must come to, written out."""

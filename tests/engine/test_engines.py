@@ -71,8 +71,8 @@ def test_every_call_of_a_method_is_the_engines(name: str, trained: Trained) -> N
 @pytest.mark.parametrize("name", METHODS)
 def test_an_engine_stays_with_changed_steps(name: str, trained: Trained) -> None:
     model, engine = trained(name), Counted()
-    if not model.legs:
-        pytest.skip("no process")
+    if not model.legs or name.endswith("-fast"):
+        pytest.skip("it has one call a stage")
     fast = with_engine(model, engine).stepped(1)
     fast.sample(LABELS)
     assert len(engine.rows) == fast.calls < model.calls

@@ -143,7 +143,15 @@ def test_what_the_study_says_of_itself(finished: Path) -> None:
     kinds = {stage["name"]: stage["kind"] for stage in about["stages"]}
     assert kinds == {name: "vae" if name == "vae" else "diffusion" for name in STAGES}
     needs = {stage["name"]: stage["needs"] for stage in about["stages"] if stage["needs"]}
-    assert needs == {"latent": ["vae"], "latent-flow": ["vae"], "upscaler-own": ["small"]}
+    assert needs == {
+        "latent": ["vae"],
+        "latent-flow": ["vae"],
+        "upscaler-own": ["small"],
+        **{f"{name}-student": [name] for name in ("baseline", "small", "upscaler")},
+        "latent-flow-student": ["vae", "latent-flow"],
+    }
+    in_latents = {one["name"] for one in about["stages"] if one.get("latents_of") == "vae"}
+    assert in_latents == {"latent", "latent-flow", "latent-flow-student"}
     assert all(method["conditional"] for method in about["methods"])
     recipes = {name: asdict(tiny.RECIPES[name]) for name in STAGES}
     assert about["recipes"] == json.loads(json.dumps(recipes))
