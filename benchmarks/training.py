@@ -22,8 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from scalespace.bench.cases import noise
 from scalespace.core.scale import up
-from scalespace.data import DataSplits, ImageSet
+from scalespace.data import DataSplits
 from scalespace.methods import METHODS
 from scalespace.settings import load_config, stage_recipe
 from scalespace.stages.denoising import Diffusion
@@ -38,14 +39,6 @@ STAGES = {
     for stage in method.stages
     if isinstance(stage, DiffusionStage) and not stage.needs
 }
-
-
-def synthetic(n: int = 4096) -> DataSplits:
-    """Random images: the speed does not depend on what they show."""
-    rng = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (n, 1, 28, 28), generator=rng, dtype=torch.uint8)
-    part = ImageSet(images, torch.arange(n) % 10, tuple("0123456789"), "random")
-    return DataSplits("random", part, part, mean=0.5, std=0.29)
 
 
 def plain(training: Training, splits: DataSplits) -> Callable[[int], None]:
@@ -99,7 +92,7 @@ LOOPS = {"plain": plain, "ours": ours}
 def measure(loop: str, stage: str, preset: str, steps: int) -> float:
     """Images a second of one loop: the batch size over the median time of a step."""
     recipe = stage_recipe(load_config(preset), STAGES[stage])
-    splits = synthetic()
+    splits = noise(4096)
     step = LOOPS[loop](Training(STAGES[stage], recipe, 0, splits.info), splits)
     times = []
     for k in range(steps + 5):

@@ -19,7 +19,8 @@ import torch
 from scalespace.bench import cold
 from scalespace.bench.clock import Seconds, Work, in_turns, summary
 from scalespace.bench.latency import macs
-from scalespace.bench.peers import peers
+from scalespace.bench.models import producer
+from scalespace.bench.peers import Sampler, peers
 from scalespace.bench.roofline import roofs, wait
 from scalespace.config import UNetConfig
 from scalespace.data import DataSplits, ImageSet
@@ -71,46 +72,59 @@ def roofline(suite: Suite) -> Iterator[Row]:
 
 def one_image(suite: Suite) -> Iterator[Row]:
     """The time of one image alone, by plain PyTorch, by the engine, and by other libraries."""
-    for case, seconds, about in _sampled(suite, 1, suite.rounds):
+    for case, seconds, about in _sampled(suite, _samplers(suite), 1, suite.rounds):
         yield _time(case, "ms", 1e3, seconds, **about)
 
 
 def batches(suite: Suite) -> Iterator[Row]:
     """Images a second, by batch size."""
+    samplers = _samplers(suite)
     for size in suite.batches:
-        for case, seconds, about in _sampled(suite, size, suite.few):
+        for case, seconds, about in _sampled(suite, samplers, size, suite.few):
             yield _rate(case, "images/s", size, seconds, **about)
 
 
-def _sampled(suite: Suite, size: int, rounds: int) -> Iterator[tuple[str, Seconds, Row]]:
-    """Each model by each engine, and the peers: how long so many images take.
+Samplers = dict[str, tuple[Sampler, int | None]]
+"""What makes so many images, and its multiply-adds for one, where they are known; by case."""
+
+
+def _samplers(suite: Suite) -> Samplers:
+    """Each model by each engine, and the peers."""
+    found: Samplers = {}
+    for model in _models(suite.device):
+        cost, fast = macs(producer(model)), model.with_engine("auto")
+        for one in (model, fast) if fast.engine.name != "torch" else (model,):
+            case = f"{model.method.name}, {_calls(model)}, {one.engine.name}"
+            found[case] = partial(_sample, one), cost
+    if suite.device.type == "cpu":
+        found |= {name: (sample, None) for name, sample in peers().items()}
+    return found
+
+
+def _sampled(
+    suite: Suite, samplers: Samplers, size: int, rounds: int
+) -> Iterator[tuple[str, Seconds, Row]]:
+    """How long so many images take.
 
     The ratio is to the baseline called as in the paper, in plain PyTorch.
     """
-    works: dict[str, Work] = {}
-    cost: dict[str, int] = {}
-    for model in _models(suite.device):
-        fast = model.with_engine("auto")
-        for one in (model, fast) if fast.engine.name != "torch" else (model,):
-            case = f"{model.method.name}, {_calls(model)}, {one.engine.name}"
-            works[case], cost[case] = partial(_sample, one, size), macs(partial(_make, model))
-    if suite.device.type == "cpu":
-        works |= {name: partial(sample, size) for name, sample in peers().items()}
+    works = {case: partial(sample, size) for case, (sample, _) in samplers.items()}
     times = in_turns(works, rounds, f"sample {size}", suite.progress)
     reference = next(iter(times.values())).median
     for case, seconds in times.items():
         about: Row = {"batch": size, "ratio": reference / seconds.median}
-        if case in cost:
-            about |= _speed(cost[case] * size, seconds)
+        _, cost = samplers[case]
+        if cost is not None:
+            about |= _speed(cost * size, seconds)
         yield case, seconds, about
 
 
 def _models(device: torch.device) -> list[Model]:
     """The shipped models, called as they are shipped; the first is the paper's 29-call baseline."""
-    shipped = [Model.from_pretrained(name, device=device) for name in names()]
-    own = [model for name, model in zip(names(), shipped, strict=True) if model.method.name == name]
-    baseline = next(model for model in own if model.method.name == "baseline")
-    return [baseline.stepped("all"), *own]
+    shipped = {
+        name: Model.from_pretrained(name, device=device) for name in names() if name in METHODS
+    }
+    return [shipped["baseline"].stepped("all"), *shipped.values()]
 
 
 def _calls(model: Model) -> str:
@@ -118,18 +132,13 @@ def _calls(model: Model) -> str:
 
 
 def _sample(model: Model, size: int) -> None:
-    _make(model, range(size))
+    producer(model)(range(size))
     wait(model.device)
-
-
-def _make(model: Model, indices: range) -> None:
-    for _ in model.trajectory([k % 10 for k in indices], seed=0, indices=indices):
-        pass
 
 
 def training(suite: Suite) -> Iterator[Row]:
     """Images a second in training, by stage of the default preset, at its own batch size."""
-    splits, config = _noise(1024), load_config("default")
+    splits, config = noise(1024), load_config("default")
     works: dict[str, Work] = {}
     cost: dict[str, tuple[int, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +165,7 @@ def _step(loop: Loop, batch: torch.Tensor) -> None:
     wait(batch.device)
 
 
-def _noise(n: int) -> DataSplits:
+def noise(n: int) -> DataSplits:
     """Random images: the speed does not depend on what they show."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (n, 1, 28, 28), generator=rng, dtype=torch.uint8)

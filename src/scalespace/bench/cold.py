@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,13 +52,6 @@ def first_image(name: str) -> list[float]:
     """Seconds of each of `PARTS`, for a shipped model in a process of its own."""
     found: list[float] = _run(START.format(name=name))
     return found
-
-
-def command(words: list[str]) -> float:
-    """Seconds of a whole command, from its start to its end."""
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "scalespace", *words], capture_output=True, check=True)
-    return time.perf_counter() - began
 
 
 def peak(work: str) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from scalespace.bench.clock import summary
 from scalespace.bench.roofline import wait
 from scalespace.config import BenchConfig
 from scalespace.progress import bar
@@ -100,13 +101,13 @@ def macs(produce: Producer) -> int:
 
 def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latency:
     best = max(rates, key=lambda size: rates[size])
-    q1, median, q3 = (float(q) for q in np.percentile(seconds, [25, 50, 75]))
+    found = summary(seconds)
     return Latency(
         mean=float(np.mean(seconds)),
-        median=median,
-        q1=q1,
-        q3=q3,
-        productions=len(seconds),
+        median=found.median,
+        q1=found.q1,
+        q3=found.q3,
+        productions=found.n,
         images_per_s=rates[best],
         best_batch_size=best,
         throughput={str(size): rate for size, rate in rates.items()},

@@ -40,15 +40,6 @@ def benchmark(
             )
         models = dict(zip(names, models, strict=True))
 
-    def producer(model: Model) -> Producer:
-        def produce(indices: range) -> None:
-            known = model.data.labels
-            labels = [known[index % len(known)] for index in indices]
-            for _ in model.trajectory(labels, seed=0, indices=indices):
-                pass
-
-        return produce
-
     latencies = measure(
         {name: producer(model) for name, model in models.items()},
         next(iter(models.values())).device,
@@ -70,3 +61,15 @@ def benchmark(
         }
         for name, model in models.items()
     }
+
+
+def producer(model: Model) -> Producer:
+    """Makes a model's images, of its classes in turn."""
+
+    def produce(indices: range) -> None:
+        known = model.data.labels
+        labels = [known[index % len(known)] for index in indices]
+        for _ in model.trajectory(labels, seed=0, indices=indices):
+            pass
+
+    return produce

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from scalespace.bench.cases import Row
 from scalespace.figures.charts import axes, plain_log_ticks
 from scalespace.figures.picture import Color, Drawing, Picture, Theme
-
-Row = dict[str, Any]
 
 
 def pictures(rows: Sequence[Row]) -> list[Picture]:
@@ -37,7 +35,7 @@ def _one_image(rows: Sequence[Row]) -> Picture:
             color = theme.color(_family(row, rows))
             spread = [[row["median"] - row["q1"]], [row["q3"] - row["median"]]]
             ax.errorbar([row["median"]], [k], xerr=spread, fmt="o", ms=5, color=color)
-            words = f"{row['median']:.3g}" + (f" ({row['ratio']:.2g} ×)" if "ratio" in row else "")
+            words = f"{row['median']:.3g} ({row['ratio']:.2g} ×)"
             ax.annotate(words, (row["q3"], k), (6, 0), textcoords="offset points", va="center")
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -95,5 +93,4 @@ def _family(row: Row, rows: Sequence[Row]) -> Color:
     def name(one: Row) -> str:
         return str(one["case"]).rpartition(",")[0]
 
-    known = list(dict.fromkeys(sorted(name(one) for one in rows if "macs" in one)))
-    return known.index(name(row))
+    return sorted({name(one) for one in rows if "macs" in one}).index(name(row))

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from scalespace.bench.cases import SECTIONS, Row, Suite
-from scalespace.errors import InputError, unknown
-from scalespace.files import write_json, write_text
+from scalespace.errors import unknown
+from scalespace.files import write_bytes, write_json, write_text
 from scalespace.machine import machine, versions
 
 ROOF = "conv, float32"
@@ -63,14 +63,10 @@ def write(found: dict[str, Any], folder: Path) -> None:
     """`bench.json`, `bench.md`, and a picture where there is something to show."""
     from scalespace.bench.pictures import pictures
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror}") from error
     write_json(folder / "bench.json", found)
     write_text(folder / "bench.md", table(found))
     for picture in pictures(found["rows"]):
-        (folder / f"{picture.name}.png").write_bytes(picture.png())
+        write_bytes(folder / f"{picture.name}.png", picture.png())
 
 
 def table(found: dict[str, Any]) -> str:

@@ -148,10 +148,6 @@ def _trained(
             loss.backward()
             optimizer.step()
             shown.update(len(nets))
-    with torch.no_grad():
-        for k, net in enumerate(nets if len(nets) > 1 else []):
-            for own, stacked in zip(net.parameters(), weights, strict=True):
-                own.copy_(stacked[k])
     return nets
 
 
@@ -167,8 +163,14 @@ def _alone(net: CASClassifier) -> tuple[LossOf, list[Tensor]]:
 
 
 def _together(nets: Sequence[CASClassifier]) -> tuple[LossOf, list[Tensor]]:
-    """Their weights stacked: [m, ...] each. AdamW moves every number by itself, so as if alone."""
+    """Their weights stacked, [m, ...] each; from now on those of the nets are parts of these.
+
+    AdamW moves every number by itself, so each learns as if alone.
+    """
     weights, _ = stack_module_state(list(nets))
+    for k, net in enumerate(nets):
+        for own, stacked in zip(net.parameters(), weights.values(), strict=True):
+            own.data = stacked.detach()[k]
 
     def one(own: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(nets[0], own, (x,)), y)

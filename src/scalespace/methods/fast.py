@@ -11,10 +11,8 @@ from scalespace.methods.vae import AUTOENCODER
 from scalespace.stages.student import StudentStage
 
 BASELINE_STUDENT = StudentStage("baseline-student", teacher=BASELINE)
-SMALL_STUDENT = StudentStage("small-student", scale=SMALL.scale, teacher=SMALL)
-UPSCALER_STUDENT = StudentStage(
-    "upscaler-student", conditioned=UPSCALER.conditioned, teacher=UPSCALER
-)
+SMALL_STUDENT = StudentStage("small-student", teacher=SMALL)
+UPSCALER_STUDENT = StudentStage("upscaler-student", teacher=UPSCALER)
 LATENT_STUDENT = StudentStage("latent-flow-student", teacher=LATENT_FLOW)
 
 

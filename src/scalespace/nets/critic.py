@@ -9,7 +9,7 @@ SLOPE = 0.2  # of the leaky ReLUs
 
 
 class Critic(nn.Module):
-    """Four convolutions, two of which halve the image, and a projection onto the class.
+    """Four convolutions and a projection onto the class; two of the convolutions halve the image.
 
     The answer for a class is w h + v_class h with h the mean features (Miyato & Koyama 2018,
     "cGANs with projection discriminator"). There is no normalisation.

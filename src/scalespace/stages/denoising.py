@@ -72,11 +72,20 @@ class Diffusion(StageModel):
         self.width = 1 + self.classes + self.told_level  # of the context
         self.net = UNet(recipe.net, self.channels, channels, self.width, (height, width))
         self.fast: Fast | None = None  # an engine's
+        self.fixed: tuple[float, float] | None = None  # the domain, for a trace
 
     @property
     def domain(self) -> tuple[float, float]:
         """The least and the greatest value of x0, in the process's units."""
+        return self.read_domain() if self.fixed is None else self.fixed
+
+    def read_domain(self) -> tuple[float, float]:
+        """`domain`, read where it is kept: by a stage of its own, in a buffer."""
         return self.data.domain
+
+    def fix(self) -> None:
+        """Reads the domain."""
+        self.fixed = self.read_domain()
 
     @property
     def calls(self) -> int:

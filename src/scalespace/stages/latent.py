@@ -116,7 +116,6 @@ class LatentDiffusion(Diffusion):
     ) -> None:
         super().__init__(stage, recipe, data, segment)
         self.register_buffer("extent", torch.tensor(1.0))
-        self.fixed: float | None = None
 
     @property
     def autoencoder(self) -> VAE:
@@ -125,15 +124,10 @@ class LatentDiffusion(Diffusion):
         assert self.segment.autoencoder is not None
         return self.segment.autoencoder
 
-    @property
-    def domain(self) -> tuple[float, float]:
+    def read_domain(self) -> tuple[float, float]:
         """Plus and minus the largest magnitude in the training part's mean latents."""
-        extent = float(self.extent) if self.fixed is None else self.fixed
+        extent = float(self.extent)
         return -extent, extent
-
-    def fix(self) -> None:
-        """Reads `extent`."""
-        self.fixed = float(self.extent)
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """Mean and deviation of each image's normalised latent: the encoder runs once."""

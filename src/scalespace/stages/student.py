@@ -47,12 +47,17 @@ class StudentStage(DiffusionStage):
     further call. Its recipe is its teacher's but for what `stages.NAME` says.
 
     Args:
-        name, scale, conditioned, coarser: as for `DiffusionStage`; `states` is not read.
-        teacher: the stage that it learns from.
+        name: of the stage.
+        teacher: the stage that it learns from; scale and condition are its, whatever is given, and
+            `states` is not read.
     """
 
     states: int = 2
     teacher: DiffusionStage | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "conditioned", "coarser"):
+            object.__setattr__(self, name, getattr(self.teacher, name))
 
     recipe: ClassVar[type] = StudentRecipe
     defaults: ClassVar[dict[str, Any]] = {
@@ -140,24 +145,16 @@ class Student(Diffusion):
         self.marks = (*marks, 0.0)
         """The student's states by the teacher's numbers, falling."""
         self.register_buffer("ends", torch.tensor(teacher.domain))
-        self.fixed: tuple[float, float] | None = None
         table = ddim(schedule, range(schedule.last, -1, -1)).columns()
         self._to_x, self._to_x0 = table[:2].float()
         own, theirs = self.net.state_dict(), teacher.net.state_dict()
         if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in theirs.items()}:
             self.net.load_state_dict(theirs)
 
-    @property
-    def domain(self) -> tuple[float, float]:
+    def read_domain(self) -> tuple[float, float]:
         """The teacher's."""
-        if self.fixed is not None:
-            return self.fixed
         low, high = self.ends.tolist()
         return low, high
-
-    def fix(self) -> None:
-        """Reads `ends`."""
-        self.fixed = self.domain
 
     def facts(self) -> dict[str, Any]:
         """Those of any process, and its teacher."""
