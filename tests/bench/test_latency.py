@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from scalespace.bench import benchmark, latency
+from scalespace.bench import benchmark, clock
 from scalespace.bench.latency import macs, measure
 from scalespace.config import BenchConfig
 from scalespace.errors import InputError
@@ -26,18 +26,30 @@ def test_producers_take_turns_one_image_each() -> None:
 
     found = measure({"a": producer("a"), "b": producer("b")}, CPU, CONFIG)
     warm_up = [(name, [k]) for name in "ab" for k in range(2)]
-    turns = [(name, [k]) for k in range(4) for name in "ab"]
-    batches = [(name, list(range(n))) for n in (3, 5) for name in "ab" for _ in range(1 + 2)]
+    turns = [(name, [2 + k]) for k in range(4) for name in "ab"]
+    batches = [(name, list(range(n))) for n in (3, 5) for _ in range(1 + 2) for name in "ab"]
     counted = [(name, [0, 1]) for name in "ab"]
     assert calls == warm_up + turns + batches + counted
     assert found.keys() == {"a", "b"}
 
 
-def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock of our own: productions of 1, 2, 3 and 10 s, batches of 3 and 2 s, 1 and 9 s."""
-    times = iter([1.0, 2.0, 3.0, 10.0, 3.0, 2.0, 1.0, 9.0])
-    monkeypatch.setattr(latency, "_seconds", lambda *_: next(times))
-    found = measure({"a": lambda indices: None}, CPU, CONFIG)["a"]
+@pytest.fixture
+def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets the benchmark's clock go on by some seconds."""
+    now = 100.0
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now)
+
+    def take(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    return take
+
+
+def test_figures(take: Callable[[float], None]) -> None:
+    """Productions of 1, 2, 3 and 10 s, batches of 3 and 2 s, 1 and 9 s, after warm-ups of 50 s."""
+    times = iter([50.0, 50.0, 1.0, 2.0, 3.0, 10.0, 50.0, 3.0, 2.0, 50.0, 1.0, 9.0, 50.0])
+    found = measure({"a": lambda indices: take(next(times))}, CPU, CONFIG)["a"]
     assert (found.mean, found.median, found.productions) == (4.0, 2.5, 4)
     assert (found.q1, found.q3) == tuple(np.percentile([1, 2, 3, 10], [25, 75]))
     assert found.throughput == {"3": 3 / 2.5, "5": 5 / 5}
@@ -45,15 +57,8 @@ def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.as_dict()["macs"] == 0
 
 
-def test_the_clock_is_around_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: now)
-
-    def produce(indices: range) -> None:
-        nonlocal now
-        now += 2.0 * len(indices)
-
-    found = measure({"a": produce}, CPU, CONFIG)["a"]
+def test_the_clock_is_around_the_work(take: Callable[[float], None]) -> None:
+    found = measure({"a": lambda indices: take(2.0 * len(indices))}, CPU, CONFIG)["a"]
     assert (found.mean, found.q1, found.q3) == (2.0, 2.0, 2.0)
     assert found.throughput == {"3": 0.5, "5": 0.5}
 

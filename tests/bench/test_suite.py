@@ -26,11 +26,11 @@ def test_the_works_take_turns() -> None:
     times = in_turns({"a": lambda: done.append("a"), "b": lambda: done.append("b")}, 3, "work")
     assert "".join(done) == "ab" + "ab" * 3  # once each, which does not count
     assert {name: one.n for name, one in times.items()} == {"a": 3, "b": 3}
-    assert summary([4.0, 1.0, 2.0, 3.0, 5.0]) == Seconds(3, 2, 4, 5)
+    assert summary([4.0, 1.0, 2.0, 3.0, 5.0]) == Seconds(3, 3, 2, 4, 5)
 
 
 def test_rates_turn_quartiles_around() -> None:
-    seconds = Seconds(0.5, 0.25, 1.0, 7)
+    seconds = Seconds(0.6, 0.5, 0.25, 1.0, 7)
     time = cases._time("x", "ms", 1e3, seconds)
     assert (time["median"], time["q1"], time["q3"], time["n"]) == (500, 250, 1000, 7)
     rate = cases._rate("x", "images/s", 10, seconds, batch=10)
@@ -163,6 +163,8 @@ def test_a_peer_is_called_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--suite", "cascaded"], "times the shipped models as they are"),
         (["--suite", "--steps", "3"], "times the shipped models as they are"),
+        (["--suite", "--engine", "torch"], "times plain PyTorch beside the engine"),
+        (["--suite", "--bench.productions", "3"], "times plain PyTorch beside the engine"),
         (["--suite", "--sections", "one imag"], "unknown section 'one imag'; did you mean"),
         (["--suite", "--rounds", "0"], "--rounds must lie in 1 .. 10000"),
         (["cascaded", "--rounds", "3"], "--rounds needs --suite"),

@@ -16,8 +16,9 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Seconds:
-    """How long one piece of work takes: the median and the quartiles of n times, in seconds."""
+    """How long one piece of work takes: mean, median and quartiles of n times, in seconds."""
 
+    mean: float
     median: float
     q1: float
     q3: float
@@ -25,18 +26,20 @@ class Seconds:
 
 
 def in_turns(
-    works: Mapping[str, Work], rounds: int, what: str, progress: bool = False
+    works: Mapping[str, Work], rounds: int, what: str, progress: bool = False, warmup: int = 1
 ) -> dict[str, Seconds]:
-    """The times of each piece of work, after one that does not count.
+    """The times of each piece of work.
 
     Args:
         works: by name.
         rounds: times that each is done.
         what: names them all, for the progress bar.
         progress: show one.
+        warmup: times that each is done first, which do not count.
     """
     for work in works.values():
-        work()
+        for _ in range(warmup):
+            work()
     seconds: dict[str, list[float]] = {name: [] for name in works}
     with bar(rounds, what, "round", shown=progress) as shown:
         for _ in range(rounds):
@@ -49,6 +52,6 @@ def in_turns(
 
 
 def summary(times: list[float]) -> Seconds:
-    """Their median and quartiles."""
+    """Their mean, median and quartiles."""
     q1, median, q3 = (float(q) for q in np.percentile(times, [25, 50, 75]))
-    return Seconds(median, q1, q3, len(times))
+    return Seconds(float(np.mean(times)), median, q1, q3, len(times))

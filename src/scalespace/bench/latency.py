@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scalespace.bench.clock import summary
+from scalespace.bench.clock import Seconds, Work, in_turns
 from scalespace.bench.roofline import wait
 from scalespace.config import BenchConfig
-from scalespace.progress import bar
 
 # Makes the images with the given indices and leaves them on the device.
 Producer = Callable[[range], None]
@@ -65,23 +63,15 @@ def measure(
         progress: show progress bars.
         plain: the same in plain PyTorch, of those whose multiply-adds torch cannot count.
     """
-    for produce in producers.values():
-        for k in range(config.warmup):
-            produce(range(k, k + 1))
-    seconds: dict[str, list[float]] = {name: [] for name in producers}
-    with bar(config.productions, "time one image", "image", shown=progress) as shown:
-        for k in range(config.productions):
-            for name, produce in producers.items():
-                seconds[name].append(_seconds(produce, range(k, k + 1), device))
-            shown.update()
+    one = {name: _one_by_one(produce, device) for name, produce in producers.items()}
+    seconds = in_turns(one, config.productions, "time one image", progress, config.warmup)
     rates: dict[str, dict[int, float]] = {name: {} for name in producers}
-    with bar(len(config.batch_sizes), "time batches", "size", shown=progress) as shown:
-        for size in config.batch_sizes:
-            for name, produce in producers.items():
-                produce(range(size))
-                times = [_seconds(produce, range(size), device) for _ in range(config.batches)]
-                rates[name][size] = size / float(np.median(times))
-            shown.update()
+    for size in config.batch_sizes:
+        batches = {name: _batch(produce, size, device) for name, produce in producers.items()}
+        for name, found in in_turns(
+            batches, config.batches, f"time {size} images", progress
+        ).items():
+            rates[name][size] = size / found.median
     return {
         name: _summary(seconds[name], rates[name], macs(produce))
         for name, produce in {**producers, **(plain or {})}.items()
@@ -99,15 +89,14 @@ def macs(produce: Producer) -> int:
     return counter.get_total_flops() // 4
 
 
-def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latency:
+def _summary(seconds: Seconds, rates: dict[int, float], macs: int) -> Latency:
     best = max(rates, key=lambda size: rates[size])
-    found = summary(seconds)
     return Latency(
-        mean=float(np.mean(seconds)),
-        median=found.median,
-        q1=found.q1,
-        q3=found.q3,
-        productions=found.n,
+        mean=seconds.mean,
+        median=seconds.median,
+        q1=seconds.q1,
+        q3=seconds.q3,
+        productions=seconds.n,
         images_per_s=rates[best],
         best_batch_size=best,
         throughput={str(size): rate for size, rate in rates.items()},
@@ -115,9 +104,21 @@ def _summary(seconds: list[float], rates: dict[int, float], macs: int) -> Latenc
     )
 
 
-def _seconds(produce: Producer, indices: range, device: torch.device) -> float:
-    wait(device)  # for earlier work
-    began = time.perf_counter()
-    produce(indices)
-    wait(device)
-    return time.perf_counter() - began
+def _one_by_one(produce: Producer, device: torch.device) -> Work:
+    """Makes the next image whenever it is called, and waits for it."""
+    indices = count()
+
+    def work() -> None:
+        k = next(indices)
+        produce(range(k, k + 1))
+        wait(device)
+
+    return work
+
+
+def _batch(produce: Producer, size: int, device: torch.device) -> Work:
+    def work() -> None:
+        produce(range(size))
+        wait(device)
+
+    return work

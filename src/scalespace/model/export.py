@@ -65,8 +65,6 @@ class Chain(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.model, self.stages = model, nn.ModuleList(model.models.values())
-        for stage in model.models.values():
-            stage.fix()
 
     def forward(self, labels: Tensor, *noise: Tensor) -> Tensor:
         """Labels int64 [n] and standard normal noise [n, ...] to images [n, 1, h, w]."""

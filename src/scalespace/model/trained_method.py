@@ -57,17 +57,17 @@ class TrainedMethod:
                 if found := model.networks():
                     model.use({name: self.engine.load(*own) for name, own in found.items()})
 
-    @property
+    @cached_property
     def legs(self) -> tuple[Leg, ...]:
         """The segments of its process, as they are sampled, the coarsest first."""
         return self.method.legs(self.models)
 
-    @property
+    @cached_property
     def steps(self) -> dict[str, list[float]]:
         """The states that the network is called in, by segment."""
         return {leg.segment.name: list(way[:-1]) for leg, way in ways(self.legs)}
 
-    @property
+    @cached_property
     def guidance(self) -> dict[str, float]:
         """The strength of guidance by segment, where there is any."""
         strengths = {leg.segment.name: leg.guidance.strength for leg in self.legs}
@@ -84,12 +84,12 @@ class TrainedMethod:
         """The facts of the data that it was trained on."""
         return next(iter(self.stages.values())).training.data
 
-    @property
+    @cached_property
     def calls(self) -> int:
         """Network calls a sample."""
         return self.method.calls(self.models)
 
-    @property
+    @cached_property
     def conditional(self) -> bool:
         """Whether its images are of the classes asked for."""
         return self.method.conditional(self.models)

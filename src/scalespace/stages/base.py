@@ -33,6 +33,8 @@ class StageModel(nn.Module, ABC):
 
     conditional: bool = True
     """Whether what it makes depends on the labels."""
+    helpers: ClassVar[tuple[str, ...]] = ()
+    """The submodules that training alone needs: `oppose` adds them. Adam trains all of them."""
 
     @classmethod
     def can(cls, what: str) -> bool:
@@ -52,7 +54,7 @@ class StageModel(nn.Module, ABC):
         """Calls what an engine made of `networks` from now on, in sampling alone."""
 
     def fix(self) -> None:
-        """Reads the numbers that sampling takes from buffers, for a trace, which cannot."""
+        """Reads the plain numbers that its buffers hold, once its weights are final."""
 
     @abstractmethod
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -78,11 +80,17 @@ class StageModel(nn.Module, ABC):
         """
 
     def oppose(self) -> None:
-        """Adds networks that training alone needs; called before training, and before `begin`."""
+        """Adds its `helpers`; called before training, and before `begin`."""
 
     def kept(self) -> dict[str, Tensor]:
-        """The weights of a finished stage: `state_dict` without what `oppose` added."""
-        return self.state_dict()
+        """The weights of a finished stage: `state_dict` without its helpers'."""
+        every = self.state_dict()
+        return {name: one for name, one in every.items() if not self.helps(name)}
+
+    @classmethod
+    def helps(cls, name: str) -> bool:
+        """Whether a parameter of that name is a helper's."""
+        return name.split(".")[0] in cls.helpers
 
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Keeps what the loss needs of the whole training part; called before training.

@@ -72,7 +72,7 @@ class Diffusion(StageModel):
         self.width = 1 + self.classes + self.told_level  # of the context
         self.net = UNet(recipe.net, self.channels, channels, self.width, (height, width))
         self.fast: Fast | None = None  # an engine's
-        self.fixed: tuple[float, float] | None = None  # the domain, for a trace
+        self.fixed: tuple[float, float] | None = None  # the domain, once it is known
 
     @property
     def domain(self) -> tuple[float, float]:

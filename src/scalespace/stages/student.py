@@ -129,6 +129,7 @@ class Student(Diffusion):
         teacher: a trained one, to train it; an untrained one of the same recipe, to sample.
     """
 
+    helpers: ClassVar[tuple[str, ...]] = ("critic",)
     ends: Tensor
 
     def __init__(
@@ -174,11 +175,6 @@ class Student(Diffusion):
         """Adds the critic, if the recipe asks for one."""
         if self.distil.adversary:
             self.critic = Critic(self.segment.shape[0], self.classes)
-
-    def kept(self) -> dict[str, Tensor]:
-        """All weights but the critic's."""
-        every = self.state_dict()
-        return {name: one for name, one in every.items() if not name.startswith("critic.")}
 
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Makes room for the teacher's answers, which it gives when they are first asked for."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalespace.nets.critic import Critic
+from scalespace.stages.base import StageModel
 
 ITERATIONS = 5
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.'s: steep at 0, within 0.7 .. 1.2 at the end
@@ -22,14 +22,13 @@ NARROW = 4  # channels; kernels that read or write so few are at the network's e
 def kernels(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that Muon is for: kernels of convolutions inside the network.
 
-    Those of a critic are left to Adam.
+    Those of a stage's helpers are left to Adam.
     """
-    critics = (part for part in model.modules() if isinstance(part, Critic))
-    theirs = {id(p) for critic in critics for p in critic.parameters()}
+    helps = model.helps if isinstance(model, StageModel) else lambda name: False
     return [
         p
-        for p in model.parameters()
-        if p.ndim == 4 and min(p.shape[:2]) > NARROW and id(p) not in theirs
+        for name, p in model.named_parameters()
+        if p.ndim == 4 and min(p.shape[:2]) > NARROW and not helps(name)
     ]
 
 

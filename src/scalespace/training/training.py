@@ -141,6 +141,7 @@ class TrainedStage:
         """The stage with its averaged weights, ready to sample."""
         model = self.training.build()
         load_weights(model, self.ema, f"stage '{self.training.stage.name}'")
+        model.fix()
         return model.to(device).eval()
 
 

@@ -44,7 +44,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     runtime = make_runtime(options)
     own = {name: getattr(options, name) for name in ("sections", "rounds", "out")}
     if options.suite:
-        _suite(options, runtime)
+        _suite(options, runtime, given)
         return
     if wrong := [name for name, value in own.items() if value is not None]:
         raise InputError(f"--{wrong[0]} needs --suite")
@@ -70,9 +70,11 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         )
 
 
-def _suite(options: Namespace, runtime: Runtime) -> None:
+def _suite(options: Namespace, runtime: Runtime, given: dict[str, Any]) -> None:
     if options.models or options.steps is not None or options.guidance is not None:
         raise InputError("--suite times the shipped models as they are: name none, and no steps")
+    if runtime.engine != "auto" or given.get("bench"):
+        raise InputError("--suite times plain PyTorch beside the engine: no --engine, no --bench.*")
     rounds = 20 if options.rounds is None else options.rounds
     if not 1 <= rounds <= 10_000:
         raise InputError(f"--rounds must lie in 1 .. 10000, got {rounds}")
