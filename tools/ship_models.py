@@ -2,10 +2,11 @@
 
     python tools/ship_models.py --study runs/few-mnist
     python tools/ship_models.py --study runs/guidance-mnist --as cascaded=guided
+    python tools/ship_models.py --study runs/fast-mnist --as cascaded-fast=cascaded-fast
 
 Each of `baseline`, `small` and `cascaded` that the study carries out becomes a model folder with
 its averaged weights, the study's figures and a card; the others stay as they are. `--as` ships one
-method alone, by another name. The training seed that ships, 0, was fixed before anything was
+method alone, by a name. The training seed that ships, 0, was fixed before anything was
 measured: `--seed` is for trying the tool out, not for choosing by figures.
 """
 
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from scalespace import pretrained
 from scalespace.errors import InputError
@@ -28,6 +30,7 @@ from scalespace.methods import get_method
 from scalespace.model import Model
 from scalespace.model.folder import WEIGHTS
 from scalespace.report.results import Results
+from scalespace.settings import stage_recipe
 from scalespace.stages.base import Stage
 from scalespace.training.checkpoint import load_tensors
 from scalespace.training.training import FINISHED, TrainedStage, Training
@@ -104,7 +107,7 @@ def shipped_model(results: Results, name: str, seed: int) -> Model:
     return Model(method, stages, figures=figures(results, name, seed))
 
 
-def trained_stage(results: Results, stage: Stage, seed: int) -> TrainedStage:
+def trained_stage(results: Results, stage: Stage[Any], seed: int) -> TrainedStage:
     """A finished training of the study: the one that its own results name.
 
     They name it by the identity that it had when it was trained; a later version of the package
@@ -115,15 +118,21 @@ def trained_stage(results: Results, stage: Stage, seed: int) -> TrainedStage:
         raise InputError(
             f"{results.folder} has no finished training of '{stage.name}', seed {seed}"
         )
-    if stage.needs:
-        raise InputError(f"'{stage.name}' builds on other stages, which this tool does not ship")
     identity = str(rows[-1]["config"])
     path = results.folder / "trainings" / f"{stage.name}-{identity}" / FINISHED
     tensors, record = load_tensors(path, "trained stage")
     if record.pop("identity", None) != identity:
         raise InputError(f"{path} holds another training than its folder says")
-    training = Training(stage, results.study.recipes[stage.name], seed, results.study.data)
+    training = training_of(results, stage, seed)
     return replace(TrainedStage.from_tensors(training, tensors, record), raw={})
+
+
+def training_of(results: Results, stage: Stage[Any], seed: int) -> Training:
+    """The training of a stage by the study's recipes, with those that it builds on."""
+    study = results.study
+    recipe = study.recipes.get(stage.name) or stage_recipe(study.config, stage)
+    needs = tuple(training_of(results, need, seed) for need in stage.needs)
+    return Training(stage, recipe, seed, stage.units(recipe, study.data), needs)
 
 
 def figures(results: Results, method: str, seed: int) -> Figures:

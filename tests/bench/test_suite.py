@@ -184,5 +184,14 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         run_suite(SMALL, ["roofline"], tmp_path / "file" / "out")
 
 
+def test_classifiers_one_after_the_other_and_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(cases, "cas", lambda *given, **_: asked.append(given[5].classifiers))
+    one, both = run_suite(SMALL, ["scoring"])["rows"]
+    assert one["ratio"] == 1
+    assert both["ratio"] == pytest.approx(one["median"] / both["median"])
+    assert asked == [1, 1, 1, 1, 1, 5] * (1 + SMALL.few)
+
+
 def test_sections_have_headings() -> None:
     assert all((section.__doc__ or "").strip() for section in SECTIONS.values())

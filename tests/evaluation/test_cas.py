@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tqdm import tqdm
 
 import tiny
 from scalespace.config import CASConfig
 from scalespace.data import ImageSet
 from scalespace.evaluation import cas as module
 from scalespace.evaluation.cas import CASResult, cas
+from scalespace.nets.classifier import CASClassifier
 
 NAMES = ("left", "right", "top")
 CONFIG = CASConfig(classifiers=2, epochs=4, batch_size=20)
@@ -132,13 +135,77 @@ def test_classifiers_trained_side_by_side_are_those_trained_alone(hard: Hard) ->
     images, labels, test = hard
     x, y = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
     config, seeds = replace(CONFIG, epochs=2, batch_size=30, lr=1e-4), [5, 6, 7]
-    with tqdm(disable=True) as shown:
-        together = module._trained(x, y, test, config, seeds, shown)
-        alone = [module._trained(x, y, test, config, [seed], shown)[0] for seed in seeds]
+
+    def trained(seeds: list[int]) -> list[CASClassifier]:
+        nets = module._untrained(seeds, test, torch.device("cpu"))
+        module._train(seeds, nets, x, y, config, lambda: None)
+        return nets
+
+    together, alone = trained(seeds), [trained([seed])[0] for seed in seeds]
     for one, other in zip(together, alone, strict=True):
         for name, weight in one.state_dict().items():
             torch.testing.assert_close(weight, other.state_dict()[name], atol=1e-5, rtol=0)
     first = together[0].state_dict()["fc1.weight"]
     assert float((first - together[1].state_dict()["fc1.weight"]).detach().abs().max()) > 0.01
-    right, again = (list(module._answers(nets, test.unit())) for nets in (together, alone))
-    assert np.mean([a == b for a, b in zip(right, again, strict=True)]) > 0.99
+    for one, other in zip(together, alone, strict=True):
+        right, again = (module._answers(net, test.unit()) for net in (one, other))
+        assert np.mean(right == again) > 0.99
+
+
+def test_classifiers_share_out_the_threads(hard: Hard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores do not depend on it, and torch has its threads back."""
+    images, labels, test = hard
+    seen, train = set(), module._train
+
+    def watched(*given: Any) -> None:
+        seen.add((threading.get_ident(), torch.get_num_threads()))
+        time.sleep(0.1)  # so that one worker does not take all
+        train(*given)
+
+    monkeypatch.setattr(module, "_train", watched)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = score(images, labels, test, classifiers=4, epochs=1)
+        assert {threads for _, threads in seen} == {1}
+        assert len(seen) == 1
+        seen.clear()
+        torch.set_num_threads(4)
+        four = score(images, labels, test, classifiers=2, epochs=1)
+        assert {threads for _, threads in seen} == {2}
+        assert len(seen) == 2
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    assert np.abs(one.confusion[:2] - four.confusion).sum() <= 0.02 * four.confusion.sum()
+
+
+def test_a_classifier_that_fails_stops_the_others(
+    hard: Hard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not waited for until they have finished."""
+    images, labels, test = hard
+    alone, steps = module._alone, []
+
+    def failing(net: CASClassifier) -> Any:
+        loss_of, weights = alone(net)
+        bad = not steps
+        steps.append(0)
+
+        def loss(*given: torch.Tensor) -> torch.Tensor:
+            if bad:
+                raise MemoryError
+            steps.append(1)
+            return loss_of(*given)
+
+        return loss, weights
+
+    monkeypatch.setattr(module, "_alone", failing)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(MemoryError):
+            score(images, labels, test, classifiers=2, epochs=100_000)
+    finally:
+        torch.set_num_threads(before)
+    assert sum(steps) < 100_000

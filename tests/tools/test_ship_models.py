@@ -148,6 +148,18 @@ def test_one_method_by_another_name(study: Path, tool: ModuleType, tmp_path: Pat
     assert 'from_pretrained("other")' in (tmp_path / "other" / "README.md").read_text()
 
 
+def test_a_student(tool: ModuleType, splits: DataSplits, tmp_path: Path) -> None:
+    """Its folder holds no teacher, and makes the images of the study's own training."""
+    study, name = finish(tmp_path / "study", splits, (0,), ("baseline-fast",)), "baseline-fast"
+    tool.main(["--study", str(study), "--out", str(tmp_path / "out"), "--as", f"{name}={name}"])
+    model = Model.load(tmp_path / "out" / name)
+    own = train(name, splits, tiny.CONFIG, study / "trainings", 0, tiny.CPU)
+    assert list(model.stages) == ["baseline-student"]
+    assert model.hash == own.hash
+    found, wanted = (one.sample([0, 1, 2, 0], seed=3).images for one in (model, own))
+    np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize(
     "case", ["no study", "seed", "training", "other training", "methods", "size", "as", "as what"]
 )

@@ -22,8 +22,9 @@ from scalespace.bench.latency import macs
 from scalespace.bench.models import producer
 from scalespace.bench.peers import Sampler, peers
 from scalespace.bench.roofline import roofs, wait
-from scalespace.config import UNetConfig
+from scalespace.config import CASConfig, UNetConfig
 from scalespace.data import DataSplits, ImageSet
+from scalespace.evaluation.cas import cas
 from scalespace.methods import METHODS
 from scalespace.model import Model
 from scalespace.nets.unet import UNet
@@ -160,6 +161,26 @@ def training(suite: Suite) -> Iterator[Row]:
         yield _rate(name, "images/s", size, seconds, batch=size, **_speed(each * size, seconds))
 
 
+def scoring(suite: Suite) -> Iterator[Row]:
+    """The Classification Accuracy Score of 1,024 images by five classifiers, an epoch each."""
+    splits, config = noise(1024), CASConfig(classifiers=5, epochs=1)
+    images, labels = splits.train.unit()[:, 0].numpy(), splits.train.labels.numpy()
+
+    def score(classifiers: int, times: int) -> None:
+        own = replace(config, classifiers=classifiers)
+        for _ in range(times):
+            cas(images, labels, splits.train, 0.5, 0.3, own, device=suite.device)
+
+    works: dict[str, Work] = {
+        "one after the other": partial(score, 1, 5),
+        "side by side": partial(score, 5, 1),
+    }
+    times = in_turns(works, suite.few, "score", suite.progress)
+    first = times["one after the other"].median
+    for name, seconds in times.items():
+        yield _time(name, "s", 1, seconds, ratio=first / seconds.median)
+
+
 def _step(loop: Loop, batch: torch.Tensor) -> None:
     loop.take_step(batch)
     wait(batch.device)
@@ -225,6 +246,7 @@ SECTIONS: dict[str, Callable[[Suite], Iterator[Row]]] = {
     "one image": one_image,
     "batches": batches,
     "training": training,
+    "scoring": scoring,
     "growth": growth,
     "memory": memory,
     "cold start": cold_start,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
-from tqdm import tqdm
 
 from scalespace.config import CASConfig
 from scalespace.core.noise import derive_seed
 from scalespace.core.torch_state import check_defaults, learning
 from scalespace.data.images import ImageSet
+from scalespace.evaluation.workers import side_by_side
 from scalespace.nets.classifier import CASClassifier
 from scalespace.progress import bar
 
@@ -114,27 +115,53 @@ def cas(
     steps = config.classifiers * config.epochs * -(-len(x) // config.batch_size)
     confusion = np.zeros((config.classifiers, classes, classes), dtype=np.int64)
     seeds = [derive_seed(seed, "cas", k) for k in range(config.classifiers)]
-    # side by side they fill a GPU; on a CPU one after the other is three times as fast
-    together = len(seeds) if x.device.type == "cuda" else 1
-    with learning(), bar(steps, "classifiers", "step", shown=progress) as shown:
-        for first in range(0, len(seeds), together):
-            nets = _trained(x, y, test, config, seeds[first : first + together], shown)
-            for k, answers in enumerate(_answers(nets, real), start=first):
-                np.add.at(confusion[k], (truth, answers), 1)
+    gpu = x.device.type == "cuda"  # which all of them as one batched model fill
+    groups = [seeds] if gpu else [[own] for own in seeds]
+    starts = [(group, _untrained(group, test, x.device)) for group in groups]
+
+    def answers(start: Start, go_on: Callable[[], None]) -> list[NDArray[np.int64]]:
+        own, nets = start
+
+        def after_step() -> None:
+            go_on()
+            shown.update(len(own))
+
+        with learning():
+            _train(own, nets, x, y, config, after_step)
+        return [_answers(net, real) for net in nets]
+
+    workers = 1 if gpu else min(torch.get_num_threads(), len(groups))
+    with bar(steps, "classifiers", "step", shown=progress) as shown:
+        every = chain.from_iterable(side_by_side(answers, starts, workers))
+        for counts, found in zip(confusion, every, strict=True):
+            np.add.at(counts, (truth, found), 1)
     return CASResult(confusion, len(x))
 
 
-def _trained(
-    x: Tensor, y: Tensor, test: ImageSet, config: CASConfig, seeds: Sequence[int], shown: tqdm[Any]
-) -> list[CASClassifier]:
-    """A classifier for each seed: trained side by side, each as it would be alone."""
+Start = tuple[Sequence[int], list[CASClassifier]]
+"""Seeds, and an untrained classifier for each."""
+
+
+def _untrained(seeds: Sequence[int], test: ImageSet, device: torch.device) -> list[CASClassifier]:
     check_defaults()
     nets = []
     with torch.random.fork_rng(devices=[]):
         for seed in seeds:
             torch.manual_seed(seed)
             net = CASClassifier(*test.shape, len(test.classes))
-            nets.append(net.to(x.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+            nets.append(net.to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+    return nets
+
+
+def _train(
+    seeds: Sequence[int],
+    nets: list[CASClassifier],
+    x: Tensor,
+    y: Tensor,
+    config: CASConfig,
+    after_step: Callable[[], None],
+) -> None:
+    """Trains the classifiers as one batched model, each as it would be alone."""
     loss_of, weights = _alone(nets[0]) if len(nets) == 1 else _together(nets)
     optimizer = torch.optim.AdamW(weights, config.lr, fused=True)
     rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -147,8 +174,7 @@ def _trained(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            shown.update(len(nets))
-    return nets
+            after_step()
 
 
 LossOf = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -182,11 +208,10 @@ def _together(nets: Sequence[CASClassifier]) -> tuple[LossOf, list[Tensor]]:
 
 
 @torch.no_grad()
-def _answers(nets: Sequence[CASClassifier], images: Tensor) -> Iterator[NDArray[np.int64]]:
-    """The class that each sees in the images: int64 [n]."""
-    for net in nets:
-        net.eval()
-        yield torch.cat([net(part).argmax(dim=1) for part in images.split(1000)]).cpu().numpy()
+def _answers(net: CASClassifier, images: Tensor) -> NDArray[np.int64]:
+    """The class that it sees in the images: int64 [n]."""
+    net.eval()
+    return torch.cat([net(part).argmax(dim=1) for part in images.split(1000)]).cpu().numpy()
 
 
 def plain(values: NDArray[np.float64]) -> list[float | None]:
