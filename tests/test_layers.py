@@ -30,8 +30,8 @@ LAYERS = {
         "toy": "toy core nets stages training figures config fields files machine progress",
         "model": "model core nets data evaluation stages engine methods training config "
         "fields files pretrained hub progress settings",
-        "bench": "bench nets data stages methods training figures model config files machine "
-        "pretrained progress settings",
+        "bench": "bench nets data evaluation stages methods training figures model config files "
+        "machine pretrained progress settings",
         "study": "study core nets data evaluation stages methods training model bench "
         "config fields files machine settings __version__",
         "report": "report core nets data evaluation stages methods training figures "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -250,3 +251,13 @@ def _float(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"the number {text[:20]} is beyond what can be computed with")
     return number
+
+
+def source(kind: type) -> str:
+    """The file that a class stands in, but for torch's own; its name where there is no file."""
+    if kind.__module__.startswith("torch."):
+        return ""
+    try:
+        return inspect.getsource(inspect.getmodule(kind) or kind)
+    except (OSError, TypeError):
+        return kind.__qualname__

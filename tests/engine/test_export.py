@@ -22,7 +22,8 @@ from scalespace.errors import InputError
 from scalespace.methods import METHODS
 from scalespace.model import Model
 from scalespace.model import export as module
-from scalespace.model.export import Drawn, export_model, export_stage
+from scalespace.model.chain import Drawn
+from scalespace.model.export import export_model, export_stage
 
 Trained = Callable[[str], Model]
 GUIDE = Path(scalespace.__file__).parents[2] / "docs" / "guide.md"

@@ -69,7 +69,6 @@ def producer(model: Model) -> Producer:
     def produce(indices: range) -> None:
         known = model.data.labels
         labels = [known[index % len(known)] for index in indices]
-        for _ in model.trajectory(labels, seed=0, indices=indices):
-            pass
+        model.end(labels, seed=0, indices=indices)
 
     return produce

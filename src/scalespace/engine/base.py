@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -13,12 +14,32 @@ Call = Callable[..., Tensor]
 """A network as an engine runs it: tensors of n rows each to a tensor of n rows, for any n."""
 
 
+class Lazily:
+    """A call that is prepared when it is made for the first time.
+
+    Args:
+        load: prepares it.
+    """
+
+    def __init__(self, load: Callable[[], Call]) -> None:
+        self._load = load
+
+    @cached_property
+    def _call(self) -> Call:
+        return self._load()
+
+    def __call__(self, *given: Tensor) -> Tensor:
+        return self._call(*given)
+
+
 class Engine(ABC):
     """Runs networks. It never trains them, and gives no gradients."""
 
     name: ClassVar[str]
     needs: ClassVar[str] = ""
     """What to install for it; empty for an engine that is always there."""
+    chains: ClassVar[int] = 0
+    """The most network calls of a sample that it runs as one network, solver and all."""
 
     @classmethod
     @abstractmethod

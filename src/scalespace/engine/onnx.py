@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import io
 import logging
 import warnings
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from scalespace.engine.base import Call, Engine
 from scalespace.errors import InputError, one_line
-from scalespace.files import read_bytes, user_cache, write_bytes
+from scalespace.files import read_bytes, source, user_cache, write_bytes
 
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
 MOST = 64
@@ -35,6 +34,7 @@ class Onnx(Engine):
 
     name = "onnx"
     needs = "scalespace[fast]"
+    chains = 4  # an export takes some 20 s a call
 
     @classmethod
     def lacks(cls, device: torch.device) -> str:
@@ -65,7 +65,7 @@ def _session(network: nn.Module, inputs: Sequence[Tensor]) -> Any:
     if place := _place(key):
         with contextlib.suppress(InputError):
             return open_session(read_bytes(place), threads)
-    content = export(network, inputs)
+    content = export(network, inputs, most=MOST)
     session = open_session(content, threads)
     if place:
         with contextlib.suppress(InputError, OSError):  # a cache that cannot be written is none
@@ -98,24 +98,14 @@ def _place(key: str) -> Path | None:
 def _key(network: nn.Module, inputs: Sequence[Tensor]) -> str:
     """Names what is exported: the network's code and weights, its inputs, and the exporter."""
     content = hashlib.sha256(f"{torch.__version__}\n{network}\n".encode())
-    for source in sorted({_source(type(part)) for part in network.modules()}):
-        content.update(source.encode())
+    for code in sorted({source(type(part)) for part in network.modules()}):
+        content.update(code.encode())
     for one in inputs:
         content.update(f"{tuple(one.shape[1:])} {one.dtype}\n".encode())  # any number of rows
     for name, tensor in network.state_dict().items():
         content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return content.hexdigest()[:24]
-
-
-def _source(kind: type) -> str:
-    """The file that a class stands in, but for torch's own; its name where there is no file."""
-    if kind.__module__.startswith("torch."):
-        return ""
-    try:
-        return inspect.getsource(inspect.getmodule(kind) or kind)
-    except (OSError, TypeError):
-        return kind.__qualname__
 
 
 def export(

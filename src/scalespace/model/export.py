@@ -13,64 +13,14 @@ from torch import Tensor, nn
 
 from scalespace.core.denoiser import ANY, Condition
 from scalespace.core.jumps import Conditioned
-from scalespace.core.noise import Noise, Seeded, Stream
-from scalespace.core.sampling import last
 from scalespace.engine import find_engine
 from scalespace.engine.onnx import export, open_session
 from scalespace.errors import InputError, unknown
 from scalespace.files import write_bytes
+from scalespace.model.chain import CLOSE, Chain, examples
 from scalespace.model.model import Model
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.vae import PART
-
-CLOSE = 1e-4
-"""The most by which a number that comes out of a file may differ from the model's own."""
-
-
-class Drawn:
-    """Noise that remembers its draws, or hands out the draws that it is given.
-
-    Args:
-        noise: where the draws come from; None to hand out `draws`.
-        draws: purpose and tensor [n, ...] of each, in order.
-    """
-
-    def __init__(self, noise: Noise | None, draws: Sequence[tuple[str, Tensor]] = ()) -> None:
-        self.noise, self.draws = noise, list(draws)
-        self._next = iter(draws)
-
-    def stream(self, purpose: str) -> Stream:
-        """The draws of that purpose."""
-        return _Draws(self, purpose)
-
-    def draw(self, purpose: str, shape: Sequence[int]) -> Tensor:
-        """The next one."""
-        if self.noise is None:
-            return next(self._next)[1]
-        self.draws.append((purpose, self.noise.stream(purpose).normal(shape)))
-        return self.draws[-1][1]
-
-
-class _Draws:
-    def __init__(self, every: Drawn, purpose: str) -> None:
-        self._every, self._purpose = every, purpose
-
-    def normal(self, shape: Sequence[int]) -> Tensor:
-        return self._every.draw(self._purpose, shape)
-
-
-class Chain(nn.Module):
-    """All of a model's sampling as one network: labels and noise to images in [0, 1]."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model, self.stages = model, nn.ModuleList(model.models.values())
-
-    def forward(self, labels: Tensor, *noise: Tensor) -> Tensor:
-        """Labels int64 [n] and standard normal noise [n, ...] to images [n, 1, h, w]."""
-        drawn = Drawn(None, [("", one) for one in noise])
-        steps = self.model.method.sample(self.model.models, labels, drawn)
-        return self.model.data.to_unit(last(steps).x)
 
 
 class Calls(nn.Module):
@@ -143,12 +93,13 @@ def export_model(model: Model, path: Path | str) -> dict[str, Any]:
     """
     find_engine("onnx", torch.device("cpu"))
     model = model.with_engine("torch")
-    labels, drawn = _examples(model, 2, seed=0)
+    chain = Chain(model.method, model.models, model.data.to_unit).eval()
+    labels, drawn = examples(chain, model.data, 2, seed=0)
     names = ["labels", *(f"noise{k}" for k in range(len(drawn)))]
     about = _about(model) | {"noise": [purpose for purpose, _ in drawn]}
     inputs = [labels, *(one for _, one in drawn)]
-    content = export(Chain(model).eval(), inputs, names, _words(about), most=PART)
-    labels, drawn = _examples(model, 3, seed=1)
+    content = export(chain, inputs, names, _words(about), most=PART)
+    labels, drawn = examples(chain, model.data, 3, seed=1)
     expected = model.sample(labels.tolist(), seed=1).images[:, None]
     _check(path, content, [labels, *(one for _, one in drawn)], torch.from_numpy(expected))
     write_bytes(path, content)
@@ -204,15 +155,6 @@ def export_stage(model: Model, stage: str, path: Path | str) -> dict[str, Any]:
 
 def _each(level: float | None, n: int) -> Tensor | None:
     return None if level is None else torch.full((n,), level)
-
-
-def _examples(model: Model, n: int, seed: int) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-    """Labels, and the noise that their images take."""
-    known = model.data.labels
-    labels = torch.tensor([known[k % len(known)] for k in range(n)])
-    drawn = Drawn(Seeded(seed, range(n)))
-    last(model.method.sample(model.models, labels, drawn))
-    return labels, drawn.draws
 
 
 def _about(model: Model) -> dict[str, Any]:

@@ -63,9 +63,7 @@ class Model(Resampling, Sharing):
             InputError: an unknown label, a bad seed, another number of indices than labels, or
                 steps that the model cannot take.
         """
-        labels = _whole_numbers(labels, seed=(seed, 0))
-        self.check_labels(labels)
-        chosen = range(len(labels)) if indices is None else _indices(indices, len(labels))
+        labels, chosen = self._asked(labels, seed, indices)
         model = self.stepped(steps)
         if start is not None and len(start.images) != len(labels):
             raise InputError(
@@ -77,6 +75,28 @@ class Model(Resampling, Sharing):
         y = torch.tensor(labels, dtype=torch.int64, device=self.device)
         noise = noise or Seeded(seed, chosen, self.device)
         return model.method.sample(model.models, y, noise, start, edit)
+
+    def end(
+        self, labels: Sequence[int], seed: int = 0, indices: Sequence[int] | None = None
+    ) -> Step:
+        """The last step of `trajectory`, without those before it; its `x0_hat` may be None.
+
+        In few calls an engine makes it at once.
+
+        Args:
+            labels, seed, indices: as for `trajectory`.
+        """
+        if self.chain is None:
+            return last(self.trajectory(labels, seed, indices))
+        labels, chosen = self._asked(labels, seed, indices)
+        return Step(0, self.chain(torch.tensor(labels), Seeded(seed, chosen)), None)
+
+    def _asked(
+        self, labels: Sequence[int], seed: int, indices: Sequence[int] | None
+    ) -> tuple[list[int], Sequence[int]]:
+        labels = _whole_numbers(labels, seed=(seed, 0))
+        self.check_labels(labels)
+        return labels, range(len(labels)) if indices is None else _indices(indices, len(labels))
 
     def sample(
         self,
@@ -117,15 +137,15 @@ class Model(Resampling, Sharing):
             about = {"seed": seed, "indices": list(every)}
         model = self.stepped(steps)
 
-        def part(rows: slice) -> Iterator[Step]:
-            return model.trajectory(labels[rows], seed, every[rows])
+        def part(rows: slice) -> list[Step]:
+            return [model.end(labels[rows], seed, every[rows])]
 
         return model.collect(labels, part, batch_size, progress, **about)
 
     def collect(
         self,
         labels: Sequence[int],
-        part: Callable[[slice], Iterator[Step]],
+        part: Callable[[slice], Iterable[Step]],
         batch_size: int = 250,
         progress: bool = False,
         start: Start | None = None,

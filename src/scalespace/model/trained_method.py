@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 
 from scalespace.core.sampling import Leg, ways
 from scalespace.data.info import DataInfo
-from scalespace.engine.base import Engine, Torch
+from scalespace.engine.base import Engine, Lazily, Torch
 from scalespace.fields import digest
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method
+from scalespace.model.chain import Chain, Engaged, engage
 from scalespace.model.folder import FORMAT
 from scalespace.nets.unet import parameters
 from scalespace.stages.base import Models
@@ -55,7 +56,19 @@ class TrainedMethod:
         if not isinstance(self.engine, Torch):
             for model in self.models.values():
                 if found := model.networks():
-                    model.use({name: self.engine.load(*own) for name, own in found.items()})
+                    load = self.engine.load
+                    model.use({name: Lazily(partial(load, *own)) for name, own in found.items()})
+
+    @cached_property
+    def chain(self) -> Engaged | None:
+        """Its sampling as one call of its engine; None where that does not pay, or cannot be."""
+        if self.device.type != "cpu" or not self.legs or self.calls > self.engine.chains:
+            return None
+        plain = Models({name: stage.model() for name, stage in self.stages.items()})
+        recipes = [asdict(stage.training.recipe) for stage in self.stages.values()]
+        return engage(
+            Chain(self.method, plain, about=[recipes, asdict(self.data)]), self.data, self.engine
+        )
 
     @cached_property
     def legs(self) -> tuple[Leg, ...]:
