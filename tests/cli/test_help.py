@@ -1,0 +1,116 @@
+"""What the program says of itself, and how it reads words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scalespace import __version__, options, pretrained
+from scalespace.cli import VERBS, main
+from scalespace.errors import InputError
+from scalespace.methods import METHODS
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"]])
+def test_overview(words: list[str], capsys: Capture) -> None:
+    main(words)
+    out = capsys.readouterr().out
+    for verb, about in VERBS.items():
+        assert verb in out
+        assert about in out
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_version(word: str, capsys: Capture) -> None:
+    main([word])
+    assert capsys.readouterr().out == f"scalespace {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb(verb: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: scalespace {verb}" in out
+    assert VERBS[verb][1:] in " ".join(out.split())
+
+
+def test_help_explains_the_fields(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "--process.predict" in out
+    assert "exponent of the cosine schedule" in out
+
+
+def test_models_lists_the_methods(capsys: Capture) -> None:
+    main(["models"])
+    *methods, _, shipped = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in methods] == list(METHODS)
+    assert all(name in shipped for name in pretrained.names())
+    main(["models", "--json"])
+    about = json.loads(capsys.readouterr().out)
+    assert [one["method"] for one in about] == list(METHODS)
+    assert sorted(name for one in about for name in one["shipped"]) == pretrained.names()
+
+
+def given(*words: str) -> dict[str, Any]:
+    using = options.parser("train", "")
+    options.add_config(using)
+    return options.config_fields(options.parse(using, words)[1])
+
+
+def test_options_for_a_stage_add_up_and_the_later_wins() -> None:
+    fields = given(
+        "--stages={small: {train: {epochs: 1, lr: 0.5}}, upscaler: {net: {overview: 0}}}",
+        "--stages.small.train.epochs=2",
+        "--train.epochs=7",
+        "--stages.small.objective.unlabelled",
+        "0.1",
+        "--stages.small.train.epochs=3",
+    )
+    small = {"train": {"epochs": 3, "lr": 0.5}, "objective": {"unlabelled": 0.1}}
+    assert fields["stages"] == {"small": small, "upscaler": {"net": {"overview": 0}}}
+    assert fields["train"] == {"epochs": 7}
+
+
+@pytest.mark.parametrize("words", [["--stages.small.train.epochs"], ["--stages=3"], ["--stages="]])
+def test_options_for_a_stage_without_a_value_or_a_stage(words: list[str]) -> None:
+    with pytest.raises(InputError, match=r"^--stages"):
+        given(*words)
+
+
+def test_a_dry_run_shows_the_recipe_of_each_stage(tmp_path: Path, capsys: Capture) -> None:
+    """As a preset that gives the same."""
+    words = ["--preset", "quick", "--train.epochs=7", "--stages.small.train.lr=0.5"]
+    main(["train", "cascaded", *words, "--dry-run"])
+    shown = capsys.readouterr().out
+    stages = yaml.safe_load(shown)["stages"]
+    assert list(stages) == ["small", "upscaler"]
+    assert [stages[name]["train"]["epochs"] for name in stages] == [7, 7]
+    assert stages["small"]["train"]["lr"] == 0.5
+    (tmp_path / "mine.yaml").write_text(shown)
+    main(["train", "cascaded", "--preset", str(tmp_path / "mine.yaml"), "--dry-run"])
+    assert yaml.safe_load(capsys.readouterr().out)["stages"] == stages
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+    main(["train", "judge", "--dry-run"])
+    assert list(yaml.safe_load(capsys.readouterr().out)["stages"]) == ["judge"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "says"), [("train", "the preset"), ("study", "the preset"), ("sample", "the model")]
+)
+def test_help_names_no_defaults_that_do_not_hold(verb: str, says: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"Recipe fields that are not given come from {says}." in text
+    assert "default:" not in text[text.index(" The diffusion process and its sampler: ") :]
+    assert "default: null" not in text
