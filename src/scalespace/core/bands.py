@@ -1,0 +1,166 @@
+"""Two bands in one image: means of blocks, and the detail within them, which fades on its own.
+
+With P the means of blocks, enlarged, and Q = I - P the detail (Haar's, for blocks of 2x2),
+
+    x_t = a (P x_0 + d Q x_0) + s eps,      a^2 + s^2 = 1,
+
+where d falls from 1 in the data to (nearly) 0 in the last state. White noise is white in each band,
+so both are Gaussian processes of their own: the means with signal a, the detail with signal a d,
+both under noise s. Divided by u = sqrt((a d)^2 + s^2) the detail has unit variance and a `Schedule`
+like any other, so every solver acts on it with a table of its own.
+
+After Zhang et al. 2022 ("Dimensionality-varying diffusion process"), with an exact jump between
+scales (`core/jumps.Exact`) in place of theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from scalespace.core.scale import down, enlarge
+from scalespace.core.schedule import Schedule, broadcast
+from scalespace.core.segment import Segment
+from scalespace.core.solvers import Row, Solver, Table
+from scalespace.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Fade(Schedule):
+    """The schedule of the detail in unit variance: alpha_bar = (a d)^2 / ((a d)^2 + s^2).
+
+    Between two states d is interpolated linearly; an interpolated angle would make d jump where the
+    data begin.
+
+    Args:
+        alpha_bar: in each state.
+        means: the schedule of the block means, which has a and s.
+        detail: d in each state, float64 [S].
+    """
+
+    means: Schedule
+    detail: Tensor
+
+    def alpha_bar_at(self, t: float) -> float:
+        """As any `Schedule`."""
+        a, s = self.means.scales(t)
+        below = min(math.floor(t), self.last - 1)
+        d = torch.lerp(self.detail[below], self.detail[below + 1], t - below)
+        signal = (a * float(d)) ** 2
+        return signal / (signal + s**2)
+
+    def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """As any `Schedule`."""
+        a, s = self.means.signal_and_noise(t, like)
+        table, below = broadcast(self.detail, like), t.long().clamp(max=self.last - 1)
+        d = torch.lerp(table[below], table[below + 1], (t - below).to(like.dtype)).view(a.shape)
+        unit = torch.hypot(a * d, s)
+        return a * d / unit, s / unit
+
+
+def fading(schedule: Schedule, detail: Sequence[float]) -> Fade:
+    """The schedule of the detail.
+
+    Args:
+        schedule: of the block means, in S states.
+        detail: d in each of them.
+
+    Raises:
+        InputError: another number of d than states, a first one other than 1, or one that rises or
+            is not above 0.
+    """
+    d = torch.tensor(list(detail), dtype=torch.float64)
+    if len(d) != schedule.states or d[0] != 1 or bool((d[1:] > d[:-1]).any()) or not d[-1] > 0:
+        raise InputError(
+            f"the detail's share must fall from 1 to above 0 over {schedule.states} states, got "
+            f"{[round(float(one), 4) for one in d]}"
+        )
+    signal = schedule.alpha_bar * d.square()
+    return Fade(signal / (signal + 1 - schedule.alpha_bar), schedule, d)
+
+
+@dataclass(frozen=True, eq=False)
+class Fading(Segment):
+    """A `Segment` whose detail has a schedule of its own.
+
+    Args:
+        blocks: side of the blocks in pixels.
+        fade: the detail's schedule, made by `fading`; None if it does not fade.
+    """
+
+    plain: ClassVar[bool] = False
+
+    blocks: int = 2
+    fade: Schedule | None = None
+
+    @property
+    def _fade(self) -> Schedule:
+        return self.schedule if self.fade is None else self.fade
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Block means, enlarged, and detail: both shaped as x [n, c, h, w]; x is their sum."""
+        means = enlarge(down(x, self.blocks), self.blocks)
+        return means, x - means
+
+    def unit(self, t: float) -> float:
+        """u, the detail's size at time t: sqrt((a d)^2 + s^2)."""
+        (_, s), (_, b) = self.schedule.scales(t), self._fade.scales(t)
+        return s / b if b else 1.0
+
+    def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """x_t of images x0 [n, c, h, w] with noise eps, in states or times t [n]."""
+        (means, detail), (coarse, fine) = self.split(x0), self.split(eps)
+        _, s = self.schedule.signal_and_noise(t, x0)
+        _, b = self._fade.signal_and_noise(t, x0)
+        unit = torch.where(b > 0, s / b, 1.0)
+        low = self.schedule.q_sample(means, t, coarse)
+        return low + unit * self._fade.q_sample(detail, t, fine)
+
+    def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
+        """One for the means, one for the detail, whose rows lead from u x to u' x'."""
+        (means,) = super().tables(solver, states)
+        rows = []
+        for row, t, s in zip(solver(self._fade, states).rows, states, states[1:], strict=False):
+            here, there = self.unit(t), self.unit(s)
+            rows.append(
+                Row(row.x * there / here, row.x0 * there, row.before * there, row.std * there)
+            )
+        return means, Table(tuple(states), tuple(rows))
+
+    def step(
+        self,
+        rows: Sequence[Row],
+        x: Tensor,
+        x0_hat: Tensor,
+        before: Tensor | None,
+        eps: Tensor | None,
+    ) -> Tensor:
+        """Band by band."""
+        given = (x, x0_hat, before, eps)
+        bands = zip(*((None, None) if y is None else self.split(y) for y in given), strict=True)
+        low, high = (row.apply(*band) for row, band in zip(rows, bands, strict=True))
+        return low + high
+
+
+def onward(alpha_bar: float, states: int) -> Schedule:
+    """From `alpha_bar` in the last state to 1 in the first, at equal distances of the angle.
+
+    The angle is arccos(sqrt(alpha_bar)), as in the cosine schedule.
+
+    Raises:
+        InputError: fewer than two states, or alpha_bar not in (0, 1).
+    """
+    if states < 2 or not 0 < alpha_bar < 1:
+        raise InputError(
+            f"a schedule goes on from an alpha_bar in (0, 1) through at least 2 states, got "
+            f"{alpha_bar} and {states}"
+        )
+    angle = torch.linspace(0, math.acos(math.sqrt(alpha_bar)), states, dtype=torch.float64)
+    table = angle.cos().square()
+    table[0], table[-1] = 1.0, alpha_bar  # whatever the rounding
+    return Schedule(table)
