@@ -45,7 +45,7 @@ LAYERS = {
         "hub": "hub",
         "machine": "__version__",
         "progress": "",
-        "settings": "data stages methods training config fields presets",
+        "settings": "nets data stages methods training config fields presets",
         "options": "config fields presets",
     }.items()
 }

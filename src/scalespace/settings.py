@@ -7,12 +7,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from scalespace.config import Config
+from scalespace.config import Config, Recipe
 from scalespace.config.build import build
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping, merge, nested, put_over
 from scalespace.methods import Method, get_method, stages
+from scalespace.nets.registry import trust
 from scalespace.presets import read_preset
 from scalespace.stages.base import Stage
 from scalespace.training.training import Training
@@ -50,10 +51,13 @@ def vary(config: Config, changes: Mapping[str, Any]) -> Config:
 
 def _checked(fields: Mapping[str, Any]) -> Config:
     config, known = build(Config, fields), stages()
+    trust(config.net.kind)
     for stage in config.stages:
         if stage not in known:
             raise unknown("stage", stage, known)
-        stage_recipe(config, known[stage])
+        recipe = stage_recipe(config, known[stage])
+        if isinstance(recipe, Recipe):
+            trust(recipe.net.kind)
     for method in config.study.methods:
         get_method(method)
     return config

@@ -28,7 +28,7 @@ from scalespace.model import Model
 from scalespace.settings import load_config, make_training
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["baseline", "cascaded", "guided", "small"]
+NAMES = ["baseline", "cascaded", "cascaded-fast", "guided", "small"]
 FILES = {"config.json", "model.safetensors", "README.md"}
 IMAGES = 200
 Capture = pytest.CaptureFixture[str]
@@ -79,6 +79,21 @@ def test_the_small_stage_is_one_training() -> None:
     assert set(shared) == set(tensors("small"))
     for key in shared:
         assert torch.equal(tensors("cascaded")[key], tensors("small")[key])
+
+
+def test_one_is_called_once_a_scale(models: dict[str, Model]) -> None:
+    """It makes nearly the images of its teacher, from the same noise."""
+    fast, teacher = models["cascaded-fast"], models["cascaded"]
+    assert fast.calls == len(fast.stages) == 2
+    config = load_config("fast", {})
+    for stage in fast.stages.values():
+        training = stage.training
+        assert training.recipe == make_training(config, training.stage, 0, fast.data).recipe
+        assert [one.stage.name for one in training.needs] == [training.stage.teacher.name]
+    labels = [k % 10 for k in range(50)]
+    images, wanted = (one.sample(labels, seed=20).images for one in (fast, teacher))
+    same, other = (np.square(images - one).mean() for one in (wanted, np.roll(wanted, 10, axis=0)))
+    assert same < 0.3 * other
 
 
 def test_one_can_be_guided(models: dict[str, Model]) -> None:

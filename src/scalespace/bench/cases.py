@@ -27,7 +27,7 @@ from scalespace.data import DataSplits, ImageSet
 from scalespace.evaluation.cas import cas
 from scalespace.methods import METHODS
 from scalespace.model import Model
-from scalespace.nets.unet import UNet
+from scalespace.nets.registry import make_net
 from scalespace.pretrained import names
 from scalespace.settings import load_config, make_training
 from scalespace.stages.denoising import Diffusion
@@ -212,7 +212,7 @@ def growth(suite: Suite) -> Iterator[Row]:
 
 
 def _call(config: UNetConfig, side: int, device: torch.device) -> tuple[Work, int]:
-    net = UNet(config, 1, 1, 11, (side, side)).to(device).eval()
+    net = make_net(config, 1, 1, 11, (side, side)).to(device).eval()
     x, context = torch.zeros(1, 1, side, side, device=device), torch.zeros(1, 11, device=device)
 
     @torch.no_grad()

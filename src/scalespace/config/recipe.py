@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -14,9 +15,11 @@ Decay = Literal["none", "linear", "cosine"]
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The shape of a U-Net.
+    """Which network, and its shape.
 
     Args:
+        kind: unet, depthwise (Guocheng's; reads channels, norm, groups and embedding alone), or
+            a class of your own as `package.module:Name` (see `scalespace.nets.registry`).
         channels: features of each encoder, from the finest scale to the coarsest.
         activation: the non-linearity after each convolution.
         norm: batch (the paper's) or group.
@@ -42,8 +45,13 @@ class UNetConfig:
     residual: bool = False
     patch: int = 1
     overview: int = 0
+    kind: str = "unet"
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z-]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.kind):
+            raise ValueError(
+                f"net.kind must be a name or package.module:Name, got {self.kind!r:.100}"
+            )
         # a config read from JSON brings a list
         object.__setattr__(self, "channels", tuple(self.channels))
         if not self.channels:

@@ -1,4 +1,4 @@
-"""Control over the statistics that a network's batch norms use and record."""
+"""Normalisations, and control over the statistics that batch norms use and record."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
+
+from scalespace.config import UNetConfig
+
+
+def make_norm(c: UNetConfig, features: int) -> nn.Module:
+    """The normalisation that a network's config asks for, of so many features."""
+    return nn.BatchNorm2d(features) if c.norm == "batch" else nn.GroupNorm(c.groups, features)
 
 
 def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:

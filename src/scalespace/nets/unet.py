@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalespace.config import UNetConfig
+from scalespace.errors import InputError
+from scalespace.nets.norms import make_norm
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU, "relu": nn.ReLU}
 
@@ -57,7 +59,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.norm1, self.norm2 = _norm(c, outputs), _norm(c, outputs)
+        self.norm1, self.norm2 = make_norm(c, outputs), make_norm(c, outputs)
         self.activation = ACTIVATIONS[c.activation]()
         self.film = film
         self.film_at_input = c.film == "encoders"
@@ -183,6 +185,17 @@ class UNet(nn.Module):
         )
         self.final = nn.Conv2d(c.channels[0], outputs * c.patch**2, 3, padding=1)
 
+    @staticmethod
+    def check_size(c: UNetConfig, height: int, width: int) -> None:
+        """Raises `InputError` unless it suits images of that size."""
+        least = c.patch * 2 ** (len(c.channels) - 1)
+        if height % c.patch or width % c.patch or min(height, width) < least:
+            raise InputError(
+                f"net.channels {list(c.channels)} with net.patch {c.patch} need images of at "
+                f"least {least}x{least} pixels, in multiples of {c.patch}, and its are "
+                f"{height}x{width}"
+            )
+
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Images [n, inputs, h, w] and context [n, k] to images [n, outputs, h, w]."""
         return self.draw(x, self.modulation(context))
@@ -244,7 +257,3 @@ def _channels_last(gradient: Tensor) -> Tensor:
 def parameters(module: nn.Module) -> int:
     """Number of parameters of a module."""
     return sum(p.numel() for p in module.parameters())
-
-
-def _norm(c: UNetConfig, features: int) -> nn.Module:
-    return nn.BatchNorm2d(features) if c.norm == "batch" else nn.GroupNorm(c.groups, features)

@@ -24,7 +24,7 @@ from scalespace.data.info import DataInfo
 from scalespace.engine.base import Call
 from scalespace.errors import InputError
 from scalespace.nets.norms import batch_norms, batch_statistics, in_passing
-from scalespace.nets.unet import UNet
+from scalespace.nets.registry import make_net
 from scalespace.stages.base import BATCHES, STATISTICS, Networks, Stage, StageModel
 from scalespace.stages.fast import Drawing, Fast
 from scalespace.stages.from_recipe import make_guidance, make_objective, make_visits, solver_of
@@ -70,7 +70,7 @@ class Diffusion(StageModel):
         self.told_level = isinstance(jump, Conditioned) and jump.augmentation is not None
         self.channels = channels * (1 + self.sees_given + o.self_condition)
         self.width = 1 + self.classes + self.told_level  # of the context
-        self.net = UNet(recipe.net, self.channels, channels, self.width, (height, width))
+        self.net = make_net(recipe.net, self.channels, channels, self.width, (height, width))
         self.fast: Fast | None = None  # an engine's
         self.fixed: tuple[float, float] | None = None  # the domain, once it is known
 

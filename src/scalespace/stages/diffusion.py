@@ -9,6 +9,7 @@ from scalespace.core.jumps import Conditioned
 from scalespace.core.segment import FromNoise, Jump, Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.nets import registry
 from scalespace.stages.ablation import Ablated
 from scalespace.stages.base import Models, Stage
 from scalespace.stages.denoising import Diffusion
@@ -97,10 +98,7 @@ class DiffusionStage(Stage[Diffusion]):
 
 def check_size(stage: str, net: UNetConfig, height: int, width: int) -> None:
     """Raises `InputError` unless a network suits images of that size."""
-    least = net.patch * 2 ** (len(net.channels) - 1)
-    if height % net.patch or width % net.patch or min(height, width) < least:
-        raise InputError(
-            f"stage '{stage}': net.channels {list(net.channels)} with net.patch {net.patch} "
-            f"need images of at least {least}x{least} pixels, in multiples of {net.patch}, "
-            f"and its are {height}x{width}"
-        )
+    try:
+        registry.check_size(net, height, width)
+    except InputError as error:
+        raise InputError(f"stage '{stage}': {error}") from error

@@ -1,0 +1,135 @@
+"""Networks by name, as `net.kind` chooses them: a file each, and any of one's own by import path.
+
+A network of one's own is a class that does what `Network` says. `--net.kind mypackage.nets:Mine`, a
+preset that names it, or a `load_config` in Python imports it. A model folder that names it does
+not: nothing that is read may run code. There the module must have been imported before, or stand in
+the environment variable `SCALESPACE_NETS` (several with commas between them).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from scalespace.config import UNetConfig
+from scalespace.errors import InputError, one_line, unknown
+from scalespace.nets.depthwise import Depthwise
+from scalespace.nets.unet import UNet
+
+VARIABLE = "SCALESPACE_NETS"
+"""Names the modules that a network may come from."""
+NETS: dict[str, type[nn.Module]] = {"unet": UNet, "depthwise": Depthwise}
+"""Every network of the package by name."""
+
+
+class Network(Protocol):
+    """What a network owes: a `torch.nn.Module` of this signature.
+
+    A class may also have `check_size(c, height, width)`, a static method that raises `InputError`
+    for images that it does not suit. If its context only acts through a function of the context
+    alone, it may split `forward` into `draw(x, modulation(context))`: engines then compute the
+    `modulation` once for each state and label.
+    """
+
+    def __init__(
+        self,
+        c: UNetConfig,
+        inputs: int,
+        outputs: int,
+        context: int,
+        size: tuple[int, int],
+    ) -> None:
+        """An untrained network.
+
+        Args:
+            c: the fields `net.*`; it reads those that it has a use for.
+            inputs: image channels that go in: x_t, and a coarser image or an estimate beside it.
+            outputs: image channels that come out.
+            context: width of the context vector.
+            size: of the images (h, w).
+        """
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Images [n, inputs, h, w] to predictions [n, outputs, h, w].
+
+        Args:
+            x: standardised, and all within a few units.
+            context: [n, k]: the state over the last one, the class as one-hot (all 0 for none),
+                and the level of a coarser image if there is one.
+        """
+
+
+def make_net(
+    c: UNetConfig, inputs: int, outputs: int, context: int, size: tuple[int, int]
+) -> nn.Module:
+    """The network of `c.kind`; arguments as for `Network`.
+
+    Raises:
+        InputError: there is none, or it cannot be made.
+    """
+    kind = find_net(c.kind)
+    try:
+        return kind(c, inputs, outputs, context, size)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError) or c.kind in NETS:
+            raise
+        raise InputError(f"net.kind={c.kind} cannot be made: {one_line(error)}") from error
+
+
+def check_size(c: UNetConfig, height: int, width: int) -> None:
+    """Raises `InputError` unless a network suits images of that size."""
+    check: Any = getattr(find_net(c.kind), "check_size", None)
+    if check is not None:
+        check(c, height, width)
+
+
+def trust(kind: str) -> None:
+    """Lets a network be imported, here and in the processes that this one starts.
+
+    For what a user has named, never for what a file says that somebody else has written.
+    """
+    module, colon, _ = kind.partition(":")
+    if colon and module not in _trusted():
+        os.environ[VARIABLE] = ",".join([*_trusted(), module])
+
+
+def find_net(kind: str) -> type[nn.Module]:
+    """The class of a name or an import path.
+
+    Raises:
+        InputError: there is none, it is no `torch.nn.Module`, or nobody has let it be imported.
+    """
+    if kind in NETS:
+        return NETS[kind]
+    module, colon, name = kind.partition(":")
+    if not colon:
+        raise unknown("net.kind", kind, NETS)
+    if module not in sys.modules and module not in _trusted():
+        raise InputError(
+            f"net.kind={kind} is code, and nothing that is read may run code: import {module} "
+            f"before, or set {VARIABLE}={module}, if you trust it"
+        )
+    try:
+        found = getattr(_imported(module), name, None)
+    except Exception as error:  # whatever the module does
+        raise InputError(f"net.kind={kind} cannot be imported: {one_line(error)}") from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f"net.kind={kind}: {module} has no torch.nn.Module of that name")
+    return found
+
+
+def _imported(module: str) -> Any:
+    """Also from the working directory, where a program that is installed does not look."""
+    sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.pop()
+
+
+def _trusted() -> list[str]:
+    return [name for name in os.environ.get(VARIABLE, "").split(",") if name]
