@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalespace.bench import SECTIONS, Suite, cases, cold, run_suite
+from scalespace.bench import SECTIONS, Suite, cases, clock, cold, run_suite
 from scalespace.bench.clock import Seconds, in_turns, summary
 from scalespace.bench.peers import PEERS, diffusers
 from scalespace.bench.roofline import roofs
@@ -18,7 +20,7 @@ from scalespace.bench.suite import table
 from scalespace.cli import main
 from scalespace.errors import InputError
 
-SMALL = Suite(rounds=1, batches=(2,), sides=(8, 14))
+SMALL = Suite(rounds=1, batches=(2,), sides=(8, 14), turn=0)
 
 
 def test_the_works_take_turns() -> None:
@@ -27,6 +29,20 @@ def test_the_works_take_turns() -> None:
     assert "".join(done) == "ab" + "ab" * 3  # once each, which does not count
     assert {name: one.n for name, one in times.items()} == {"a": 3, "b": 3}
     assert summary([4.0, 1.0, 2.0, 3.0, 5.0]) == Seconds(3, 3, 2, 4, 5)
+
+
+def test_a_turn_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on until 0.1 s have passed, and counts as the mean of what was done."""
+    now, times = 0.0, iter([9.0, 0.05, 0.03, 0.03, 0.2])  # the first does not count
+
+    def work() -> None:
+        nonlocal now
+        now += next(times)
+
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now)
+    (found,) = in_turns({"a": work}, 2, "work", least=0.1).values()
+    assert found.n == 2
+    assert found.mean == pytest.approx((0.11 / 3 + 0.2) / 2)
 
 
 def test_rates_turn_quartiles_around() -> None:
@@ -191,6 +207,20 @@ def test_classifiers_one_after_the_other_and_side_by_side(monkeypatch: pytest.Mo
     assert one["ratio"] == 1
     assert both["ratio"] == pytest.approx(one["median"] / both["median"])
     assert asked == [1, 1, 1, 1, 1, 5] * (1 + SMALL.few)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1000"), ("7", "7")])
+def test_waiting_threads_spin_briefly(
+    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the user has said how long."""
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if given is not None:
+        monkeypatch.setenv("GOMP_SPINCOUNT", given)
+    code = "import sys, os, scalespace; assert 'torch' not in sys.modules; "
+    code += "print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
 
 
 def test_sections_have_headings() -> None:

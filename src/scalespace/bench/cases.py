@@ -45,6 +45,7 @@ class Suite:
         rounds: times that each piece of work is done, all in turns.
         batches: batch sizes.
         sides: heights and widths of images, for the growth with resolution.
+        turn: seconds that a turn of sampling lasts at least (see `in_turns`).
         device: where the networks run.
         progress: show progress bars.
     """
@@ -52,6 +53,7 @@ class Suite:
     rounds: int = 20
     batches: tuple[int, ...] = (1, 16, 64, 256)
     sides: tuple[int, ...] = (14, 28, 56, 112)
+    turn: float = 0.1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: bool = False
 
@@ -110,7 +112,7 @@ def _sampled(
     The ratio is to the baseline called as in the paper, in plain PyTorch.
     """
     works = {case: partial(sample, size) for case, (sample, _) in samplers.items()}
-    times = in_turns(works, rounds, f"sample {size}", suite.progress)
+    times = in_turns(works, rounds, f"sample {size}", suite.progress, least=suite.turn)
     reference = next(iter(times.values())).median
     for case, seconds in times.items():
         about: Row = {"batch": size, "ratio": reference / seconds.median}
@@ -205,7 +207,7 @@ def growth(suite: Suite) -> Iterator[Row]:
     for name, (net, side) in shapes.items():
         works[name], each = _call(net, side, suite.device)
         cost[name] = side, each
-    times = in_turns(works, suite.rounds, "one call", suite.progress)
+    times = in_turns(works, suite.rounds, "one call", suite.progress, least=suite.turn)
     for name, seconds in times.items():
         side, each = cost[name]
         yield _time(name, "ms", 1e3, seconds, side=side, **_speed(each, seconds))

@@ -26,7 +26,12 @@ class Seconds:
 
 
 def in_turns(
-    works: Mapping[str, Work], rounds: int, what: str, progress: bool = False, warmup: int = 1
+    works: Mapping[str, Work],
+    rounds: int,
+    what: str,
+    progress: bool = False,
+    warmup: int = 1,
+    least: float = 0.0,
 ) -> dict[str, Seconds]:
     """The times of each piece of work.
 
@@ -36,6 +41,8 @@ def in_turns(
         what: names them all, for the progress bar.
         progress: show one.
         warmup: times that each is done first, which do not count.
+        least: seconds that a turn lasts at least: it does the work again and again, and counts the
+            mean. What takes milliseconds would else find the caches full of the others' data.
     """
     for work in works.values():
         for _ in range(warmup):
@@ -44,11 +51,18 @@ def in_turns(
     with bar(rounds, what, "round", shown=progress) as shown:
         for _ in range(rounds):
             for name, work in works.items():
-                began = time.perf_counter()
-                work()
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(_turn(work, least))
             shown.update()
     return {name: summary(times) for name, times in seconds.items()}
+
+
+def _turn(work: Work, least: float) -> float:
+    began, times = time.perf_counter(), 0
+    while True:
+        work()
+        times += 1
+        if (passed := time.perf_counter() - began) >= least:
+            return passed / times
 
 
 def summary(times: list[float]) -> Seconds:

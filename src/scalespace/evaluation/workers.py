@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TypeVar
@@ -18,9 +18,11 @@ class Stopped(Exception):
 
 
 def side_by_side(
-    work: Callable[[Item, Callable[[], None]], Result], items: Iterable[Item], workers: int
+    work: Callable[[Item, Callable[[], None]], Result], items: Sequence[Item], workers: int
 ) -> Iterator[Result]:
     """The result of each item, in order; torch's threads are shared out among the workers.
+
+    What does not fill the workers comes last, with more threads each.
 
     Small convolutions gain little from a second thread, and torch lets go of Python's lock in them.
 
@@ -30,6 +32,10 @@ def side_by_side(
         items: what to work on.
         workers: at most so many at a time.
     """
+    if rest := len(items) % workers:
+        if whole := items[:-rest]:
+            yield from side_by_side(work, whole, workers)
+        items, workers = items[-rest:], rest
     threads, stop = torch.get_num_threads(), Event()
 
     def go_on() -> None:
