@@ -68,10 +68,9 @@ def measure(
     rates: dict[str, dict[int, float]] = {name: {} for name in producers}
     for size in config.batch_sizes:
         batches = {name: _batch(produce, size, device) for name, produce in producers.items()}
-        for name, found in in_turns(
-            batches, config.batches, f"time {size} images", progress
-        ).items():
-            rates[name][size] = size / found.median
+        found = in_turns(batches, config.batches, f"time {size} images", progress)
+        for name, times in found.items():
+            rates[name][size] = size / times.median
     return {
         name: _summary(seconds[name], rates[name], macs(produce))
         for name, produce in {**producers, **(plain or {})}.items()

@@ -114,12 +114,11 @@ class Fading(Segment):
 
     def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """x_t of images x0 [n, c, h, w] with noise eps, in states or times t [n]."""
-        (means, detail), (coarse, fine) = self.split(x0), self.split(eps)
-        _, s = self.schedule.signal_and_noise(t, x0)
-        _, b = self._fade.signal_and_noise(t, x0)
-        unit = torch.where(b > 0, s / b, 1.0)
-        low = self.schedule.q_sample(means, t, coarse)
-        return low + unit * self._fade.q_sample(detail, t, fine)
+        means, detail = self.split(x0)
+        a, s = self.schedule.signal_and_noise(t, x0)
+        signal, noise = self._fade.signal_and_noise(t, x0)
+        unit = torch.where(noise > 0, s / noise, 1.0)
+        return a * means + unit * signal * detail + s * eps
 
     def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
         """One for the means, one for the detail, whose rows lead from u x to u' x'."""

@@ -112,14 +112,13 @@ def cas(
         x = ready(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None])
         y = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
         real, truth = ready(test.unit()), test.labels.cpu().numpy()
+        seeds = [derive_seed(seed, "cas", k) for k in range(config.classifiers)]
+        gpu = x.device.type == "cuda"  # which all of them as one batched model fill
+        groups = [seeds] if gpu else [[own] for own in seeds]
+        starts = [(group, _untrained(group, test, x.device)) for group in groups]
     classes = len(test.classes)
     steps = config.classifiers * config.epochs * -(-len(x) // config.batch_size)
     confusion = np.zeros((config.classifiers, classes, classes), dtype=np.int64)
-    seeds = [derive_seed(seed, "cas", k) for k in range(config.classifiers)]
-    gpu = x.device.type == "cuda"  # which all of them as one batched model fill
-    groups = [seeds] if gpu else [[own] for own in seeds]
-    with learning():
-        starts = [(group, _untrained(group, test, x.device)) for group in groups]
 
     def answers(start: Start, go_on: Callable[[], None]) -> list[NDArray[np.int64]]:
         own, nets = start

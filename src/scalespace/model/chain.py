@@ -91,12 +91,19 @@ class Chain(nn.Module):
 
 def examples(
     chain: Chain, data: DataInfo, n: int, seed: int
-) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-    """Labels int64 [n], and the purpose and the tensor of each noise that their images take."""
+) -> tuple[list[Tensor], list[str], Tensor]:
+    """A chain's inputs, the purpose of each noise among them, and the images that it makes.
+
+    Args:
+        chain: whose.
+        data: of the images.
+        n: how many.
+        seed: of the noise.
+    """
     labels = torch.tensor([data.labels[k % len(data.labels)] for k in range(n)])
     drawn = Drawn(Seeded(seed, range(n)))
-    last(chain.method.sample(chain.models, labels, drawn))
-    return labels, drawn.draws
+    images = chain.finish(last(chain.method.sample(chain.models, labels, drawn)).x)
+    return [labels, *(one for _, one in drawn.draws)], [name for name, _ in drawn.draws], images
 
 
 class Engaged:
@@ -127,14 +134,14 @@ def engage(chain: Chain, data: DataInfo, engine: Engine) -> Engaged | None:
     """
     chain.eval()
     try:
-        labels, drawn = examples(chain, data, 2, seed=0)
-        call = engine.load(chain, [labels, *(one for _, one in drawn)])
-        labels, drawn = examples(chain, data, 3, seed=1)
-        given = [labels, *(one for _, one in drawn)]
-        error = float((call(*given) - chain(*given)).abs().max())
+        given, purposes, _ = examples(chain, data, 2, seed=0)
+        call = engine.load(chain, given)
+        given, _, expected = examples(chain, data, 3, seed=1)
+        error = float((call(*given) - expected).abs().max())
     except InputError:
         return None
-    draws = [(purpose, tuple(one.shape[1:])) for purpose, one in drawn]
+    shapes = [tuple(one.shape[1:]) for one in given[1:]]
+    draws = list(zip(purposes, shapes, strict=True))
     return Engaged(call, draws) if error <= CLOSE else None
 
 

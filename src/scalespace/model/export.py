@@ -94,14 +94,13 @@ def export_model(model: Model, path: Path | str) -> dict[str, Any]:
     find_engine("onnx", torch.device("cpu"))
     model = model.with_engine("torch")
     chain = Chain(model.method, model.models, model.data.to_unit).eval()
-    labels, drawn = examples(chain, model.data, 2, seed=0)
-    names = ["labels", *(f"noise{k}" for k in range(len(drawn)))]
-    about = _about(model) | {"noise": [purpose for purpose, _ in drawn]}
-    inputs = [labels, *(one for _, one in drawn)]
+    inputs, purposes, _ = examples(chain, model.data, 2, seed=0)
+    names = ["labels", *(f"noise{k}" for k in range(len(purposes)))]
+    about = _about(model) | {"noise": purposes}
     content = export(chain, inputs, names, _words(about), most=PART)
-    labels, drawn = examples(chain, model.data, 3, seed=1)
-    expected = model.sample(labels.tolist(), seed=1).images[:, None]
-    _check(path, content, [labels, *(one for _, one in drawn)], torch.from_numpy(expected))
+    inputs, _, _ = examples(chain, model.data, 3, seed=1)
+    expected = model.sample(inputs[0].tolist(), seed=1).images[:, None]
+    _check(path, content, inputs, torch.from_numpy(expected))
     write_bytes(path, content)
     return about
 
