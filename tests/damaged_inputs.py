@@ -45,7 +45,7 @@ WORDS = [
     *("", " ", "-1", "0", "1", "3", "1e400", "nan", "inf", "-inf", "9" * 5000, "999999999999"),
     *("x" * 5000, "[", "]", "{", "{a: 1}", "[1,2", "[[1]]", "null", "true", "no", "1,2,3", "1,,2"),
     *(".", "..", "/", "/dev/null", "/nowhere/at/all", "\n", "a\nb", "é", "%s", "--", "-", "a=b"),
-    *("*", "&a", "!!python/object:os.system x", "0x10", "1_0", "٣", "1:2", "=", "small=1", "all"),
+    *("*", "&a", "!!python/object:os.system x", "0x10", "1__0", "٣", "1:2", "=", "small=1", "all"),
 ]
 VERBS = {"train": train, "sample": sample, "evaluate": evaluate, "bench": bench, "data": data}
 VERBS |= {"models": models, "plot": plot, "toy": toy}

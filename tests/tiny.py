@@ -15,6 +15,9 @@ from scalespace.config import (
     BenchConfig,
     CASConfig,
     Config,
+    FadeConfig,
+    FadingRecipe,
+    JumpConfig,
     ProcessConfig,
     Recipe,
     StudentRecipe,
@@ -56,9 +59,19 @@ RECIPES = {
         f"{name}-student": StudentRecipe(NET, replace(process, states=None, sampler="ddim"), TRAIN)
         for name, process in (
             *((name, PROCESS) for name in ("baseline", "small", "upscaler")),
+            *((name, PROCESS) for name in ("quarter", "half-upscaler")),
             ("latent-flow", FLOW_PROCESS),
         )
     },
+    "quarter": RECIPE,
+    "half-upscaler": RECIPE,
+    "half-detail": FadingRecipe(
+        NET, PROCESS, TRAIN, jump=JumpConfig(begin=0.3), fade=FadeConfig(whole=0.8)
+    ),
+    "detail": FadingRecipe(NET, PROCESS, TRAIN),
+    "detail-dropped": FadingRecipe(NET, PROCESS, TRAIN, fade=FadeConfig(left=0.25)),
+    "scale-space-shared": FadingRecipe(replace(NET, kind="nested"), PROCESS, TRAIN),
+    "pyramid": FadingRecipe(replace(NET, kind="coordinates"), PROCESS, TRAIN),
     "judge": TrainRecipe(JUDGE_TRAIN),
 }
 """What the recipe of each stage must come to, written out."""
@@ -92,7 +105,7 @@ STAGES = {
     **{
         stage.name: dict(stage.defaults)
         for stage in stages().values()
-        if stage.like and stage.defaults
+        if stage.defaults and stage.name not in ("vae", "latent-flow", "judge")
     },
     "judge": {"train": asdict(JUDGE_TRAIN)},
 }

@@ -13,6 +13,7 @@ from scalespace.core.bands import Fading, fading, onward
 from scalespace.core.denoiser import Condition
 from scalespace.core.jumps import Exact, alpha_bar_after
 from scalespace.core.noise import Seeded
+from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.process import Process
 from scalespace.core.sampling import run
 from scalespace.core.scale import down, enlarge
@@ -134,12 +135,38 @@ def test_without_fading_it_is_the_plain_process(fade: str | None) -> None:
 def test_an_exact_jump_leads_into_it(factor: int) -> None:
     coarse = cosine(7)
     a, _ = coarse.scales(3)
-    segment = rising(alpha_bar_after(a**2, factor), 5, factor, jump=Exact(factor, 3))
+    segment = rising(alpha_bar_after(a**2, factor), 5, factor, jump=Exact(factor))
     side = 8 // factor
     Process((Segment("coarse", coarse, (1, side, side), factor), segment))
     kept = Fading("s", segment.schedule, (1, 8, 8), 1, segment.jump, blocks=factor)
     with pytest.raises(InputError, match="'s' begins with detail in its last state"):
         Process((Segment("coarse", coarse, (1, side, side), factor), kept))
+
+
+@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+def test_a_prediction_is_read_as_what_it_was_made_of(name: str) -> None:
+    """The target, read back, is x_0, whether times are one or many."""
+    segment, predicted = rising(0.1, 7), PARAMETRIZATIONS[name]
+    rng = torch.Generator().manual_seed(2)
+    x0, eps = (torch.randn(6, 1, 8, 8, generator=rng, dtype=torch.float64) for _ in range(2))
+    for t in (torch.arange(1, 7), torch.linspace(0.1, 5.9, 6, dtype=torch.float64)):
+        x, levels = segment.q_sample(x0, t, eps), segment.levels_of(t, x0)
+        told = segment.target(predicted, x0, eps, levels)
+        torch.testing.assert_close(segment.estimate(predicted, told, x, levels), x0)
+        for row, time in enumerate(t.tolist()):
+            one = slice(row, row + 1)
+            found = segment.estimate(predicted, told[one], x[one], segment.levels(time))
+            torch.testing.assert_close(found, x0[one])
+
+
+def test_a_velocity_has_unit_variance_in_both_bands() -> None:
+    """As in one band: whatever the state, white noise and white images give a white target."""
+    segment, n = rising(0.1, 7), 20_000
+    x0, eps = torch.randn(n, 1, 8, 8), torch.randn(n, 1, 8, 8)
+    for t in range(1, 7):
+        levels = segment.levels_of(torch.full((n,), t), x0)
+        told = segment.target(PARAMETRIZATIONS["v"], x0, eps, levels)
+        assert float(told.var()) == pytest.approx(1, rel=0.02)
 
 
 def test_the_schedule_of_the_detail() -> None:
@@ -148,7 +175,8 @@ def test_the_schedule_of_the_detail() -> None:
         a, s = schedule.scales(t)
         expected = (a * d[t]) ** 2 / ((a * d[t]) ** 2 + s**2)
         assert fading(schedule, d).alpha_bar_at(t) == pytest.approx(expected)
-        assert rising(0.2, 6).unit(t) == pytest.approx(math.hypot(a * d[t], s))
+        _, detail = rising(0.2, 6).levels(t)
+        assert detail.unit == pytest.approx(math.hypot(a * d[t], s))
     assert onward(0.2, 6).alpha_bar[[0, -1]].tolist() == [1.0, 0.2]
 
 

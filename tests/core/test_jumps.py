@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from scalespace.core.augmentation import GaussianNoise
 from scalespace.core.denoiser import Condition
-from scalespace.core.jumps import Conditioned, Exact, Renoised, alpha_bar_after
+from scalespace.core.jumps import Approximate, Conditioned, Exact, Renoised, alpha_bar_after
 from scalespace.core.noise import Seeded
 from scalespace.core.process import Process
 from scalespace.core.scale import down, enlarge, up
@@ -52,7 +53,7 @@ def test_conditioned_shows_the_coarser_image(factor: int) -> None:
 
 
 def test_a_jump_from_a_coarser_segment_needs_one() -> None:
-    for jump in (Conditioned(2), Renoised(2, 3), Exact(2, 1)):
+    for jump in (Conditioned(2), Renoised(2, 3), Exact(2)):
         segment = Segment("fine", cosine(5), (1, 4, 4), 1, jump)
         with pytest.raises(ValueError, match="'fine' needs the image"):
             jump.begin(segment, None, Condition(), Seeded(0, range(1)))
@@ -87,7 +88,7 @@ def exact(factor: int, coarse: Schedule, at: float) -> tuple[Segment, Segment]:
     side = 4
     return (
         Segment("coarse", coarse, (1, side // factor, side // factor), factor),
-        Blocks("fine", fine, (1, side, side), 1, Exact(factor, at)),
+        Blocks("fine", fine, (1, side, side), 1, Exact(factor)),
     )
 
 
@@ -120,17 +121,24 @@ def test_log_snr_falls_by_2_log_f() -> None:
             assert gained == pytest.approx(2 * math.log(factor))
 
 
+@pytest.mark.parametrize("at", [1, 3, 2.5, 6])
+def test_an_exact_jump_finds_the_coarser_state(at: float) -> None:
+    """By alpha_bar alone: a state is found as one, whatever the rounding."""
+    coarse, fine = exact(2, cosine(7), at)
+    taken = fine.jump.takes_over(fine, coarse)
+    assert taken == pytest.approx(at)
+    assert taken == at or at == 2.5
+
+
 def test_an_exact_jump_must_fit() -> None:
     coarse, fine = exact(2, cosine(7), 3)
-    wrong = Segment("fine", cosine(5), (1, 4, 4), 1, Exact(2, 3))
-    with pytest.raises(InputError, match=r"'fine' must begin with alpha_bar 0\.\d+ to go on"):
-        Process((coarse, wrong))
-    detailed = Segment("fine", fine.schedule, (1, 4, 4), 1, Exact(2, 3))
+    detailed = Segment("fine", fine.schedule, (1, 4, 4), 1, Exact(2))
     with pytest.raises(InputError, match="'fine' begins with detail in its last state"):
         Process((coarse, detailed))
-    late = Segment("fine", fine.schedule, (1, 4, 4), 1, Exact(2, 6))
-    with pytest.raises(InputError, match="state 6, and 'coarse' begins in state 6"):
-        Process((coarse, late))
+    Process((coarse, replace(detailed, jump=Approximate(2))))
+    short = Segment("coarse", Schedule(coarse.schedule.alpha_bar[:3]), (1, 2, 2), 2)
+    with pytest.raises(InputError, match="state 2, and 'coarse' begins in state 2"):
+        Process((short, fine))
 
 
 class Silent:
@@ -156,7 +164,7 @@ def test_an_unfinished_image_is_told_as_noisy_as_it_is() -> None:
         assert begun.condition.level is not None
         return 6 * float(begun.condition.level[0])
 
-    assert fine.jump.takes_over == 2
+    assert fine.jump.takes_over(fine, fine) == 2
     assert level(small) == pytest.approx(2)
     assert 2 < level(other) < 6
     with pytest.raises(InputError, match=r"condition\.truncate: state 2 .* 'fine' was trained"):

@@ -144,7 +144,7 @@ def test_a_way_from_pure_noise_to_gaussian_data_through_exact_jumps() -> None:
 
     legs = (
         leg(Segment("coarse", coarse, (1, 2, 2), 2), Spy(gaussian(coarse, v)), solver=ancestral),
-        leg(Blocks("fine", fixed, (1, 4, 4), 1, Exact(2, at)), Spy(by_block), solver=ancestral),
+        leg(Blocks("fine", fixed, (1, 4, 4), 1, Exact(2)), Spy(by_block), solver=ancestral),
     )
     *_, last = reverse(legs, Condition(), Seeded(0, range(n)))
     blocks = down(last.x, 2)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import tiny
-from scalespace.config import Recipe
+from scalespace.config import ObjectiveConfig, Recipe
 from scalespace.core.bands import Fading, fading, onward
 from scalespace.core.jumps import Exact, alpha_bar_after
 from scalespace.core.scale import enlarge
@@ -113,12 +113,10 @@ def haar(alpha_bar: float, states: int, name: str = "haar", side: int = 4, **mor
 class HaarStage(DiffusionStage):
     """The finer scale of a process with an exact jump."""
 
-    takes_over: int = 2
-
     def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
         plain = super().segment(recipe, data)
-        a, _ = cosine(recipe.process.states or 6, recipe.process.power).scales(self.takes_over)
-        jump = Exact(2, self.takes_over)
+        a, _ = cosine(recipe.process.states or 6, recipe.process.power).scales(2)
+        jump = Exact(2)
         return haar(alpha_bar_after(a**2, 2), 4, self.name, plain.shape[-1], jump=jump)
 
 
@@ -136,10 +134,11 @@ def test_a_process_of_its_own_in_one_file(
         title = "Haar"
         stages = (coarse, fine)
 
-    for fields in ({"predict": "v"}, {"predict": "noise"}):
+    for fields in ({"target": "mean"}, {"unroll": 2}, {"weighting": "min-snr"}):
+        recipe = replace(tiny.RECIPE, objective=ObjectiveConfig(**fields))
         with pytest.raises(InputError, match=r"'haar-fine': its states are not a x_0 \+ b eps"):
-            fine.build(replace(tiny.RECIPE, process=replace(tiny.PROCESS, **fields)), splits.info)
-    config = replace(tiny.CONFIG, process=replace(tiny.PROCESS, states=6, predict="x0"))
+            fine.build(recipe, splits.info)
+    config = replace(tiny.CONFIG, process=replace(tiny.PROCESS, states=6, predict="v"))
     model = train("haar", splits, config, tmp_path, 0, tiny.CPU)
     steps = list(model.trajectory([0, 1, 2]))
     assert [(side, count) for side, count in sizes(steps)] == [(6, 4), (12, 4)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from scalespace.config.checks import at_least, between
 
@@ -18,8 +18,10 @@ class UNetConfig:
     """Which network, and its shape.
 
     Args:
-        kind: unet, depthwise (Guocheng's; reads channels, norm, groups and embedding alone), or
-            a class of your own as `package.module:Name` (see `scalespace.nets.registry`).
+        kind: unet; coordinates, which is told where each pixel lies; nested, whose inner levels
+            alone work on smaller images; depthwise (Guocheng's; reads channels, norm, groups and
+            embedding alone); or a class of your own as `package.module:Name` (see
+            `scalespace.nets.registry`).
         channels: features of each encoder, from the finest scale to the coarsest.
         activation: the non-linearity after each convolution.
         norm: batch (the paper's) or group.
@@ -96,7 +98,7 @@ class ProcessConfig:
         temperature: deviation of the noise that sampling starts from, relative to the process's
             own; above 1, images are more varied, and fewer are close to real ones.
         steps: in how many states the network is called, or in which, falling from the last; None:
-            in all of them.
+            in all of them. A stage of several scales takes one of these by scale.
         spacing: how a number of calls is spread: evenly in the correlation of the noisy image with
             the image (correlation, the default), in the number of the state (state), or in the
             logarithm of the signal-to-noise ratio (snr). More calls than states are spread by
@@ -118,7 +120,7 @@ class ProcessConfig:
     sampler: Literal["ancestral", "ddim", "dpm2m", "euler", "renoise"] = "ancestral"
     eta: float = 0.0
     temperature: float = 1.0
-    steps: int | tuple[float, ...] | None = None
+    steps: int | tuple[float, ...] | dict[str, int | tuple[float, ...] | None] | None = None
     spacing: Literal["correlation", "state", "snr"] = "correlation"
     guidance: float = 0.0
     guidance_states: tuple[float, float] | None = None
@@ -130,13 +132,13 @@ class ProcessConfig:
     """The fields that matter in sampling only: a trained network takes any value of them."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.steps, int):
-            between(1, 10_000, **{"process.steps": self.steps})
-        elif self.steps is not None:
-            if not all(map(math.isfinite, self.steps)):
-                raise ValueError(f"process.steps must be finite states, got {list(self.steps)}")
-            whole = tuple(int(t) if t == int(t) else float(t) for t in self.steps)
-            object.__setattr__(self, "steps", whole)
+        if isinstance(self.steps, dict):
+            by_scale = {
+                name: _steps(own, f"process.steps.{name}") for name, own in self.steps.items()
+            }
+            object.__setattr__(self, "steps", by_scale)
+        else:
+            object.__setattr__(self, "steps", _steps(self.steps, "process.steps"))
         between(0, 100, **{"process.guidance": self.guidance})
         if self.guidance_states is not None:
             low, high = self.guidance_states
@@ -160,6 +162,18 @@ class ProcessConfig:
                 "process.zero_terminal needs another process.predict than noise: "
                 "in a state of pure noise, the noise tells nothing of the image"
             )
+
+
+def _steps(given: Any, name: str) -> int | tuple[float, ...] | None:
+    """A number of calls, or states as whole numbers where they are."""
+    if given is None:
+        return None
+    if isinstance(given, int):
+        between(1, 10_000, **{name: given})
+        return given
+    if not all(map(math.isfinite, given)):
+        raise ValueError(f"{name} must be finite states, got {list(given)}")
+    return tuple(int(t) if t == int(t) else float(t) for t in given)
 
 
 @dataclass(frozen=True)
@@ -390,3 +404,63 @@ class StudentRecipe(Recipe):
     """The recipe of a student: a diffusion stage's, whose objective it does not read."""
 
     distil: DistilConfig = field(default_factory=DistilConfig)
+
+
+@dataclass(frozen=True)
+class JumpConfig:
+    """Where a finer scale takes over from a coarser one, in a process that goes on through both.
+
+    Args:
+        begin: alpha_bar in the finer scale's last state, which it begins in. The larger it is, the
+            more of the image the coarser scale has made by then.
+    """
+
+    begin: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.begin < 1:
+            raise ValueError(f"jump.begin must lie between 0 and 1, got {self.begin}")
+
+
+@dataclass(frozen=True)
+class FadeConfig:
+    """How the detail within blocks of pixels fades as noise grows.
+
+    Its share is d = 1 - (1 - left) u ** power, where u runs from 0 in the image to 1 at the jump.
+
+    Args:
+        power: 1 is a straight line; the larger it is, the sooner after the jump the detail comes.
+        left: the share that is left at the jump, which the coarser scale does not have. Up to 0.01
+            the jump counts as exact.
+        whole: alpha_bar from which on no detail is missing, so that u is 0. A still finer scale can
+            take over from there.
+    """
+
+    power: float = 1.0
+    left: float = 0.001
+    whole: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.power <= 100:
+            raise ValueError(f"fade.power must be positive and at most 100, got {self.power}")
+        if not 0 < self.left <= 1:
+            raise ValueError(f"fade.left must lie in (0, 1], got {self.left}")
+        if not 0 < self.whole <= 1:
+            raise ValueError(f"fade.whole must lie in (0, 1], got {self.whole}")
+
+
+@dataclass(frozen=True)
+class JumpRecipe(Recipe):
+    """The recipe of a finer scale that goes on from a coarser image.
+
+    Of `process` it does not read the schedule, which is its own.
+    """
+
+    jump: JumpConfig = field(default_factory=JumpConfig)
+
+
+@dataclass(frozen=True)
+class FadingRecipe(JumpRecipe):
+    """The recipe of a finer scale whose detail fades."""
+
+    fade: FadeConfig = field(default_factory=FadeConfig)

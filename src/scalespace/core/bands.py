@@ -26,7 +26,6 @@ from torch import Tensor
 from scalespace.core.scale import down, enlarge
 from scalespace.core.schedule import Schedule, broadcast
 from scalespace.core.segment import Segment
-from scalespace.core.solvers import Row, Solver, Table
 from scalespace.errors import InputError
 
 
@@ -99,51 +98,14 @@ class Fading(Segment):
     fade: Schedule | None = None
 
     @property
-    def _fade(self) -> Schedule:
-        return self.schedule if self.fade is None else self.fade
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Of the block means, and of the detail."""
+        return self.schedule, self.schedule if self.fade is None else self.fade
 
-    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Block means, enlarged, and detail: both shaped as x [n, c, h, w]; x is their sum."""
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Block means, enlarged, and detail."""
         means = enlarge(down(x, self.blocks), self.blocks)
         return means, x - means
-
-    def unit(self, t: float) -> float:
-        """u, the detail's size at time t: sqrt((a d)^2 + s^2)."""
-        (_, s), (_, b) = self.schedule.scales(t), self._fade.scales(t)
-        return s / b if b else 1.0
-
-    def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """x_t of images x0 [n, c, h, w] with noise eps, in states or times t [n]."""
-        means, detail = self.split(x0)
-        a, s = self.schedule.signal_and_noise(t, x0)
-        signal, noise = self._fade.signal_and_noise(t, x0)
-        unit = torch.where(noise > 0, s / noise, 1.0)
-        return a * means + unit * signal * detail + s * eps
-
-    def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
-        """One for the means, one for the detail, whose rows lead from u x to u' x'."""
-        (means,) = super().tables(solver, states)
-        rows = []
-        for row, t, s in zip(solver(self._fade, states).rows, states, states[1:], strict=False):
-            here, there = self.unit(t), self.unit(s)
-            rows.append(
-                Row(row.x * there / here, row.x0 * there, row.before * there, row.std * there)
-            )
-        return means, Table(tuple(states), tuple(rows))
-
-    def step(
-        self,
-        rows: Sequence[Row],
-        x: Tensor,
-        x0_hat: Tensor,
-        before: Tensor | None,
-        eps: Tensor | None,
-    ) -> Tensor:
-        """Band by band."""
-        given = (x, x0_hat, before, eps)
-        bands = zip(*((None, None) if y is None else self.split(y) for y in given), strict=True)
-        low, high = (row.apply(*band) for row, band in zip(rows, bands, strict=True))
-        return low + high
 
 
 def onward(alpha_bar: float, states: int) -> Schedule:

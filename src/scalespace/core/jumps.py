@@ -4,6 +4,7 @@
 - `Conditioned` begins with noise, and shows the network the coarser image (Ho et al. 2022).
 - `Renoised` enlarges the coarser image and noises it to an intermediate state (Ryu & Ye 2022).
 - `Exact` adds the noise that the coarser state lacks, so that the marginals agree.
+- `Approximate` does so where they do not quite agree (Zhang et al. 2022).
 
 A jump also makes the condition that its segment's network sees in training.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,9 +54,13 @@ class Conditioned(FromCoarser, FromNoise):
         """The numbers of the coarser image."""
         return math.prod(shape) // self.coarser**2
 
-    @property
-    def takes_over(self) -> float:
+    def takes_over(self, segment: Segment, before: Segment) -> float:
         """0, unless a truncated augmentation takes the image over unfinished."""
+        return self.unfinished
+
+    @property
+    def unfinished(self) -> int:
+        """The state of the coarser image."""
         return self.augmentation.starts_from if self.augmentation is not None else 0
 
     def begin(
@@ -83,7 +89,7 @@ class Conditioned(FromCoarser, FromNoise):
 
     def _degree(self, segment: Segment, before: Segment) -> float | None:
         """The augmentation degree of the noise in unfinished images; None for finished ones."""
-        state, found = self.takes_over, None
+        state, found = self.unfinished, None
         if not state:
             return None
         assert isinstance(self.augmentation, GaussianNoise)
@@ -137,9 +143,9 @@ class Conditioned(FromCoarser, FromNoise):
     ) -> Condition:
         """Adds the real images, as noisy as the previous segment would have left them."""
         (low,) = inputs
-        if self.augmentation is not None and self.takes_over:
+        if self.augmentation is not None and self.unfinished:
             own = noise.stream(f"{name}/preview")
-            level = torch.full(low.shape[:1], int(self.takes_over), device=low.device)
+            level = torch.full(low.shape[:1], self.unfinished, device=low.device)
             low = self.augmentation.apply(low, level, own.normal(low.shape[1:]))
         return self.with_coarser(low, condition, noise, name)
 
@@ -189,43 +195,39 @@ class Exact(FromCoarser):
     in unit variance, z = D x / r with r = sqrt(a^2 + (s / f)^2), so its log SNR is 2 ln f higher.
     The jump multiplies by r, enlarges, and adds the noise within the blocks.
 
-    The finer segment begins in its last state. Its alpha_bar there must be `alpha_bar_after` of the
-    coarser state's, and nothing of the detail Q x_0 may be left: a plain `Segment` will not do.
-
-    Args:
-        coarser: f.
-        takes_at: the state of the coarser segment.
+    The finer segment begins in its last state, where nothing of the detail Q x_0 may be left: a
+    plain `Segment` will not do. It takes over whatever coarser segment comes before it at the time
+    that has the right alpha_bar.
     """
 
-    takes_at: float
+    LEFT: ClassVar[float] = 0.01
+    """How much of the detail may be left."""
 
     @property
     def carries(self) -> bool:
         """True."""
         return True
 
-    @property
-    def takes_over(self) -> float:
-        """`takes_at`."""
-        return self.takes_at
+    def takes_over(self, segment: Segment, before: Segment) -> float:
+        """When the coarser segment has the block means' alpha_bar; its last state at most."""
+        fits = alpha_bar_after(float(segment.schedule.alpha_bar[-1]), 1 / self.coarser)
+        return before.schedule.time_of(fits)
 
     def check(self, segment: Segment, before: Segment) -> None:
-        """Raises `InputError` unless the segment begins where the coarser state leads."""
-        if not self.takes_over < before.schedule.last:
-            return  # `Process` refuses it
-        a, b = before.schedule.scales(self.takes_over)
-        fits, found = alpha_bar_after(a**2, self.coarser), float(segment.schedule.alpha_bar[-1])
-        if not b or abs(fits - found) > 1e-6:
+        """Raises `InputError` if the segment begins with detail, or the coarser one lacks some."""
+        first, *bands = before.levels(self.takes_over(segment, before))
+        if any(abs(band.unit * band.a - first.a) > self.LEFT for band in bands):
             raise InputError(
-                f"segment '{segment.name}' must begin with alpha_bar {fits:.6f} to go on from "
-                f"state {self.takes_over:g} of '{before.name}', and begins with {found:.6f}"
+                f"segment '{segment.name}' takes over images of '{before.name}' that still lack "
+                "detail: let it be whole sooner, or take them over later"
             )
         probe = torch.zeros(1, *segment.shape)
         probe[..., ::2] = 1
         probe -= enlarge(down(probe, self.coarser), self.coarser)  # detail alone
         state = torch.tensor([segment.schedule.last])
         left = segment.q_sample(probe, state, torch.zeros_like(probe)).abs().max()
-        if float(left) > 0.01 * a:
+        a, _ = segment.schedule.scales(segment.schedule.last)
+        if float(left) > self.LEFT * a:
             raise InputError(
                 f"segment '{segment.name}' begins with detail in its last state, which the images "
                 f"of '{before.name}' do not have: let the detail fade there"
@@ -249,12 +251,24 @@ class Exact(FromCoarser):
         return Begun(segment.schedule.last, x, condition.after(None))
 
 
+class Approximate(Exact):
+    """The same jump where some of the detail is left, which it replaces by noise alone.
+
+    The first states that sampling makes are not quite those of training (Zhang et al. 2022).
+    """
+
+    LEFT: ClassVar[float] = 1.0
+
+
 def _needed(before: Handed | None, segment: Segment) -> Handed:
     if before is None:
         raise ValueError(f"segment '{segment.name}' needs the images of a coarser one")
     return before
 
 
-def alpha_bar_after(alpha_bar: float, factor: int) -> float:
-    """alpha_bar of the finer state that an `Exact` jump leads to from a coarser one."""
+def alpha_bar_after(alpha_bar: float, factor: float) -> float:
+    """alpha_bar of the finer state that an `Exact` jump leads to from a coarser one.
+
+    With 1 / factor: of the coarser state that leads to a finer one.
+    """
     return alpha_bar / (alpha_bar + (1 - alpha_bar) * factor**2)

@@ -134,7 +134,8 @@ class Objective:
             eps: standard normal noise, shaped as `x0`.
             rng: for the changes that draw more; Algorithm 1 itself draws nothing here.
         """
-        a, b = self.schedule.signal_and_noise(t, x0)
+        levels = self.segment.levels_of(t, x0)
+        a, b, _ = levels[0]
         u = t.to(x0.dtype) / self.schedule.last
         x_t = self.unrolled(network, x0, t, eps, condition, rng)
         if self.unroll > 1:
@@ -148,9 +149,10 @@ class Objective:
         if self.self_condition and float(torch.rand((), generator=rng, device=x0.device)) < GUESSED:
             with torch.no_grad():
                 guess = network(x_t, u, condition).to(x0.dtype)
-            condition = condition.after(self.parametrization.x0(guess, x_t, a, b))
+            guess = self.segment.estimate(self.parametrization, guess, x_t, levels)
+            condition = condition.after(guess)
         prediction = network(x_t, u, condition).to(x0.dtype)
-        target = self.parametrization.target(x0, eps, a, b)
+        target = self.segment.target(self.parametrization, x0, eps, levels)
         if self.guide:
             with torch.no_grad():
                 without = network(x_t, u, condition.unlabelled()).to(x0.dtype)

@@ -49,10 +49,10 @@ class Process:
                     f"{before.factor / after.factor:g} times smaller"
                 )
             after.jump.check(after, before)
-            if not after.jump.takes_over < before.schedule.last:
+            if not (taken := after.jump.takes_over(after, before)) < before.schedule.last:
                 raise InputError(
                     f"segment '{after.name}' takes over images in state "
-                    f"{after.jump.takes_over:g}, and '{before.name}' begins in state "
+                    f"{taken:g}, and '{before.name}' begins in state "
                     f"{before.schedule.last}"
                 )
 

@@ -155,8 +155,9 @@ def ways(legs: Sequence[Leg], start: Start | None = None) -> list[tuple[Leg, tup
 
 def with_ends(legs: Sequence[Leg]) -> list[tuple[Leg, float]]:
     """Each leg with the state it ends in: where the next leg takes over, and 0 for the last."""
-    after = [leg.segment.jump.takes_over for leg in legs[1:]]
-    return list(zip(legs, [*after, 0], strict=True)) if legs else []
+    segments = [leg.segment for leg in legs]
+    taken = [after.jump.takes_over(after, before) for before, after in pairwise(segments)]
+    return list(zip(legs, [*taken, 0], strict=True)) if legs else []
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,6 +130,16 @@ class Schedule:
             return self._alpha_bars[below]
         low, high = self._angles[below], self._angles[below + 1]
         return math.cos(low + (t - below) * (high - low)) ** 2
+
+    def time_of(self, alpha_bar: float) -> float:
+        """The time of that alpha_bar, from 0 to S-1: the inverse of `alpha_bar_at`.
+
+        S-1 where the last state has more.
+        """
+        angle = math.acos(math.sqrt(alpha_bar))
+        t = float(np.interp(angle, self._angles, range(self.states)))
+        rounding = math.isclose(t, round(t), abs_tol=1e-6)
+        return round(t) if rounding else t
 
     def scales(self, t: float) -> tuple[float, float]:
         """a = sqrt(alpha_bar) and b = sqrt(1 - alpha_bar) at time t: x_t = a x_0 + b eps.

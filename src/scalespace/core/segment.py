@@ -1,23 +1,26 @@
 """A segment: a run of states at one scale, and the jump that begins it.
 
-A process with other mathematics subclasses `Segment`, says what its states are (`q_sample`) and how
-a step goes (`tables`, `step`), and may bring its own `Jump`. Samplers, training and figures ask for
-nothing else.
+A process with other mathematics subclasses `Segment` and may bring its own `Jump`. Most often it
+splits the image into bands, each with a schedule of its own (`split`, `schedules`); all else then
+follows. If not, it says what its states are (`q_sample`), how a step goes (`tables`, `step`) and
+how a prediction is read (`target`, `estimate`). Samplers, training and figures ask for no more.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Noise
+from scalespace.core.parametrization import Parametrization
 from scalespace.core.scale import down
 from scalespace.core.schedule import Schedule
 from scalespace.core.solvers import Row, Solver, Table
@@ -52,9 +55,11 @@ class Jump(ABC):
         """Whether the first state already holds the coarser image, not noise alone."""
         return False
 
-    @property
-    def takes_over(self) -> float:
-        """The state in which it takes over the previous segment's images; 0 is finished."""
+    def takes_over(self, segment: Segment, before: Segment) -> float:
+        """The state, or time, in which `segment` takes over the images of the one before it.
+
+        0 is finished.
+        """
         return 0
 
     def first(self, last: int) -> int:
@@ -85,7 +90,8 @@ class Jump(ABC):
 
         Args:
             segment: the one that begins.
-            before: the previous segment, with its images in state `takes_over`; None for the first.
+            before: the previous segment, with its images where `takes_over` says; None for the
+                first.
             condition: of the previous segment.
             noise: the streams of these images; the segment's own bear the name `segment.stream`.
             temperature: standard deviation of the initial noise.
@@ -137,9 +143,25 @@ class FromNoise(Jump):
         return Begun(segment.schedule.last, x, condition)
 
 
+class Level(NamedTuple):
+    """A band at one time: signal and noise of its unit variance, and the unit it is measured in.
+
+    The band of x_t is unit (a band of x_0 + b band of eps), a^2 + b^2 = 1. Floats, or tensors that
+    broadcast against images.
+    """
+
+    a: Any
+    b: Any
+    unit: Any = 1.0
+
+
+Levels = tuple[Level, ...]
+"""One for each band."""
+
+
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A run of states at one scale: x_t = a x_0 + b eps in each of them.
+    """A run of states at one scale: x_t = a x_0 + b eps in each of them, or in each band.
 
     Args:
         name: its own within a process.
@@ -150,8 +172,8 @@ class Segment:
         stream: names its noise; its own name unless given. Two segments of one stream begin with
             the same noise.
 
-    A subclass with another x_t sets `plain` to False. Its network must predict x0, and its
-    objective cannot aim at the mean: other predictions and the mean rely on x_t = a x_0 + b eps.
+    A subclass with another x_t sets `plain` to False. Its objective cannot aim at the mean, nor be
+    unrolled or weighted: these rely on x_t = a x_0 + b eps.
     """
 
     plain: ClassVar[bool] = True
@@ -188,17 +210,86 @@ class Segment:
         """
         return power_law(math.prod(self.shape), self.jump.known(self.shape))
 
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Of each band, in unit variance. All bands have the noise of the first one's schedule."""
+        return (self.schedule,)
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The bands of images x [n, ...], shaped as x, which is their sum.
+
+        They must be orthogonal, so that white noise is white in each of them.
+        """
+        return (x,)
+
+    def levels(self, t: float) -> Levels:
+        """Each band at time t, as floats."""
+        (a, s), *rest = (schedule.scales(t) for schedule in self.schedules)
+        return (Level(a, s), *(Level(a, b, s / b if b else 1.0) for a, b in rest))
+
+    def levels_of(self, t: Tensor, like: Tensor) -> Levels:
+        """The same for many times [n], to broadcast against images `like` [n, ...]."""
+        (a, s), *rest = (schedule.signal_and_noise(t, like) for schedule in self.schedules)
+        return (Level(a, s), *(Level(a, b, torch.where(b > 0, s / b, 1.0)) for a, b in rest))
+
     def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """`Schedule.q_sample` of images x0 [n, ...] at the segment's scale."""
-        return self.schedule.q_sample(x0, t, eps)
+        """x_t ~ q(x_t | x_0) from its noise (Ho et al. 2020, equation 4, in each band).
+
+        Args:
+            x0: images [n, ...] at the segment's scale.
+            t: states, int64 [n], or times between them, float [n].
+            eps: standard normal noise, shaped as `x0`.
+        """
+        (first, *rest), bands = self.levels_of(t, x0), self.split(x0)
+        x = first.a * bands[0] + first.b * eps
+        for level, band in zip(rest, bands[1:], strict=True):
+            x = x + level.unit * level.a * band
+        return x
+
+    def target(self, predicted: Parametrization, x0: Tensor, eps: Tensor, levels: Levels) -> Tensor:
+        """What a network should predict, shaped as x0 [n, ...].
+
+        Args:
+            predicted: its parametrisation.
+            x0, eps: images and their noise.
+            levels: of each image's time.
+        """
+        bands = zip(levels, self.split(x0), self.split(eps), strict=True)
+        return _sum(predicted.target(x, e, level.a, level.b) for level, x, e in bands)
+
+    def estimate(
+        self, predicted: Parametrization, prediction: Tensor, x: Tensor, levels: Levels
+    ) -> Tensor:
+        """The x_0 that a prediction stands for, shaped as x.
+
+        Args:
+            predicted: its parametrisation.
+            prediction: the network's answer [n, ...].
+            x: to these images x_t.
+            levels: of their time.
+        """
+        found = []
+        for level, told, seen in zip(levels, self.split(prediction), self.split(x), strict=True):
+            plain = isinstance(level.unit, float) and level.unit == 1
+            seen = seen if plain else seen / level.unit
+            found.append(predicted.x0(told, seen, level.a, level.b))
+        return _sum(found)
 
     def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
-        """A solver's tables for falling states, one for each band of the image.
+        """A solver's table for falling states, one for each band.
 
-        Here the image is one band. A process that treats parts of it apart, such as block means
-        and the rest, returns a table for each and puts them together in `step`.
+        It acts on a band in unit variance, y = x / unit; so a row for x leads from unit y to
+        unit' y'.
         """
-        return (solver(self.schedule, states),)
+        first, *rest = self.schedules
+        tables = [solver(first, states)]
+        for band, schedule in enumerate(rest, start=1):
+            table, rows = solver(schedule, states), []
+            units = pairwise(self.levels(t)[band].unit for t in states)
+            for row, (here, there) in zip(table.rows, units, strict=True):
+                rows.append(Row(row.x * there / here, *(w * there for w in row[1:])))
+            tables.append(Table(table.states, tuple(rows)))
+        return tuple(tables)
 
     def step(
         self,
@@ -217,5 +308,14 @@ class Segment:
             before: the previous estimate; None in the first step.
             eps: fresh noise; None if no row draws any.
         """
-        (row,) = rows
-        return row.apply(x, x0_hat, before, eps)
+        none = (None,) * len(rows)
+        given = (none if y is None else self.split(y) for y in (before, eps))
+        bands = zip(rows, self.split(x), self.split(x0_hat), *given, strict=True)
+        return _sum(row.apply(*band) for row, *band in bands)
+
+
+def _sum(bands: Iterable[Tensor]) -> Tensor:
+    first, *rest = bands
+    for band in rest:
+        first = first + band
+    return first

@@ -19,7 +19,6 @@ from scalespace.core.sampling import Edit, Leg, Start, Step, reverse, with_ends
 from scalespace.core.scale import up
 from scalespace.errors import InputError, unknown
 from scalespace.stages.base import Models, Stage
-from scalespace.stages.diffusion import DiffusionStage
 
 
 class Method(ABC):
@@ -89,8 +88,6 @@ class ProcessMethod(Method):
 
     Where the last of them works below the data's size, its images are enlarged bilinearly.
     """
-
-    stages: ClassVar[tuple[DiffusionStage, ...]]
 
     def legs(self, models: Models) -> tuple[Leg, ...]:
         """Those of its stages."""

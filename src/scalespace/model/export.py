@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from scalespace.core.denoiser import ANY, Condition
 from scalespace.core.jumps import Conditioned
+from scalespace.core.segment import Level
 from scalespace.engine import find_engine
 from scalespace.engine.onnx import export, open_session
 from scalespace.errors import InputError, unknown
@@ -34,7 +35,7 @@ class Calls(nn.Module):
     """
 
     tables: Tensor
-    scales: Tensor
+    levels: Tensor
 
     def __init__(self, stage: Diffusion, level: float | None) -> None:
         super().__init__()
@@ -46,9 +47,9 @@ class Calls(nn.Module):
         told = Condition(every, level=_each(level, len(every)))
         with torch.no_grad():
             tables = [stage.modulation(t, told) for t in self.states]
-            scales = [stage.segment.schedule.scales(t) for t in self.states]
+            levels = [stage.segment.levels(t) for t in self.states]
         self.register_buffer("tables", torch.stack(tables))
-        self.register_buffer("scales", torch.tensor(scales))
+        self.register_buffer("levels", torch.tensor(levels))  # [states, bands, 3]
 
     def forward(self, x: Tensor, state: Tensor, labels: Tensor, *given: Tensor) -> Tensor:
         """x0_hat [n, c, h, w].
@@ -61,8 +62,9 @@ class Calls(nn.Module):
         """
         seen = torch.cat([x, *given], dim=1)
         prediction = self.network(seen, self.tables[state, labels])
-        a, b = self.scales[state].view(-1, 2, 1, 1, 1).unbind(1)
-        return self.stage.parametrization.x0(prediction, x, a, b)
+        bands = self.levels[state][..., None, None, None].unbind(1)
+        levels = tuple(Level(*band.unbind(1)) for band in bands)
+        return self.stage.segment.estimate(self.stage.parametrization, prediction, x, levels)
 
 
 def level_of(model: Model, stage: Diffusion) -> float | None:

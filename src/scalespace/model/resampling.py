@@ -72,8 +72,8 @@ class Resampling(TrainedMethod):
 
         Args:
             steps: for every stage that has states, a number of calls, the states, falling from the
-                last, or "all" of them; or by stage: {"small": 6, "upscaler": [9]}. Stages that are
-                not named stay as they are.
+                last, or "all" of them; or by stage: {"small": 6, "upscaler": [9]}, or by scale
+                where a stage has several. Those that are not named stay as they are.
 
         Raises:
             InputError: a method that is no process, an unknown stage, more calls than states where
@@ -90,11 +90,28 @@ class Resampling(TrainedMethod):
         if key not in self._stepped:
             changes: dict[str, Any] = {"process.steps": plain}
             if isinstance(plain, dict):
-                changes = {f"stages.{name}.process.steps": own for name, own in plain.items()}
+                changes = self._by_stage(plain)
             if len(self._stepped) == KEPT:
                 del self._stepped[next(iter(self._stepped))]  # the oldest
             self._stepped[key] = self.resampled(changes)
         return self._stepped[key]
+
+    def _by_stage(self, steps: Mapping[str, Any]) -> dict[str, Any]:
+        """The changes of a recipe that steps by stage, or by scale of a stage, stand for."""
+        changes: dict[str, Any] = {}
+        for name, own in steps.items():
+            stage = name if name in self.stages else self.scales.get(name, name)
+            field = f"stages.{stage}.process.steps"
+            if stage == name:
+                changes[field] = own
+                continue
+            if field not in changes:  # its other scales stay as they are
+                before = self.stages[stage].training.recipe.process.steps
+                scales = [scale for scale, of in self.scales.items() if of == stage]
+                kept = before if isinstance(before, dict) else dict.fromkeys(scales, before)
+                changes[field] = dict(kept)
+            changes[field][name] = own
+        return changes
 
     def guided(
         self, strength: float | Mapping[str, float], states: tuple[float, float] | None = None

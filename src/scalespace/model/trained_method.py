@@ -76,6 +76,12 @@ class TrainedMethod:
         return self.method.legs(self.models)
 
     @cached_property
+    def scales(self) -> dict[str, str]:
+        """The stage of each segment, where one stage has several."""
+        every = [(name, stage.legs()) for name, stage in self.models.items()]
+        return {leg.segment.name: name for name, legs in every if len(legs) > 1 for leg in legs}
+
+    @cached_property
     def steps(self) -> dict[str, list[float]]:
         """The states that the network is called in, by segment."""
         return {leg.segment.name: list(way[:-1]) for leg, way in ways(self.legs)}

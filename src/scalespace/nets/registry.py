@@ -17,12 +17,19 @@ from torch import Tensor, nn
 
 from scalespace.config import UNetConfig
 from scalespace.errors import InputError, one_line, unknown
+from scalespace.nets.coordinates import Coordinates
 from scalespace.nets.depthwise import Depthwise
+from scalespace.nets.nested import Nested
 from scalespace.nets.unet import UNet
 
 VARIABLE = "SCALESPACE_NETS"
 """Names the modules that a network may come from."""
-NETS: dict[str, type[nn.Module]] = {"unet": UNet, "depthwise": Depthwise}
+NETS: dict[str, type[nn.Module]] = {
+    "unet": UNet,
+    "coordinates": Coordinates,
+    "nested": Nested,
+    "depthwise": Depthwise,
+}
 """Every network of the package by name."""
 
 

@@ -216,29 +216,43 @@ class UNet(nn.Module):
             modulation: [n, m], see `modulation`.
         """
         films = list(modulation.split([film.out_features for film in self._films()], dim=1))
+        seen: Tensor | None = None
         if self.overview is not None:
             seen = self.overview(x, films.pop(0))
             x = torch.cat([x, seen], dim=1)
-        if self.patch > 1:
-            x = F.pixel_unshuffle(x, self.patch)
+        level = self.level_of(x)
+        encoders, decoders = self.encoders[level:], self.decoders[: len(self.decoders) - level]
+        told = iter(films[level:])
         skips: list[Tensor] = []
-        for depth, encoder in enumerate(self.encoders):
+        x = self.enter(x, level)
+        for depth, encoder in enumerate(encoders):
             if depth:
                 skips.append(x)
                 x = F.max_pool2d(x, 2)
-            x = encoder(x, films.pop(0) if encoder.film is not None else None)
-        for depth, decoder in enumerate(self.decoders):
+            x = encoder(x, next(told) if encoder.film is not None else None)
+        for depth, decoder in enumerate(decoders):
             if depth:
                 skip = skips.pop()
                 x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
                 if x.requires_grad:
                     x.register_hook(_channels_last)
                 x = torch.cat([x, skip], dim=1)
-            x = decoder(x, films.pop(0) if decoder.film is not None else None)
+            x = decoder(x, next(told) if decoder.film is not None else None)
+        x = self.leave(x, level)
+        return x if seen is None else x + seen
+
+    def level_of(self, x: Tensor) -> int:
+        """Which encoder images x begin in, 0 the finest; levels above it are left out."""
+        return 0
+
+    def enter(self, x: Tensor, level: int) -> Tensor:
+        """Images to what the encoder of their level takes."""
+        return F.pixel_unshuffle(x, self.patch) if self.patch > 1 else x
+
+    def leave(self, x: Tensor, level: int) -> Tensor:
+        """What the decoder of that level makes to images."""
         x = self.final(x)
-        if self.patch > 1:
-            x = F.pixel_shuffle(x, self.patch)
-        return x if self.overview is None else x + seen
+        return F.pixel_shuffle(x, self.patch) if self.patch > 1 else x
 
     def _films(self) -> list[FiLM | nn.Linear]:
         """Whatever reads the context, in the order in which `draw` needs it."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scalespace.config import Recipe
+from scalespace.core.sampling import Leg
 from scalespace.data import DataSplits, ImageSet
 from scalespace.data.info import DataInfo
 from scalespace.engine.base import Call
@@ -45,6 +46,10 @@ class StageModel(nn.Module, ABC):
     @abstractmethod
     def calls(self) -> int:
         """Network calls that one sample takes in this stage."""
+
+    def legs(self) -> tuple[Leg, ...]:
+        """Its segments as they are sampled, the coarsest first; () from what is no process."""
+        return ()
 
     def networks(self) -> Networks:
         """What sampling calls, for an engine to run; {} from a stage that it cannot help."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from scalespace.config import Recipe
 from scalespace.core.denoiser import ANY, Condition, Guided, InDomain
@@ -38,15 +38,23 @@ class Diffusion(StageModel):
         recipe: its fields.
         data: of the images.
         segment: the process that the network learns to undo.
+        net: a network that it shares with other segments; None for one of its own.
     """
 
-    def __init__(self, stage: Stage[Any], recipe: Recipe, data: DataInfo, segment: Segment) -> None:
+    def __init__(
+        self,
+        stage: Stage[Any],
+        recipe: Recipe,
+        data: DataInfo,
+        segment: Segment,
+        net: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         p, o = recipe.process, recipe.objective
-        if not segment.plain and (p.predict != "x0" or o.unroll > 1 or o.target == "mean"):
+        if not segment.plain and (o.unroll > 1 or o.target == "mean" or o.weighting != "none"):
             raise InputError(
                 f"stage '{stage.name}': its states are not a x_0 + b eps, so that it needs "
-                "process.predict=x0, objective.target=sample and objective.unroll=1"
+                "objective.target=sample, objective.weighting=none and objective.unroll=1"
             )
         self.stage, self.data, self.segment = stage, data, segment
         self.classes = len(data.classes)
@@ -70,7 +78,8 @@ class Diffusion(StageModel):
         self.told_level = isinstance(jump, Conditioned) and jump.augmentation is not None
         self.channels = channels * (1 + self.sees_given + o.self_condition)
         self.width = 1 + self.classes + self.told_level  # of the context
-        self.net = make_net(recipe.net, self.channels, channels, self.width, (height, width))
+        size = (height, width)
+        self.net = net or make_net(recipe.net, self.channels, channels, self.width, size)
         self.fast: Fast | None = None  # an engine's
         self.fixed: tuple[float, float] | None = None  # the domain, once it is known
 
@@ -167,7 +176,7 @@ class Diffusion(StageModel):
 
     def estimate(self, prediction: Tensor, x: Tensor, t: float) -> Tensor:
         """The x0 that a prediction for images x, all in state t, stands for: shaped as x."""
-        return self.parametrization.x0(prediction, x, *self.segment.schedule.scales(t))
+        return self.segment.estimate(self.parametrization, prediction, x, self.segment.levels(t))
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """x0 in the stage's segment, and the `inputs` of its jump."""
@@ -265,11 +274,16 @@ class Diffusion(StageModel):
         }
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
-        """Samples of this stage alone; a conditioned one is given real images to upscale."""
-        noise = Seeded(seed, range(len(labels)), labels.device)
-        shown, name = tuple(batch[1:]), self.segment.stream
-        condition = self.segment.jump.real_condition(shown, Condition(labels), noise, name)
-        return self.shown(last(self.alone(condition, noise)).x)
+        """Samples of this stage alone, from real images where it needs coarser ones."""
+        noise, segment = Seeded(seed, range(len(labels)), labels.device), self.segment
+        condition, start = Condition(labels), None
+        if segment.jump.carries:
+            first = torch.full_like(labels, segment.first)
+            eps = noise.stream(segment.stream).normal(segment.shape)
+            start = segment.first, segment.q_sample(batch[0], first, eps)
+        shown = tuple(batch[1:])
+        condition = segment.jump.real_condition(shown, condition, noise, segment.stream)
+        return self.shown(last(self.alone(condition, noise, start)).x)
 
     def shown(self, x: Tensor) -> Tensor:
         """Standardised images [n, 1, h, w] of x_0 [n, ...]."""

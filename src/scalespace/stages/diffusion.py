@@ -43,6 +43,10 @@ class DiffusionStage(Stage[Diffusion]):
         kind = Ablated if recipe.ablation.in_sampling else Diffusion
         return kind(self, recipe, data, self.segment(recipe, data))
 
+    def segments(self, recipe: Recipe, data: DataInfo) -> tuple[Segment, ...]:
+        """All that its network learns: the one."""
+        return (self.segment(recipe, data),)
+
     def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
         """The segment to learn, after checking the recipe against the stage and its images.
 
@@ -54,19 +58,28 @@ class DiffusionStage(Stage[Diffusion]):
                 or `unroll` is combined with `continuous`.
         """
         self._check(recipe)
-        factor = self.scale * (self.coarser if self.conditioned else 1)
+        jump: Jump = FromNoise()
+        if self.conditioned:
+            jump = Conditioned(self.coarser, make_augmentation(recipe, self.conditioned))
+        schedule = make_schedule(recipe.process, self.states)
+        shape = self.shape(recipe, data, jump.factor)
+        return Segment(self.name, schedule, shape, self.scale, jump)
+
+    def shape(self, recipe: Recipe, data: DataInfo, coarser: int = 1) -> tuple[int, int, int]:
+        """(c, h, w) of its images, which must allow others that are `coarser` times smaller.
+
+        Raises:
+            InputError: they do not, or the network is too deep for them.
+        """
+        factor = self.scale * coarser
         if data.height % factor or data.width % factor:
             raise InputError(
                 f"stage '{self.name}' takes images down by a factor of {factor}, "
                 f"which {data.height}x{data.width} images of {data.name} do not allow"
             )
-        shape = (1, data.height // self.scale, data.width // self.scale)
-        check_size(self.name, recipe.net, *shape[1:])
-        jump: Jump = FromNoise()
-        if self.conditioned:
-            jump = Conditioned(self.coarser, make_augmentation(recipe, self.conditioned))
-        schedule = make_schedule(recipe.process, self.states)
-        return Segment(self.name, schedule, shape, self.scale, jump)
+        height, width = data.height // self.scale, data.width // self.scale
+        check_size(self.name, recipe.net, height, width)
+        return 1, height, width
 
     def _check(self, recipe: Recipe) -> None:
         o, p = recipe.objective, recipe.process

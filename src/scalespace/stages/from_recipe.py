@@ -77,8 +77,8 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
     schedule = segment.schedule
     if segment.first < schedule.last:  # what lies beyond is never visited
         schedule = Schedule(schedule.alpha_bar[: segment.first + 1])
-    between = process.continuous
-    return Visits(segment.name, schedule, process.steps, spacing[process.spacing], between)
+    steps = process.steps.get(segment.name) if isinstance(process.steps, dict) else process.steps
+    return Visits(segment.name, schedule, steps, spacing[process.spacing], process.continuous)
 
 
 def solver_of(process: ProcessConfig) -> Solver:

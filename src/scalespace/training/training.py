@@ -111,6 +111,8 @@ def chosen(config: Any) -> dict[str, Any]:
         if value == default or part.name in idle:
             continue
         inner = chosen(value) if is_dataclass(value) else value
+        if isinstance(value, tuple) and any(map(is_dataclass, value)):
+            inner = [[type(one).__name__, chosen(one)] for one in value]
         if inner != {}:  # {} is a part that differs in idle fields only
             found[part.name] = inner
     return found

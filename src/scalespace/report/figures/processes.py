@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,23 +61,23 @@ def forward(results: Results) -> list[Picture]:
         if stage.kind != "diffusion" or stage.states < 2 or stage.name not in results.study.recipes:
             continue
         process = results.study.recipes[stage.name].process
-        schedule = make_schedule(process, stage.states)
-        segment = _segment(results, stage)
-        if real is not None and segment is not None:
-            pictures.append(_forward_sheet(results, segment, real))
-        pictures.append(_schedule_curve(stage, schedule, SCHEDULES.get(process.schedule, "")))
+        if not stage.in_pixels:
+            schedule = make_schedule(process, stage.states)
+            pictures.append(_schedule_curve(stage.name, (schedule,), process.schedule, "latent"))
+        for segment in _segments(results, stage) if stage.in_pixels else ():
+            if real is not None:
+                pictures.append(_forward_sheet(results, segment, real))
+            pictures.append(_schedule_curve(segment.name, segment.schedules, process.schedule))
     return pictures
 
 
-def _segment(results: Results, stage: StageInfo) -> Segment | None:
-    """The segment of a stage in pixels; None for one in latents."""
-    if not stage.in_pixels:
-        return None
+def _segments(results: Results, stage: StageInfo) -> tuple[Segment, ...]:
+    """The segments of a stage in pixels."""
     recipe, data = results.study.recipes[stage.name], results.study.data
-    learner = getattr(stages().get(stage.name), "segment", None)
+    learner = getattr(stages().get(stage.name), "segments", None)
     if learner is None:  # the stage is not installed here: as far as the study describes it
         shape = (stage.name, stage.states, stage.scale, int(stage.conditioned))
-        learner = DiffusionStage(*shape).segment
+        learner = DiffusionStage(*shape).segments
     return learner(recipe, data)
 
 
@@ -277,21 +278,24 @@ def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]
     )
 
 
-def _schedule_curve(stage: StageInfo, schedule: Schedule, kind: str) -> Picture:
-    t = np.arange(schedule.states)
-    alpha_bar = schedule.alpha_bar.numpy()
+def _schedule_curve(
+    name: str, schedules: Sequence[Schedule], kind: str, what: str = "image"
+) -> Picture:
+    """The schedule of a segment, and of the bands beside the first."""
+    schedule, *bands = schedules
+    t, alpha_bar = np.arange(schedule.states), schedule.alpha_bar.numpy()
     left = schedule.last_signal
-    what = "image" if stage.in_pixels else "latent"
     lines = [
         Line(t, alpha_bar, 0, "ᾱ", width=2.2),
+        *(Line(t, band.alpha_bar.numpy(), 1, "ᾱ of the detail", width=2.2) for band in bands),
         Line(t, np.sqrt(alpha_bar), "ink", "signal √ᾱ", "--", 1.2),
         Line(t, np.sqrt(1 - alpha_bar), "muted", "noise √(1−ᾱ)", ":", 1.6),
     ]
     return Picture(
-        f"schedule-{stage.name}",
-        f"Schedule of {stage.name}",
-        f"{kind}{schedule.states} states. At the last state, a share of √ᾱ = {left:.3f} of the "
-        f"{what} is left.",
+        f"schedule-{name}",
+        f"Schedule of {name}",
+        f"{SCHEDULES.get(kind, '')}{schedule.states} states. At the last state, a share of √ᾱ = "
+        f"{left:.3f} of the {what} is left.",
         f"The signal falls from 1 to {left:.3f} and the noise rises to 1.",
         curves(lines, "state t", "", (5.5, 3.1), whole=True, ylim=(-0.03, 1.05)),
     )
