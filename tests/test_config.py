@@ -16,10 +16,10 @@ from scalespace.config import (
     BenchConfig,
     CASConfig,
     Config,
+    NetConfig,
     ProcessConfig,
     StudyConfig,
     TrainConfig,
-    UNetConfig,
 )
 from scalespace.config.build import build
 from scalespace.core.domain import X0_RULES
@@ -60,11 +60,11 @@ def leaves(tree: Any, path: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
-        (UNetConfig, "channels", ()),
-        (UNetConfig, "channels", (4, 0)),
-        (UNetConfig, "patch", 0),
-        (UNetConfig, "groups", 0),
-        (UNetConfig, "embedding", 0),
+        (NetConfig, "channels", ()),
+        (NetConfig, "channels", (4, 0)),
+        (NetConfig, "patch", 0),
+        (NetConfig, "groups", 0),
+        (NetConfig, "embedding", 0),
         (ProcessConfig, "states", 1),
         (ProcessConfig, "power", 0),
         (ProcessConfig, "power", math.nan),
@@ -117,13 +117,13 @@ def test_values_out_of_range(kind: type, field: str, value: object) -> None:
 
 def test_groups_must_divide_the_channels() -> None:
     with pytest.raises(ValueError, match=r"multiples of net\.groups 4"):
-        UNetConfig(channels=(4, 6), norm="group")
-    UNetConfig(channels=(4, 6), norm="batch")
+        NetConfig(channels=(4, 6), norm="group")
+    NetConfig(channels=(4, 6), norm="batch")
 
 
 def test_the_papers_numbers_are_the_defaults() -> None:
     config = Config()
-    assert config.net == UNetConfig((16, 32, 64), "gelu", "batch", film="encoders")
+    assert config.net == NetConfig((16, 32, 64), "gelu", "batch", film="encoders")
     assert (config.process.power, config.process.predict, config.process.x0) == (
         1.5,
         "noise",
@@ -151,7 +151,7 @@ def test_shipped_presets(name: str) -> None:
 def test_the_presets_there_are() -> None:
     assert set(names()) >= {"quick", "default", "paper", "series"}
     paper = load_config("paper")
-    assert (paper.net, paper.process) == (UNetConfig(), ProcessConfig())
+    assert (paper.net, paper.process) == (NetConfig(), ProcessConfig())
     assert paper.train.ema == 0
 
 
@@ -552,7 +552,7 @@ def test_a_path_will_do_for_a_preset(preset: Path) -> None:
         (ProcessConfig, "sampler", SOLVERS),
         (ProcessConfig, "x0", X0_RULES),
         (ProcessConfig, "predict", PARAMETRIZATIONS),
-        (UNetConfig, "activation", ACTIVATIONS),
+        (NetConfig, "activation", ACTIVATIONS),
     ],
 )
 def test_what_a_field_may_be_is_what_its_registry_holds(

@@ -13,18 +13,19 @@ from scalespace.config import (
     AutoencoderConfig,
     AutoencoderRecipe,
     BenchConfig,
+    BlurringRecipe,
     CASConfig,
     Config,
     FadeConfig,
     FadingRecipe,
     JumpConfig,
+    NetConfig,
     ProcessConfig,
     Recipe,
     StudentRecipe,
     StudyConfig,
     TrainConfig,
     TrainRecipe,
-    UNetConfig,
 )
 from scalespace.core.denoiser import Condition
 from scalespace.core.jumps import Conditioned
@@ -39,7 +40,7 @@ from scalespace.training.runtime import Runtime
 
 SIDE, CLASSES = 12, 3
 
-NET = UNetConfig(channels=(4, 8), norm="group", groups=2)
+NET = NetConfig(channels=(4, 8), norm="group", groups=2)
 PROCESS = ProcessConfig(states=3, predict="v", x0="clip")
 FLOW_PROCESS = ProcessConfig(3, "flow", predict="flow", x0="clip", sampler="ddim")
 AUTOENCODER = AutoencoderConfig(channels=(4, 8, 8), beta=0.1)  # pads 12x12 to 16x16
@@ -65,6 +66,7 @@ RECIPES = {
     },
     "quarter": RECIPE,
     "half-upscaler": RECIPE,
+    "blurring": BlurringRecipe(NET, PROCESS, TRAIN),
     "half-detail": FadingRecipe(
         NET, PROCESS, TRAIN, jump=JumpConfig(begin=0.3), fade=FadeConfig(whole=0.8)
     ),

@@ -513,4 +513,4 @@ def test_a_stage_refuses_a_network_too_deep_for_its_images(net: dict) -> None:
     info = DataInfo("tiny", ("a", "b"), 12, 12, 0.5, 0.5)
     fields = {"norm": "group", "groups": 2, "channels": (4, 4), **net}
     with pytest.raises(InputError, match="6x6"):
-        SMALL.build(Recipe(net=tiny.UNetConfig(**fields)), info)
+        SMALL.build(Recipe(net=tiny.NetConfig(**fields)), info)

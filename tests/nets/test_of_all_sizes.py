@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 from scalespace.errors import InputError
 from scalespace.nets.coordinates import Coordinates
 from scalespace.nets.nested import Nested
 from scalespace.nets.unet import UNet, parameters
 
-CONFIG = UNetConfig(channels=(8, 12, 16), norm="group", groups=2, film="blocks", overview=6)
+CONFIG = NetConfig(channels=(8, 12, 16), norm="group", groups=2, film="blocks", overview=6)
 
 
 @pytest.mark.parametrize("kind", [Nested, Coordinates])
@@ -51,7 +51,7 @@ def test_sizes_without_a_level() -> None:
     with pytest.raises(ValueError, match=r"28x28 images has no level for \(10, 10\)"):
         net(torch.randn(1, 1, 10, 10), torch.randn(1, 11))
     with pytest.raises(InputError, match=r"net\.patch must be 1"):
-        Nested.check_size(UNetConfig(patch=2), 28, 28)
+        Nested.check_size(NetConfig(patch=2), 28, 28)
 
 
 def test_each_pixel_knows_its_place_and_its_size() -> None:

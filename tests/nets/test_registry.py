@@ -15,7 +15,7 @@ from torch import nn
 
 import tiny
 from scalespace.cli import main
-from scalespace.config import Recipe, UNetConfig
+from scalespace.config import NetConfig, Recipe
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods.small import SMALL
@@ -26,7 +26,7 @@ from scalespace.nets.unet import parameters
 from scalespace.settings import load_config
 
 CONTEXT = 11
-PUBLISHED = UNetConfig(kind="depthwise", channels=(64, 128, 256), embedding=256)
+PUBLISHED = NetConfig(kind="depthwise", channels=(64, 128, 256), embedding=256)
 OWN = '''
 from torch import nn
 
@@ -65,7 +65,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("size", [(28, 28), (14, 14), (9, 12)])
 def test_shapes(kind: str, norm: str, size: tuple[int, int]) -> None:
-    c = UNetConfig(kind=kind, channels=(8, 16, 24), norm=norm, groups=2, embedding=6)  # type: ignore[arg-type]
+    c = NetConfig(kind=kind, channels=(8, 16, 24), norm=norm, groups=2, embedding=6)  # type: ignore[arg-type]
     check_size(c, *size)
     net = make_net(c, 2, 1, CONTEXT, size).eval()
     x, context = torch.randn(3, 2, *size), torch.randn(3, CONTEXT)
@@ -127,13 +127,13 @@ def test_the_branches_of_a_unit_are_interleaved() -> None:
     ("channels", "norm"), [((8,), "batch"), ((8, 6), "batch"), ((8, 12), "group")]
 )
 def test_widths_that_cannot_be_halved_twice(channels: tuple[int, ...], norm: str) -> None:
-    c = UNetConfig(kind="depthwise", channels=channels, norm=norm, groups=2)  # type: ignore[arg-type]
+    c = NetConfig(kind="depthwise", channels=channels, norm=norm, groups=2)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"needs two net\.channels or more, multiples of \d"):
         make_net(c, 1, 1, CONTEXT, (28, 28))
 
 
 def test_a_depthwise_network_is_trained_and_sampled(splits: DataSplits, tmp_path: Path) -> None:
-    net = UNetConfig(kind="depthwise", channels=(8, 16), norm="group", groups=2, embedding=6)
+    net = NetConfig(kind="depthwise", channels=(8, 16), norm="group", groups=2, embedding=6)
     config = replace(tiny.CONFIG, net=net)
     model = train("cascaded", splits, config, tmp_path, 0, tiny.CPU)
     nets = [stage.net for stage in model.models.values()]
@@ -159,12 +159,12 @@ def test_no_such_network(kind: str, reason: str) -> None:
 @pytest.mark.parametrize("kind", ["", "a b", "unet()", "a:b:c", "../a:B", "UNet"])
 def test_what_can_be_no_name(kind: str) -> None:
     with pytest.raises(ValueError, match=r"net\.kind must be a name or package"):
-        UNetConfig(kind=kind)
+        NetConfig(kind=kind)
 
 
 def test_ones_own_network(own: str, splits: DataSplits, tmp_path: Path) -> None:
     """It is imported for who names it, and not for a folder that does."""
-    config = replace(tiny.CONFIG, net=UNetConfig(kind=own))
+    config = replace(tiny.CONFIG, net=NetConfig(kind=own))
     with pytest.raises(InputError, match="import my_nets before, or set SCALESPACE_NETS=my_nets"):
         SMALL.build(Recipe(net=config.net), splits.info)
     assert "my_nets" not in sys.modules
@@ -193,7 +193,7 @@ def test_a_stage_may_have_its_own(own: str) -> None:
 def test_a_network_that_cannot_be_made(own: str, splits: DataSplits) -> None:
     trust(own)
     with pytest.raises(InputError, match=r"net\.kind=my_nets:Bare cannot be made: "):
-        SMALL.build(Recipe(net=UNetConfig(kind="my_nets:Bare")), splits.info)
+        SMALL.build(Recipe(net=NetConfig(kind="my_nets:Bare")), splits.info)
     with pytest.raises(InputError, match=r"my_nets has no torch\.nn\.Module of that name"):
         find_net("my_nets:number")
     trust("broken:Mine")

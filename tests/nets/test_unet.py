@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 from scalespace.nets.unet import FiLM, Overview, UNet, modulate, parameters
 
 CONTEXT = 11
@@ -14,7 +14,7 @@ CONTEXT = 11
 
 def unet(inputs: int = 1, **fields: object) -> UNet:
     torch.manual_seed(0)
-    return UNet(UNetConfig(**fields), inputs, 1, CONTEXT)  # type: ignore[arg-type]
+    return UNet(NetConfig(**fields), inputs, 1, CONTEXT)  # type: ignore[arg-type]
 
 
 def batch(n: int, height: int, width: int, inputs: int = 1) -> tuple[Tensor, Tensor]:
@@ -167,7 +167,7 @@ def test_an_overview_can_answer_with_an_image_for_a_class() -> None:
 @pytest.mark.parametrize(("size", "patch"), [((28, 28), 1), ((16, 12), 2), ((4, 4), 1)])
 def test_a_network_with_an_overview(size: tuple[int, int], patch: int, film: str) -> None:
     torch.manual_seed(0)
-    config = UNetConfig(channels=(4, 8), patch=patch, film=film, embedding=6, overview=5)  # type: ignore[arg-type]
+    config = NetConfig(channels=(4, 8), patch=patch, film=film, embedding=6, overview=5)  # type: ignore[arg-type]
     net = UNet(config, 2, 1, CONTEXT, size)
     y = net(*batch(3, *size, inputs=2))
     assert y.shape == (3, 1, *size)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import tiny
 from scalespace.bench.latency import macs
-from scalespace.config import AblationConfig, ProcessConfig, Recipe, UNetConfig
+from scalespace.config import AblationConfig, NetConfig, ProcessConfig, Recipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import NoiseStreams, Seeded
 from scalespace.core.sampling import Step, run
@@ -33,7 +33,7 @@ from scalespace.stages.diffusion import DiffusionStage
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
 STAGE = DiffusionStage("baseline", states=6)
-BATCH_NET = UNetConfig(channels=(4, 8), norm="batch")
+BATCH_NET = NetConfig(channels=(4, 8), norm="batch")
 LABELS = torch.tensor([0, 1, 2, 0, 1])
 
 

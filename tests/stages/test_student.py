@@ -18,10 +18,10 @@ from scalespace.config import (
     AblationConfig,
     ConditionConfig,
     DistilConfig,
+    NetConfig,
     ProcessConfig,
     Recipe,
     StudentRecipe,
-    UNetConfig,
 )
 from scalespace.core.denoiser import Condition
 from scalespace.core.jumps import Conditioned
@@ -286,7 +286,7 @@ def test_it_begins_as_its_teacher(splits: DataSplits) -> None:
     for name, own in student.net.state_dict().items():
         torch.testing.assert_close(own, teacher.net.state_dict()[name], rtol=0, atol=0)
     assert not any("teacher" in name for name in student.state_dict())
-    _, other = pair(splits, net=UNetConfig(channels=(4,), norm="group", groups=2))
+    _, other = pair(splits, net=NetConfig(channels=(4,), norm="group", groups=2))
     assert other.net.state_dict().keys() != teacher.net.state_dict().keys()
 
 

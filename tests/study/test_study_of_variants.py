@@ -13,7 +13,7 @@ import torch
 
 import tiny
 from scalespace.cli import main
-from scalespace.config import Config, UNetConfig
+from scalespace.config import Config, NetConfig
 from scalespace.data import DataSplits, read_samples
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -246,7 +246,7 @@ def test_an_autopsy_end_to_end(splits: DataSplits, tmp_path: Path) -> None:
         only={"cascaded": ["all right", "only data right", "only data wrong"]},
     )
     wrong = {"alpha": True, "renoise": True, "batch_mode": True, "unit_range": True}
-    fields = {"net": UNetConfig(channels=(4, 8)), "process": tiny.PROCESS}
+    fields = {"net": NetConfig(channels=(4, 8)), "process": tiny.PROCESS}
     fields["process"] = replace(tiny.PROCESS, predict="noise", x0="none")
     made = replace(base, **fields, ablation=replace(base.ablation, **wrong))  # type: ignore[arg-type]
     rows = carry_out(tmp_path, splits, made)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from scalespace.config import TrainConfig, UNetConfig
+from scalespace.config import NetConfig, TrainConfig
 from scalespace.nets.unet import UNet
 from scalespace.training.loop import make_optimizers
 from scalespace.training.muon import Muon, kernels, orthogonal
@@ -46,7 +46,7 @@ def test_nesterov_momentum_against_a_loop() -> None:
 
 
 def test_it_takes_the_kernels_inside_the_network_and_adam_the_rest() -> None:
-    net = UNet(UNetConfig(channels=(8, 16), norm="group"), 1, 1, 5)
+    net = UNet(NetConfig(channels=(8, 16), norm="group"), 1, 1, 5)
     own = {id(p) for p in kernels(net)}
     named = {name for name, p in net.named_parameters() if id(p) in own}
     assert named == {

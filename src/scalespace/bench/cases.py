@@ -22,7 +22,7 @@ from scalespace.bench.latency import macs
 from scalespace.bench.models import producer
 from scalespace.bench.peers import Sampler, peers
 from scalespace.bench.roofline import roofs, wait
-from scalespace.config import CASConfig, UNetConfig
+from scalespace.config import CASConfig, NetConfig
 from scalespace.data import DataSplits, ImageSet
 from scalespace.evaluation.cas import cas
 from scalespace.methods import METHODS
@@ -213,7 +213,7 @@ def growth(suite: Suite) -> Iterator[Row]:
         yield _time(name, "ms", 1e3, seconds, side=side, **_speed(each, seconds))
 
 
-def _call(config: UNetConfig, side: int, device: torch.device) -> tuple[Work, int]:
+def _call(config: NetConfig, side: int, device: torch.device) -> tuple[Work, int]:
     net = make_net(config, 1, 1, 11, (side, side)).to(device).eval()
     x, context = torch.zeros(1, 1, side, side, device=device), torch.zeros(1, 11, device=device)
 

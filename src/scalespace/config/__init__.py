@@ -7,6 +7,8 @@ from scalespace.config.recipe import (
     AblationConfig,
     AutoencoderConfig,
     AutoencoderRecipe,
+    BlurConfig,
+    BlurringRecipe,
     ConditionConfig,
     Decay,
     DistilConfig,
@@ -14,13 +16,13 @@ from scalespace.config.recipe import (
     FadingRecipe,
     JumpConfig,
     JumpRecipe,
+    NetConfig,
     ObjectiveConfig,
     ProcessConfig,
     Recipe,
     StudentRecipe,
     TrainConfig,
     TrainRecipe,
-    UNetConfig,
 )
 from scalespace.config.study import BenchConfig, CASConfig, Config, StudyConfig
 
@@ -29,6 +31,8 @@ __all__ = [
     "AutoencoderConfig",
     "AutoencoderRecipe",
     "BenchConfig",
+    "BlurConfig",
+    "BlurringRecipe",
     "CASConfig",
     "ConditionConfig",
     "Config",
@@ -45,5 +49,5 @@ __all__ = [
     "StudyConfig",
     "TrainConfig",
     "TrainRecipe",
-    "UNetConfig",
+    "NetConfig",
 ]

@@ -14,7 +14,7 @@ Decay = Literal["none", "linear", "cosine"]
 
 
 @dataclass(frozen=True)
-class UNetConfig:
+class NetConfig:
     """Which network, and its shape.
 
     Args:
@@ -369,7 +369,7 @@ class AutoencoderRecipe:
 class Recipe:
     """The recipe of a diffusion stage."""
 
-    net: UNetConfig = field(default_factory=UNetConfig)
+    net: NetConfig = field(default_factory=NetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -457,6 +457,31 @@ class JumpRecipe(Recipe):
     """
 
     jump: JumpConfig = field(default_factory=JumpConfig)
+
+
+@dataclass(frozen=True)
+class BlurConfig:
+    """How images blur in a process of blur and noise.
+
+    Args:
+        most: the blur in the last state: the deviation of a Gaussian in pixels.
+        bands: rings of frequencies that fade together; the constant part is the first.
+    """
+
+    most: float = 20.0
+    bands: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.most <= 1000:
+            raise ValueError(f"blur.most must be positive and at most 1000, got {self.most}")
+        between(2, 64, **{"blur.bands": self.bands})
+
+
+@dataclass(frozen=True)
+class BlurringRecipe(Recipe):
+    """The recipe of a process of blur and noise."""
+
+    blur: BlurConfig = field(default_factory=BlurConfig)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from scalespace.config.recipe import (
     AblationConfig,
     AutoencoderConfig,
     ConditionConfig,
+    NetConfig,
     ObjectiveConfig,
     ProcessConfig,
     TrainConfig,
-    UNetConfig,
 )
 
 
@@ -130,7 +130,7 @@ class Config:
     """
 
     data: str = "mnist"
-    net: UNetConfig = field(default_factory=UNetConfig)
+    net: NetConfig = field(default_factory=NetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     condition: ConditionConfig = field(default_factory=ConditionConfig)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 from scalespace.nets.unet import UNet
 
 CHANNELS = 3
@@ -25,7 +25,7 @@ class Coordinates(UNet):
 
     def __init__(
         self,
-        c: UNetConfig,
+        c: NetConfig,
         inputs: int,
         outputs: int,
         context: int,

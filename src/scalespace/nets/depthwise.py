@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 from scalespace.errors import InputError
 from scalespace.nets.norms import make_norm
 
@@ -30,7 +30,7 @@ class Unit(nn.Module):
         stride: 1, or 2 to halve the image.
     """
 
-    def __init__(self, c: UNetConfig, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, c: NetConfig, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         seen, half = (inputs if stride == 2 else inputs // 2), outputs // 2
         inner = half if stride == 2 else seen
@@ -47,16 +47,16 @@ class Unit(nn.Module):
         return both.flatten(1, 2)
 
 
-def _mixing(c: UNetConfig, inputs: int, outputs: int) -> list[nn.Module]:
+def _mixing(c: NetConfig, inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 1), make_norm(c, outputs), nn.SiLU()]
 
 
-def _spatial(c: UNetConfig, channels: int, stride: int) -> list[nn.Module]:
+def _spatial(c: NetConfig, channels: int, stride: int) -> list[nn.Module]:
     conv = nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels)
     return [conv, make_norm(c, channels)]
 
 
-def _units(c: UNetConfig, channels: int, outputs: int, deep: int = DEEP) -> nn.Sequential:
+def _units(c: NetConfig, channels: int, outputs: int, deep: int = DEEP) -> nn.Sequential:
     return nn.Sequential(
         *(Unit(c, channels, channels) for _ in range(deep)), Unit(c, channels, outputs)
     )
@@ -82,7 +82,7 @@ class Depthwise(nn.Module):
 
     def __init__(
         self,
-        c: UNetConfig,
+        c: NetConfig,
         inputs: int,
         outputs: int,
         context: int,

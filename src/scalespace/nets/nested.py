@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 from scalespace.errors import InputError
 from scalespace.nets.unet import UNet
 
@@ -24,7 +24,7 @@ class Nested(UNet):
 
     def __init__(
         self,
-        c: UNetConfig,
+        c: NetConfig,
         inputs: int,
         outputs: int,
         context: int,
@@ -38,7 +38,7 @@ class Nested(UNet):
         self.exits = nn.ModuleList(nn.Conv2d(width, outputs, 3, padding=1) for width in inner)
 
     @staticmethod
-    def check_size(c: UNetConfig, height: int, width: int) -> None:
+    def check_size(c: NetConfig, height: int, width: int) -> None:
         """As for a `UNet`, and raises `InputError` for patches."""
         if c.patch > 1:
             raise InputError("net.kind=nested works on pixels: net.patch must be 1")

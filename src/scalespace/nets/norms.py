@@ -8,10 +8,10 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 
 
-def make_norm(c: UNetConfig, features: int) -> nn.Module:
+def make_norm(c: NetConfig, features: int) -> nn.Module:
     """The normalisation that a network's config asks for, of so many features."""
     return nn.BatchNorm2d(features) if c.norm == "batch" else nn.GroupNorm(c.groups, features)
 

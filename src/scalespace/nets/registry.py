@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 from scalespace.errors import InputError, one_line, unknown
 from scalespace.nets.coordinates import Coordinates
 from scalespace.nets.depthwise import Depthwise
@@ -44,7 +44,7 @@ class Network(Protocol):
 
     def __init__(
         self,
-        c: UNetConfig,
+        c: NetConfig,
         inputs: int,
         outputs: int,
         context: int,
@@ -71,7 +71,7 @@ class Network(Protocol):
 
 
 def make_net(
-    c: UNetConfig, inputs: int, outputs: int, context: int, size: tuple[int, int]
+    c: NetConfig, inputs: int, outputs: int, context: int, size: tuple[int, int]
 ) -> nn.Module:
     """The network of `c.kind`; arguments as for `Network`.
 
@@ -87,7 +87,7 @@ def make_net(
         raise InputError(f"net.kind={c.kind} cannot be made: {one_line(error)}") from error
 
 
-def check_size(c: UNetConfig, height: int, width: int) -> None:
+def check_size(c: NetConfig, height: int, width: int) -> None:
     """Raises `InputError` unless a network suits images of that size."""
     check: Any = getattr(find_net(c.kind), "check_size", None)
     if check is not None:

@@ -1,6 +1,6 @@
 """The U-Net of the seed paper (appendix 3.2 to 3.5), and the choices that differ from it.
 
-`UNetConfig()` is the paper's network: 122,097 parameters for one input channel and ten classes.
+`NetConfig()` is the paper's network: 122,097 parameters for one input channel and ten classes.
 Every departure from it is a field of the config.
 """
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalespace.config import UNetConfig
+from scalespace.config import NetConfig
 from scalespace.errors import InputError
 from scalespace.nets.norms import make_norm
 
@@ -55,7 +55,7 @@ def modulate(h: Tensor, film: Tensor) -> Tensor:
 class Block(nn.Module):
     """Two 3x3 convolutions, each with its activation and normalisation; one scale of the U-Net."""
 
-    def __init__(self, c: UNetConfig, inputs: int, outputs: int, film: FiLM | None) -> None:
+    def __init__(self, c: NetConfig, inputs: int, outputs: int, film: FiLM | None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
@@ -144,7 +144,7 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        c: UNetConfig,
+        c: NetConfig,
         inputs: int,
         outputs: int,
         context: int,
@@ -186,7 +186,7 @@ class UNet(nn.Module):
         self.final = nn.Conv2d(c.channels[0], outputs * c.patch**2, 3, padding=1)
 
     @staticmethod
-    def check_size(c: UNetConfig, height: int, width: int) -> None:
+    def check_size(c: NetConfig, height: int, width: int) -> None:
         """Raises `InputError` unless it suits images of that size."""
         least = c.patch * 2 ** (len(c.channels) - 1)
         if height % c.patch or width % c.patch or min(height, width) < least:

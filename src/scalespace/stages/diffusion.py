@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scalespace.config import Recipe, UNetConfig
+from scalespace.config import NetConfig, Recipe
 from scalespace.core.jumps import Conditioned
 from scalespace.core.segment import FromNoise, Jump, Segment
 from scalespace.data.info import DataInfo
@@ -109,7 +109,7 @@ class DiffusionStage(Stage[Diffusion]):
         return () if self.conditioned else ("condition",)
 
 
-def check_size(stage: str, net: UNetConfig, height: int, width: int) -> None:
+def check_size(stage: str, net: NetConfig, height: int, width: int) -> None:
     """Raises `InputError` unless a network suits images of that size."""
     try:
         registry.check_size(net, height, width)

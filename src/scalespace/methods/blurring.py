@@ -1,0 +1,15 @@
+"""`blurring`: images blur while noise is added, so that coarse structure comes first (28x28)."""
+
+from __future__ import annotations
+
+from scalespace.methods.base import ProcessMethod, register
+from scalespace.stages.blurring import BlurringStage
+
+
+@register
+class BlurringDiffusion(ProcessMethod):
+    """Scale space without a change of size (Hoogeboom & Salimans 2023)."""
+
+    name = "blurring"
+    title = "Blurring"
+    stages = (BlurringStage("blurring", states=30),)
