@@ -3,24 +3,26 @@
 A preset is a YAML file of these fields; `--a.b=value` on the command line overrides one.
 """
 
-from scalespace.config.recipe import (
-    AblationConfig,
+from scalespace.config.kinds import (
     AutoencoderConfig,
     AutoencoderRecipe,
     BlurConfig,
     BlurringRecipe,
-    ConditionConfig,
-    Decay,
     DistilConfig,
     FadeConfig,
     FadingRecipe,
     JumpConfig,
     JumpRecipe,
+    StudentRecipe,
+)
+from scalespace.config.recipe import (
+    AblationConfig,
+    ConditionConfig,
+    Decay,
     NetConfig,
     ObjectiveConfig,
     ProcessConfig,
     Recipe,
-    StudentRecipe,
     TrainConfig,
     TrainRecipe,
 )

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scalespace.config.checks import between
+from scalespace.config.kinds import AutoencoderConfig
 from scalespace.config.recipe import (
     AblationConfig,
-    AutoencoderConfig,
     ConditionConfig,
     NetConfig,
     ObjectiveConfig,
