@@ -105,10 +105,13 @@ def test_what_is_no_process_has_no_steps(longer: Trained) -> None:
 def test_all_states_by_number_are_all_states(name: str, longer: Trained) -> None:
     model = longer(name)
     whole = model.sample(LABELS, seed=1).images
-    np.testing.assert_array_equal(model.sample(LABELS, seed=1, steps=6).images, whole)
-    np.testing.assert_array_equal(
-        model.sample(LABELS, seed=1, steps=[6, 5, 4, 3, 2, 1]).images, whole
-    )
+    numbers = {segment: len(states) for segment, states in model.steps.items()}
+    np.testing.assert_array_equal(model.sample(LABELS, seed=1, steps=numbers).images, whole)
+    np.testing.assert_array_equal(model.sample(LABELS, seed=1, steps=model.steps).images, whole)
+    if set(numbers.values()) == {6}:  # no segment ends before its image is finished
+        np.testing.assert_array_equal(model.sample(LABELS, seed=1, steps=6).images, whole)
+        states = [6, 5, 4, 3, 2, 1]
+        np.testing.assert_array_equal(model.sample(LABELS, seed=1, steps=states).images, whole)
     if "small" in model.models:
         some = {"small": [6, 3], **({"upscaler": 1} if "upscaler" in model.models else {})}
         assert model.stepped(some).steps["small"] == [6, 3]

@@ -78,6 +78,11 @@ RECIPES = {
 }
 """What the recipe of each stage must come to, written out."""
 CPU = Runtime(device="cpu", progress=False)
+STUDIED = (
+    *("baseline", "cascaded", "cascaded-own", "baseline-fast", "cascaded-fast"),
+    *("latent-flow-fast", "latent", "latent-flow", "small", "vae"),
+)
+"""What a study compares that names no methods: one of each kind."""
 PRESET = """
 net: {channels: [4, 8], norm: group, groups: 2}
 process: {states: 3, predict: v, x0: clip}
@@ -88,7 +93,12 @@ stages:
   judge: {train: {epochs: 3, batch_size: 20, validate_images: 30, ema: 0.9, lr: 0.01}}
 cas: {classifiers: 2, epochs: 2, batch_size: 20}
 bench: {productions: 3, warmup: 1, batch_sizes: [2, 4], batches: 1}
-study: {seeds: [0, 1], images: 30}
+study:
+  seeds: [0, 1]
+  images: 30
+  methods:
+    [baseline, cascaded, cascaded-own, baseline-fast, cascaded-fast, latent-flow-fast,
+     latent, latent-flow, small, vae]
 """
 """What a user would write for data so small."""
 STAGES = {
@@ -120,7 +130,7 @@ CONFIG = Config(
     stages=STAGES,
     cas=CASConfig(classifiers=2, epochs=2, batch_size=20),
     bench=BenchConfig(productions=3, warmup=1, batch_sizes=(2, 4), batches=1),
-    study=StudyConfig(seeds=(0, 1), images=30),
+    study=StudyConfig(methods=STUDIED, seeds=(0, 1), images=30),
 )
 """`PRESET` as it must be read."""
 

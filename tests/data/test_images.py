@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalespace.data import images as module
+from scalespace.data import origins
 from scalespace.data.images import (
     ImageSet,
     balanced_sample,
@@ -184,13 +185,13 @@ def test_load_is_fixed_by_the_seed() -> None:
 
 def test_the_test_part_is_read_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = []
-    real = module.load_raw
+    real = origins.load_raw
 
     def note(name: str, part: str, data_dir: object) -> tuple[np.ndarray, np.ndarray]:
         parts.append(part)
         return real(name, part, data_dir)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "load_raw", note)
+    monkeypatch.setattr(origins, "load_raw", note)
     data = load("digits")
     assert parts == ["train"]
     assert len(data.test()) == 1000
@@ -198,8 +199,8 @@ def test_the_test_part_is_read_only_when_asked_for(monkeypatch: pytest.MonkeyPat
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, images: np.ndarray, labels: list[int]) -> None:
-    monkeypatch.setattr(module, "load_raw", lambda *_: (images, np.array(labels, np.int64)))
-    monkeypatch.setattr(module, "has_own_files", lambda *_: True)
+    monkeypatch.setattr(origins, "load_raw", lambda *_: (images, np.array(labels, np.int64)))
+    monkeypatch.setattr(origins, "has_own_files", lambda *_: True)
 
 
 def test_a_subset_has_as_many_names_as_classes(monkeypatch: pytest.MonkeyPatch) -> None:

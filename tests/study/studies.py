@@ -9,14 +9,14 @@ from typing import Any
 
 import tiny
 from scalespace.data import DataSplits
-from scalespace.methods import METHODS
+from scalespace.methods import get_method
 from scalespace.study.runner import run_tasks
 
 Row = dict[str, Any]
 TIMED = {"train_seconds", "latency_mean", "latency_median", "latency_q1", "latency_q3"}
 TIMED |= {"images_per_s"}
 ABOUT = {"preset": "tiny"}
-STAGES = {stage.name for method in METHODS.values() for stage in method.stages}
+STAGES = {stage.name for name in tiny.STUDIED for stage in get_method(name).stages}
 
 
 def quiet(_: str) -> None:

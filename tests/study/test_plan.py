@@ -59,7 +59,7 @@ def stages_of(*methods: str) -> set[str]:
 
 def test_a_stage_is_trained_once_a_seed() -> None:
     made = base()
-    expected = {f"{stage}-seed{seed}" for stage in stages_of(*METHODS) for seed in (0, 1)}
+    expected = {f"{stage}-seed{seed}" for stage in stages_of(*tiny.STUDIED) for seed in (0, 1)}
     assert set(names(made, "train")) == expected
     assert len(names(made, "train")) == len(expected)
 
@@ -87,16 +87,16 @@ def test_what_is_scored() -> None:
     controls = ["cas-real", "cas-real-down-up"]
     pooled = [
         f"cas-{name}"
-        for method in METHODS
+        for method in tiny.STUDIED
         for name in (method, f"{method}-seed0", f"{method}-seed1")
     ]
     assert names(made, "score") == controls + pooled
     for task in made.tasks:
-        if task.kind == "score" and task.inputs["method"] in METHODS:
+        if task.kind == "score" and task.inputs["method"] in tiny.STUDIED:
             seeds = [need.inputs["seed"] for need in task.needs]
             assert seeds == ([0, 1] if task.inputs["seed"] is None else [task.inputs["seed"]])
     one = plan(replace(tiny.CONFIG, study=replace(tiny.CONFIG.study, seeds=(4,))))
-    assert names(one, "score") == [*controls, *(f"cas-{method}" for method in METHODS)]
+    assert names(one, "score") == [*controls, *(f"cas-{method}" for method in tiny.STUDIED)]
 
 
 def scores(made: Plan) -> dict[str, list[str]]:
@@ -278,7 +278,7 @@ def test_time_is_measured_alone_and_of_all_methods_together() -> None:
     bench = [task for task in base().tasks if task.kind == "bench"]
     assert len(bench) == 1
     assert bench[0].alone
-    assert bench[0].inputs["methods"] == list(METHODS)
+    assert bench[0].inputs["methods"] == list(tiny.STUDIED)
     assert not any(task.alone for task in base().tasks if task.kind != "bench")
 
 
@@ -310,7 +310,7 @@ TRAININGS: dict[str, tuple[Config, set[str]]] = {
         replace(C, process=replace(C.process, predict="x0")),
         DIFFUSION - FLOW,
     ),
-    "train": (replace(C, train=replace(C.train, validate_images=14)), stages_of(*METHODS)),
+    "train": (replace(C, train=replace(C.train, validate_images=14)), stages_of(*tiny.STUDIED)),
     # what is learnt of another autoencoder's latents is another training, too
     "autoencoder": (
         replace(C, autoencoder=replace(C.autoencoder, beta=0.7)),
@@ -328,7 +328,7 @@ def test_a_change_of_training_renews_what_it_matters_to_and_nothing_else(change:
     def renewed_of(kind: str) -> set[str]:
         return {task.name for task in base().tasks if task.kind == kind and task.id in gone}
 
-    methods = {name for name in METHODS if stages_of(name) & renewed}
+    methods = {name for name in tiny.STUDIED if stages_of(name) & renewed}
     assert renewed_of("train") == {f"{stage}-seed{seed}" for stage in renewed for seed in (0, 1)}
     assert renewed_of("sample") == {f"{name}-seed{seed}" for name in methods for seed in (0, 1)}
     assert renewed_of("inspect") == renewed & {"vae"}
@@ -389,7 +389,7 @@ def test_another_way_of_sampling_trains_nothing_again(change: str) -> None:
     assert unchanged == {"sampler": FLOW & TAUGHT, "x0": set(), "prior": TAUGHT}[change]
     gone = {task.id for task in base().tasks} - {task.id for task in after.tasks}
     sampled = {u.inputs["method"] for u in base().tasks if u.kind == "sample" and u.id in gone}
-    users = {name for name in METHODS if stages_of(name) & matters}
+    users = {name for name in tiny.STUDIED if stages_of(name) & matters}
     # what is made in an autoencoder's latents may count its prior as well, which changes nothing
     assert users - {"latent", "latent-flow", "latent-flow-fast"} <= sampled <= users
     assert change == "prior" or sampled == users

@@ -16,7 +16,6 @@ from studies import STAGES, TIMED, Row, run, untimed
 import tiny
 from scalespace.data import DataSplits, read_samples
 from scalespace.errors import InputError
-from scalespace.methods import METHODS
 from scalespace.report.figures import pictures_of
 from scalespace.report.results import Results
 from scalespace.study import runner, tasks
@@ -30,7 +29,7 @@ def test_rows_of_every_kind(rows: list[Row]) -> None:
         assert row["device"] == "cpu"
         assert {"torch", "numpy", "python", "scalespace"} <= row["versions"].keys()
     counts = Counter(row["metric"] for row in rows)
-    methods, trainings = len(METHODS), 2 * len(STAGES)
+    methods, trainings = len(tiny.STUDIED), 2 * len(STAGES)
     assert counts["train_seconds"] == counts["loss"] == counts["val_loss"] == trainings
     # 2 classifiers for two controls, and for each method pooled and for each of two seeds
     assert counts["cas"] == 2 * (2 + 3 * methods)
@@ -77,7 +76,7 @@ def test_artefacts_are_where_the_rows_say(finished: Path, rows: list[Row]) -> No
 def test_what_the_study_says_of_itself(finished: Path) -> None:
     about = json.loads((finished / "study.json").read_text())
     assert about["seeds"] == [0, 1]
-    assert [method["name"] for method in about["methods"]] == list(METHODS)
+    assert [method["name"] for method in about["methods"]] == list(tiny.STUDIED)
     assert {stage["name"]: stage.get("states") for stage in about["stages"]} == {
         **{name: 2 if name.endswith("-student") else 3 for name in STAGES},
         "vae": None,

@@ -24,6 +24,7 @@ from scalespace.bench.peers import Sampler, peers
 from scalespace.bench.roofline import roofs, wait
 from scalespace.config import CASConfig, NetConfig
 from scalespace.data import DataSplits, ImageSet
+from scalespace.data.pixels import pictures
 from scalespace.evaluation.cas import cas
 from scalespace.methods import METHODS
 from scalespace.model import Model
@@ -166,7 +167,7 @@ def training(suite: Suite) -> Iterator[Row]:
 def scoring(suite: Suite) -> Iterator[Row]:
     """The Classification Accuracy Score of 1,024 images by five classifiers, an epoch each."""
     splits, config = noise(1024), CASConfig(classifiers=5, epochs=1)
-    images, labels = splits.train.unit()[:, 0].numpy(), splits.train.labels.numpy()
+    images, labels = pictures(splits.train.unit()), splits.train.labels.numpy()
 
     def score(classifiers: int, times: int) -> None:
         own = replace(config, classifiers=classifiers)

@@ -124,12 +124,15 @@ class Config:
     """All choices of a study.
 
     Args:
-        data: name of the data set.
+        data: name of the data set, folder:PATH for a folder of images, or npz:FILE for a samples
+            file.
+        size: side in pixels that a folder's images are brought to; None: they are all of one size.
         stages: what differs for one stage, as in {small: {train: {epochs: 20}}}; on the command
             line --stages.small.train.epochs=20.
     """
 
     data: str = "mnist"
+    size: int | None = None
     net: NetConfig = field(default_factory=NetConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

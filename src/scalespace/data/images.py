@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalespace.data.catalog import Part, source_of
+from scalespace.data.catalog import Part
 from scalespace.data.info import DataInfo
-from scalespace.data.sources import has_own_files, load_raw
+from scalespace.data.origins import Origin, find_origin
+from scalespace.data.pixels import COLOURS, planes
 from scalespace.errors import InputError
 
 TRAIN_FRACTION = 5 / 6  # 50,000 of MNIST's 60,000
@@ -25,10 +26,10 @@ Indices = np.ndarray | Tensor
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled grey images, all on one device.
+    """Labelled images, all on one device.
 
     Args:
-        images: uint8 [n, 1, h, w], 0 (background) to 255.
+        images: uint8 [n, c, h, w], 0 to 255: grey (c = 1) or coloured (c = 3).
         labels: int64 [n], each in 0..len(classes)-1.
         classes: the names of the classes, in the order of their labels.
     """
@@ -39,9 +40,10 @@ class ImageSet:
     name: str
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 1:
+        shape = self.images.shape
+        if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, COLOURS):
             raise ValueError(
-                "images must be uint8 [n, 1, h, w], "
+                f"images must be uint8 [n, 1, h, w] or [n, {COLOURS}, h, w], "
                 f"not {self.images.dtype} {list(self.images.shape)}"
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
@@ -62,6 +64,11 @@ class ImageSet:
         """Height and width of an image."""
         return self.images.shape[2], self.images.shape[3]
 
+    @property
+    def channels(self) -> int:
+        """1 if they are grey, 3 if coloured."""
+        return self.images.shape[1]
+
     def to(self, device: torch.device | str) -> ImageSet:
         """The same images on `device`."""
         images, labels = self.images.to(device), self.labels.to(device)
@@ -73,7 +80,7 @@ class ImageSet:
         return ImageSet(self.images[at], self.labels[at], self.classes, self.name)
 
     def unit(self) -> Tensor:
-        """The images as float32 [n, 1, h, w] in [0, 1]."""
+        """The images as float32 [n, c, h, w] in [0, 1]."""
         return self.images.float() / 255
 
 
@@ -89,6 +96,7 @@ class DataSplits:
         std: their standard deviation, likewise.
         data_dir: the root that was asked for, if any.
         own: whether the training files are known not to be the published ones.
+        origin: where its images come from; None for the catalogue.
     """
 
     name: str
@@ -98,6 +106,7 @@ class DataSplits:
     std: float
     data_dir: Path | None = None
     own: bool = False
+    origin: Origin | None = None
 
     def __repr__(self) -> str:
         parts = f"{len(self.train)} to train on, {len(self.val)} to validate with"
@@ -118,6 +127,7 @@ class DataSplits:
             fingerprint=content.hexdigest()[:12],
             own=self.own,
             absent=tuple(sorted(set(range(len(self.train.classes))) - present)),
+            channels=self.train.channels,
         )
 
     @cached_property
@@ -132,16 +142,24 @@ class DataSplits:
 
     def test(self) -> ImageSet:
         """Reads the test part, which is for final scoring only."""
-        return _load_part(self.name, "test", self.data_dir, self.train.classes)
+        origin = self.origin or find_origin(self.name, self.data_dir)
+        part = _load_part(origin, "test", self.train.classes)
+        if part.channels != self.train.channels:
+            raise InputError(f"{self.name}: training images are coloured and test images grey")
+        return part
 
 
-def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSplits:
+def load(
+    name: str, data_dir: Path | str | None = None, seed: int = 0, size: int | None = None
+) -> DataSplits:
     """Loads a data set, downloaded if need be, with its training files split by `balanced_split`.
 
     Args:
-        name: a name of `DATASETS`.
+        name: a name of `DATASETS`, `folder:PATH` (see `data/folders.py`), or `npz:FILE`, a samples
+            file.
         data_dir: the root folder; otherwise `$SCALESPACE_DATA`, otherwise the user's cache.
         seed: fixes which images train and which validate.
+        size: what the images of a folder are brought to, in pixels.
 
     Raises:
         InputError: the name is unknown, the files cannot be downloaded or are damaged, or they hold
@@ -149,7 +167,8 @@ def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSp
     """
     if seed < 0:
         raise InputError(f"the seed of a split must be at least 0, got {seed}")
-    whole = _load_part(name, "train", data_dir)
+    origin = find_origin(name, data_dir, size)
+    whole = _load_part(origin, "train")
     train, val = map(whole.subset, balanced_split(whole.labels, seed))
     if len(train) < 2 or len(val) < 1:
         raise InputError(
@@ -160,7 +179,7 @@ def load(name: str, data_dir: Path | str | None = None, seed: int = 0) -> DataSp
     if std == 0:
         raise InputError(f"every pixel of {name}'s training images is the same grey")
     root = None if data_dir is None else Path(data_dir)
-    return DataSplits(name, train, val, mean, std, root, has_own_files(name, data_dir))
+    return DataSplits(origin.name, train, val, mean, std, root, origin.own, origin)
 
 
 def balanced_split(
@@ -213,10 +232,10 @@ def balanced_sample(labels: Labels, n: int, seed: int) -> np.ndarray:
 
 
 def first_of_each(images: np.ndarray, labels: np.ndarray, classes: int, n: int) -> np.ndarray:
-    """The first n images of each class: float32 [classes, n, h, w], black where it has fewer.
+    """The first n images of each class: float32 [classes, n, h, w(, 3)], black where it has fewer.
 
     Args:
-        images: of any kind of number, [all, h, w].
+        images: of any kind of number, [all, h, w] or [all, h, w, 3].
         labels: int [all].
     """
     out = np.zeros((classes, n, *images.shape[1:]), dtype=np.float32)
@@ -226,13 +245,10 @@ def first_of_each(images: np.ndarray, labels: np.ndarray, classes: int, n: int) 
     return out
 
 
-def _load_part(
-    name: str, part: Part, data_dir: Path | str | None, classes: tuple[str, ...] = ()
-) -> ImageSet:
-    images, labels = load_raw(name, part, data_dir)
-    # A subset with fewer classes than the official set has that many fewer names.
-    classes = classes or source_of(name).classes[: labels.max() + 1]
-    return ImageSet(torch.from_numpy(images)[:, None], torch.from_numpy(labels), classes, name)
+def _load_part(origin: Origin, part: Part, classes: tuple[str, ...] = ()) -> ImageSet:
+    images, labels = origin.load(part)
+    x = planes(images).contiguous()
+    return ImageSet(x, torch.from_numpy(labels), classes or origin.names(labels), origin.name)
 
 
 def _by_class(labels: Labels, rng: np.random.Generator) -> list[np.ndarray]:

@@ -25,6 +25,7 @@ class DataInfo:
         fingerprint: hash of the training part, so that a result names its data.
         own: whether the files are known not to be those published under this name.
         absent: labels that no training image has, where the labels have gaps.
+        channels: of an image: 1 if it is grey, 3 if coloured.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DataInfo:
     fingerprint: str = ""
     own: bool = False
     absent: tuple[int, ...] = ()
+    channels: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -67,6 +69,8 @@ class DataInfo:
             raise ValueError("there must be classes")
         if not isinstance(info.own, bool):
             raise ValueError(f"own must be true or false, got {info.own!r}")
+        if info.channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, got {info.channels!r}")
         if not info.labels or not set(info.absent) <= set(range(len(info.classes))):
             raise ValueError(f"absent must be some of the labels, got {list(info.absent)!r}")
         return info
@@ -77,15 +81,21 @@ class DataInfo:
         return f"{self.name} (own files)" if self.own else self.name
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a picture: (h, w) if it is grey, (h, w, 3) if coloured."""
+        colours = () if self.channels == 1 else (self.channels,)
+        return self.height, self.width, *colours
+
+    @property
     def labels(self) -> tuple[int, ...]:
         """The labels that have training images."""
         return tuple(k for k in range(len(self.classes)) if k not in self.absent)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a training's name depends on: `own` and `absent` follow from the fingerprint."""
+        """What a training's name depends on; the other fields follow from the fingerprint."""
         facts = asdict(self)
-        return {name: facts[name] for name in facts if name not in ("own", "absent")}
+        return {name: facts[name] for name in facts if name not in ("own", "absent", "channels")}
 
     @property
     def domain(self) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """The samples file: images, labels and where they came from, in one `.npz` that anyone can write.
 
-It holds `images` (float32 [n, h, w] in [0, 1]), `labels` (int64 [n]) and `meta` (a JSON object
-as text). Whatever another program put there is checked before it is used, and nothing in it is
-ever executed: no pickles.
+It holds `images` (float32 [n, h, w] in [0, 1], or [n, h, w, 3] in colour), `labels` (int64 [n])
+and `meta` (a JSON object as text). Whatever another program put there is checked before it is used,
+and nothing in it is ever executed: no pickles.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from PIL import Image
 
 from scalespace.data.idx import DEFLATE_LIMIT
 from scalespace.data.info import ROUNDING
+from scalespace.data.pixels import COLOURS
+from scalespace.data.pngs import to_pil, write_folder
 from scalespace.errors import InputError, one_line
 from scalespace.files import parse_json, read_bytes, write_arrays
 
+META = "meta"
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -33,7 +38,7 @@ class Samples:
     """Labelled images on their way from a method to a score.
 
     Args:
-        images: float32 [n, h, w] in [0, 1].
+        images: float32 [n, h, w] in [0, 1], or [n, h, w, 3] in colour.
         labels: int64 [n], from 0.
         meta: what made them, such as method, model hash, seed, sampler, network calls.
     """
@@ -45,8 +50,21 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def pil(self) -> list[Image.Image]:
+        """The images as Pillow's, 8 bits a channel."""
+        return to_pil(self.images)
+
+    def to_folder(self, folder: Path | str) -> Path:
+        """Writes PNG files, a folder a class; see `data/pngs.py`.
+
+        Raises:
+            InputError: the folder is there already, or cannot be written.
+        """
+        good = check(self.images, self.labels, self.meta, where="samples to write")
+        return write_folder(good.images, good.labels, good.meta, folder)
+
     def __repr__(self) -> str:
-        size = " x ".join(map(str, self.images.shape[1:]))
+        size = " x ".join(map(str, self.images.shape[1:3]))
         made_by = f" by {self.meta['method']}" if "method" in self.meta else ""
         return f"<{len(self)} samples of {size} pixels{made_by}>"
 
@@ -56,18 +74,18 @@ def check(
     labels: np.ndarray,
     meta: dict[str, Any] | None = None,
     *,
-    shape: tuple[int, int] | None = None,
+    shape: tuple[int, ...] | None = None,
     classes: int | None = None,
     where: Path | str = "samples",
 ) -> Samples:
     """Makes `Samples` of arrays that may have come from anywhere.
 
     Args:
-        images: floats [n, h, w] or [n, 1, h, w] in [0, 1]; values out of it by no more than
-            rounding are clipped.
+        images: floats [n, h, w], [n, 1, h, w] or [n, h, w, 3] in [0, 1]; values out of it by no
+            more than rounding are clipped.
         labels: integers [n], at least 0.
         meta: a JSON object.
-        shape: the required height and width, if any.
+        shape: the required height and width, and 3 for colours, if any.
         classes: the number that labels must be less than, if any.
         where: what to call the arrays in a message, such as the path of their file.
 
@@ -98,7 +116,7 @@ def write_samples(path: Path | str, samples: Samples) -> None:
 
 
 def read_samples(
-    path: Path | str, shape: tuple[int, int] | None = None, classes: int | None = None
+    path: Path | str, shape: tuple[int, ...] | None = None, classes: int | None = None
 ) -> Samples:
     """Reads and checks a samples file, whoever wrote it; a missing `meta` becomes `{}`.
 
@@ -109,33 +127,38 @@ def read_samples(
     Raises:
         InputError: the file is absent, damaged, or holds anything but good samples.
     """
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     for name in ("images", "labels"):
         if name not in arrays:
             raise InputError(f"{path} has no array '{name}': is it a samples file?")
-    meta = _meta(arrays["meta"], path) if "meta" in arrays else {}
+    meta = meta_of(arrays[META], path) if META in arrays else {}
     return check(arrays["images"], arrays["labels"], meta, shape=shape, classes=classes, where=path)
 
 
 def _checked_images(
-    images: np.ndarray, shape: tuple[int, int] | None, where: Path | str
+    images: np.ndarray, shape: tuple[int, ...] | None, where: Path | str
 ) -> np.ndarray:
     if images.dtype.kind != "f":
         hint = ": divide by 255 and store float32" if images.dtype == np.uint8 else ""
         raise InputError(f"{where}: images must be float32 in [0, 1], not {images.dtype}{hint}")
     if images.ndim == 4 and images.shape[1] == 1:
         images = images[:, 0]
-    if images.ndim != 3:
-        raise InputError(f"{where}: images must be [n, h, w], not {list(images.shape)}")
+    if images.ndim != 3 and (images.ndim != 4 or images.shape[3] != COLOURS):
+        raise InputError(
+            f"{where}: images must be [n, h, w] or [n, h, w, {COLOURS}], not {list(images.shape)}"
+        )
     if images.size == 0:
         raise InputError(f"{where}: there are no images (shape {list(images.shape)})")
     if shape is not None and images.shape[1:] != tuple(shape):
-        found, wanted = (" x ".join(map(str, size)) for size in (images.shape[1:], shape))
+        if len(shape) != images.ndim - 1:
+            found, wanted = ("coloured", "grey")[:: 1 if images.ndim == 4 else -1]
+            raise InputError(f"{where}: images are {found}, {wanted} ones are needed")
+        found, wanted = (" x ".join(map(str, size[:2])) for size in (images.shape[1:], shape))
         raise InputError(f"{where}: images are {found} pixels, {wanted} are needed")
     low, high = float(images.min()), float(images.max())
     # min and max are NaN if any value is.
     if not (math.isfinite(low) and math.isfinite(high)):
-        bad = np.count_nonzero(~np.isfinite(images).all(axis=(1, 2)))
+        bad = np.count_nonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
         raise InputError(f"{where}: {bad} of {len(images)} images have values that are not finite")
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise InputError(f"{where}: images must lie in [0, 1], but go from {low:.7g} to {high:.7g}")
@@ -161,7 +184,7 @@ def _checked_labels(
     return np.ascontiguousarray(labels, dtype=np.int64)
 
 
-def _meta(array: np.ndarray, path: Path | str) -> dict[str, Any]:
+def meta_of(array: np.ndarray, path: Path | str) -> dict[str, Any]:
     """The JSON object in the text `array`."""
     if array.dtype.kind != "U" or array.ndim != 0:
         raise InputError(f"{path}: meta must be one JSON text, not {array.dtype} {array.shape}")
@@ -174,15 +197,17 @@ def _meta(array: np.ndarray, path: Path | str) -> dict[str, Any]:
     return meta
 
 
-def _read_arrays(path: Path | str) -> dict[str, np.ndarray]:
-    """The arrays of a samples file that are in the zip at `path`."""
+def read_arrays(
+    path: Path | str, names: Sequence[str] = ("images", "labels", META)
+) -> dict[str, np.ndarray]:
+    """Those of the named arrays that are in the zip at `path`; `InputError` if it is damaged."""
     content = read_bytes(path, "samples file")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             present = set(archive.namelist())
             return {
                 name: _read_array(archive, f"{name}.npy", len(content))
-                for name in ("images", "labels", "meta")
+                for name in names
                 if f"{name}.npy" in present
             }
     except zipfile.BadZipFile as error:

@@ -18,6 +18,7 @@ from scalespace.config import CASConfig
 from scalespace.core.noise import derive_seed
 from scalespace.core.torch_state import check_defaults, learning
 from scalespace.data.images import ImageSet
+from scalespace.data.pixels import planes
 from scalespace.evaluation.workers import side_by_side
 from scalespace.nets.classifier import CASClassifier
 from scalespace.progress import bar
@@ -94,7 +95,7 @@ def cas(
     """Trains m classifiers on labelled images and counts their answers on real test images.
 
     Args:
-        images: float [n, h, w] in [0, 1].
+        images: float [n, h, w] or [n, h, w, 3] in [0, 1].
         labels: int [n], of the test set's classes.
         test: the real images to classify, of the same size.
         mean, std: of the real training pixels; with `config.standardize` they standardise both
@@ -109,7 +110,7 @@ def cas(
         return x.to(device).contiguous(memory_format=torch.channels_last)
 
     with learning():  # tensors that are made within a caller's inference_mode cannot be learnt from
-        x = ready(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None])
+        x = ready(planes(np.ascontiguousarray(images, dtype=np.float32)))
         y = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
         real, truth = ready(test.unit()), test.labels.cpu().numpy()
         seeds = [derive_seed(seed, "cas", k) for k in range(config.classifiers)]
@@ -149,7 +150,7 @@ def _untrained(seeds: Sequence[int], test: ImageSet, device: torch.device) -> li
     with torch.random.fork_rng(devices=[]):
         for seed in seeds:
             torch.manual_seed(seed)
-            net = CASClassifier(*test.shape, len(test.classes))
+            net = CASClassifier(*test.shape, len(test.classes), test.channels)
             nets.append(net.to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]
     return nets
 

@@ -9,6 +9,7 @@ import torch
 from scalespace.core.noise import derive_seed
 from scalespace.core.scale import down, up
 from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample
+from scalespace.data.pixels import pictures
 
 CONTROLS = {"real": "Real", "real-down-up": "Real, down and up"}
 """The controls of CAS, and their titles.
@@ -62,7 +63,7 @@ def control(name: str, splits: DataSplits, n: int) -> Samples:
         part = _balanced(splits.train, n)
         images = part.unit() if name == "real" else up(down(part.unit(), HALF), HALF)
     meta = {"method": name, "data": splits.name, "classes": list(part.classes)}
-    return Samples(images[:, 0].cpu().numpy(), part.labels.cpu().numpy(), meta)
+    return Samples(pictures(images), part.labels.cpu().numpy(), meta)
 
 
 def _balanced(images: ImageSet, n: int) -> ImageSet:

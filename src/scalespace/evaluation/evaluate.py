@@ -13,6 +13,7 @@ import torch
 
 from scalespace.config import CASConfig
 from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample, check
+from scalespace.data.pixels import pictures
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.cas import cas
 from scalespace.evaluation.controls import CONTROLS, FLOORS, HeldOut, control, feature_controls
@@ -87,8 +88,8 @@ class Real:
 
     @cached_property
     def pixels(self) -> torch.Tensor:
-        """Every reference image: float32 [n, h, w] in [0, 1]."""
-        return self.reference.unit()[:, 0]
+        """Every reference image: float32 [n, h, w] or [n, h, w, 3] in [0, 1]."""
+        return torch.from_numpy(pictures(self.reference.unit()))
 
     @cached_property
     def components(self) -> dict[int, Components]:
@@ -269,7 +270,11 @@ def evaluate(
     real = real if isinstance(real, Real) else Real(real)
     train = real.splits.train
     samples = check(
-        samples.images, samples.labels, samples.meta, shape=train.shape, classes=len(train.classes)
+        samples.images,
+        samples.labels,
+        samples.meta,
+        shape=real.splits.info.shape,
+        classes=len(train.classes),
     )
     found = {name: METRICS[name].measure(samples, real) for name in metrics}
     if floor and any(METRICS[name].floor for name in metrics):

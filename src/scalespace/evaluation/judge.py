@@ -25,6 +25,7 @@ from scalespace.config.checks import HISTORY, check_history
 from scalespace.core.torch_state import check_defaults
 from scalespace.data import ImageSet
 from scalespace.data.info import DataInfo
+from scalespace.data.pixels import planes
 from scalespace.errors import InputError, one_line
 from scalespace.evaluation.normality import inside
 from scalespace.files import atomic, read_json, write_json
@@ -62,7 +63,8 @@ class Judge:
     def net(self) -> JudgeNet:
         """The network, ready to use (dropout is off)."""
         check_defaults()
-        net = JudgeNet(self.data.height, self.data.width, len(self.data.classes))
+        about = self.data
+        net = JudgeNet(about.height, about.width, len(about.classes), about.channels)
         net.load_state_dict(dict(self.weights))
         return net.eval().requires_grad_(False)
 
@@ -80,13 +82,19 @@ class Judge:
         """Both kinds of features of images in [0, 1]: float32 [n, d] each, on the device.
 
         Args:
-            images: float [n, h, w] or [n, 1, h, w].
+            images: float, an array [n, h, w] or [n, h, w, 3], or a tensor [n, h, w] or
+                [n, c, h, w].
 
         Raises:
-            InputError: the images' size is not the judge's.
+            InputError: the images' size is not the judge's, or it sees them in other colours.
         """
         x = torch.as_tensor(images, dtype=torch.float32)
-        x = x[:, None] if x.ndim == 3 else x
+        x = planes(x) if x.ndim == 3 or not isinstance(images, Tensor) else x
+        if x.shape[1] != self.data.channels:
+            names = {1: "grey", 3: "coloured"}
+            raise InputError(
+                f"the judge sees {names[self.data.channels]} images, and these are not"
+            )
         if tuple(x.shape[2:]) != (self.data.height, self.data.width):
             raise InputError(
                 f"the judge sees {self.data.height}x{self.data.width} images, "
@@ -187,8 +195,11 @@ def shipped_judge(data: DataInfo) -> Judge | None:
     if not name or not (SHIPPED / name).is_dir():
         return None
     judge = load_judge(SHIPPED / name)
-    same = (judge.data.height, judge.data.width, len(judge.data.classes))
-    return judge if same == (data.height, data.width, len(data.classes)) else None
+
+    def kind(one: DataInfo) -> tuple[int, ...]:
+        return one.height, one.width, one.channels, len(one.classes)
+
+    return judge if kind(judge.data) == kind(data) else None
 
 
 def find_judge(data: DataInfo, folder: Path | str | None = None) -> Judge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,21 @@ from scalespace.files import atomic, check_suffix
 GAP = 2
 WIDTH, LARGEST = 900, 112  # dots
 BACKGROUND = 40
+STATES = 12  # of a film strip
 PICTURES = (".png", ".jpg", ".webp")
 """The suffixes of pictures."""
+
+
+def resized(x: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Images [n, h, w] or [n, h, w, 3] at another size, by nearest neighbours."""
+    rows = np.arange(height) * x.shape[1] // height
+    columns = np.arange(width) * x.shape[2] // width
+    return x[:, rows][:, :, columns]
+
+
+def evenly(n: int, most: int) -> list[int]:
+    """At most `most` of the indices 0 .. n-1, first and last included, evenly spread."""
+    return [int(k) for k in np.unique(np.linspace(0, n - 1, min(n, most)).round())]
 
 
 def tile(
@@ -77,6 +91,28 @@ def save_grid(
         tile(images, columns, zoom).save(aside)
 
 
+def save_strip(
+    path: Path | str, frames: Sequence[NDArray[np.floating]], most: int = STATES
+) -> None:
+    """Writes reverse processes as film strips: a row an image, a column a state.
+
+    Args:
+        frames: images [n, h, w] or [n, h, w, 3] in [0, 1], one set a state; sets may differ in
+            size, and the last one's is taken.
+        most: states that are shown, the first and the last among them.
+
+    Raises:
+        InputError: no frames, what `tile` refuses, a suffix of no format, or the file cannot be
+            written.
+    """
+    if not frames:
+        raise InputError("a film strip takes at least 1 state")
+    height, width = frames[-1].shape[1:3]
+    shown = [resized(frames[k], height, width) for k in evenly(len(frames), most)]
+    film = np.stack(shown, axis=1)
+    save_grid(path, film.reshape(-1, *film.shape[2:]), len(shown))
+
+
 def save_gif(
     path: Path | str,
     frames: Sequence[NDArray[np.floating]],
@@ -87,7 +123,7 @@ def save_gif(
     """Writes an animation: one grid a frame, the last one held for two seconds.
 
     Args:
-        frames: images [n, h, w] in [0, 1], a set a frame; sets may differ in size.
+        frames: images [n, h, w] or [n, h, w, 3] in [0, 1], a set a frame; sets may differ in size.
         columns: images a row.
         side: approximate height of each image in dots, whatever its scale.
         milliseconds: of a frame.

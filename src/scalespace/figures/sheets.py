@@ -75,12 +75,14 @@ def sheet(blocks: Sequence[Block], margin: int = 0) -> Drawing:
 
 
 def in_domain_colors(x: Pixels, low: float, high: float) -> Pixels:
-    """Values of any size as colours [..., 3]: `low` is black, `high` white, and grey between.
+    """Grey images [n, h, w] as colours [n, h, w, 3]: `low` is black, `high` white, grey between.
 
     Values below turn blue and values above turn red, fully at three quarters of the domain's width
-    from it.
+    from it. Coloured images [n, h, w, 3] are clipped.
     """
     unit = ((x - low) / (high - low))[..., None]
+    if x.ndim == 4:
+        return np.clip(unit[..., 0], 0, 1)
     below, above = np.clip(-unit / 0.75, 0, 1), np.clip((unit - 1) / 0.75, 0, 1)
     grey = np.clip(unit, 0, 1) * np.ones(3)
     return grey * (1 - below - above) + np.array(BELOW) * below + np.array(ABOVE) * above

@@ -19,6 +19,7 @@ from scalespace.core.sampling import Start, Step, ways
 from scalespace.core.scale import down
 from scalespace.core.segment import Segment
 from scalespace.data import Samples, check
+from scalespace.data.pixels import planes
 from scalespace.errors import InputError, unknown
 from scalespace.model.model import Model
 
@@ -96,9 +97,9 @@ def fill(
     x, labels = _standardised(model, given), given.labels.tolist()
     chosen = np.asarray(keep, dtype=bool)
     try:
-        known = torch.from_numpy(np.broadcast_to(chosen, given.images.shape).copy())
+        known = torch.from_numpy(np.broadcast_to(chosen, given.images.shape[:3]).copy())
     except ValueError as error:
-        size = list(given.images.shape[1:])
+        size = list(given.images.shape[1:3])
         raise InputError(
             f"keep must be of the images' size, {size}, got {list(chosen.shape)}"
         ) from error
@@ -217,15 +218,14 @@ def _indices(first: int, n: int, seed: int = 0) -> range:
 
 def _checked(model: Model, images: NDArray[np.floating[Any]], labels: Sequence[int]) -> Samples:
     """Images and labels, checked against a model's data."""
-    size = (model.data.height, model.data.width)
     try:
         given = np.asarray(labels, dtype=np.int64)
     except (TypeError, ValueError) as error:
         raise InputError(f"labels must be whole numbers: {error}") from error
-    return check(images, given, shape=size, where="the images")
+    return check(images, given, shape=model.data.shape, where="the images")
 
 
 def _standardised(model: Model, samples: Samples) -> Tensor:
     """Images [n, 1, h, w] in the model's unit, on its device."""
-    unit = torch.from_numpy(samples.images)[:, None].to(model.device)
+    unit = planes(samples.images).to(model.device)
     return model.data.standardize(unit)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from scalespace.core.denoiser import ANY, Condition
 from scalespace.core.jumps import Conditioned
 from scalespace.core.segment import Level
+from scalespace.data.pixels import planes
 from scalespace.engine import find_engine
 from scalespace.engine.onnx import export, open_session
 from scalespace.errors import InputError, unknown
@@ -101,8 +102,8 @@ def export_model(model: Model, path: Path | str) -> dict[str, Any]:
     about = _about(model) | {"noise": purposes}
     content = export(chain, inputs, names, _words(about), most=PART)
     inputs, _, _ = examples(chain, model.data, 3, seed=1)
-    expected = model.sample(inputs[0].tolist(), seed=1).images[:, None]
-    _check(path, content, inputs, torch.from_numpy(expected))
+    expected = model.sample(inputs[0].tolist(), seed=1).images
+    _check(path, content, inputs, planes(expected))
     write_bytes(path, content)
     return about
 

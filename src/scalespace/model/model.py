@@ -13,6 +13,7 @@ import torch
 from scalespace.core.noise import Noise, Seeded
 from scalespace.core.sampling import Edit, Start, Step, last, ways
 from scalespace.data import Samples
+from scalespace.data.pixels import pictures
 from scalespace.errors import InputError, unknown
 from scalespace.model.resampling import Resampling, Steps
 from scalespace.model.sharing import Sharing
@@ -168,7 +169,7 @@ class Model(Resampling, Sharing):
         if not labels:
             raise InputError("nothing to sample: no labels given")
         self.check_labels(labels)
-        images = np.empty((len(labels), self.data.height, self.data.width), dtype=np.float32)
+        images = np.empty((len(labels), *self.data.shape), dtype=np.float32)
         outside = np.zeros(2, dtype=np.int64)  # pixels, and images that have any
         name = f"sample {self.method.name}" + (
             f" (seed {about['seed']})" if "seed" in about else ""
@@ -177,7 +178,7 @@ class Model(Resampling, Sharing):
             for begin in range(0, len(labels), batch_size):
                 rows = slice(begin, min(begin + batch_size, len(labels)))
                 x = last(part(rows)).x
-                images[rows] = self.data.to_unit(x)[:, 0].cpu().numpy()
+                images[rows] = pictures(self.data.to_unit(x))
                 beyond = self.data.outside(x).flatten(1)
                 outside += (int(beyond.sum()), int(beyond.any(dim=1).sum()))
                 shown.update(len(x))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from scalespace.data import Samples, check
+from scalespace.data.pixels import pictures, planes
 from scalespace.errors import InputError
 from scalespace.model.model import Model
 from scalespace.stages.base import StageModel
@@ -31,10 +30,9 @@ def reconstruct(model: Model, samples: Samples) -> Samples:
         InputError: the method has no autoencoder, or the images are of another size.
     """
     name, through = autoencoder(model)
-    shape = (model.data.height, model.data.width)
-    samples = check(samples.images, samples.labels, samples.meta, shape=shape)
-    unit = torch.from_numpy(samples.images)[:, None].to(model.device)
-    images = through.reconstruct(unit)[:, 0].cpu().numpy()
+    samples = check(samples.images, samples.labels, samples.meta, shape=model.data.shape)
+    unit = planes(samples.images).to(model.device)
+    images = pictures(through.reconstruct(unit))
     meta: dict[str, Any] = {"method": f"{name}-reconstruction", "model": model.hash}
     meta |= {"data": model.data.name, "of": samples.meta}
     return Samples(images, samples.labels, meta)

@@ -19,16 +19,16 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Images [n, 1, h, w] to the mean and log-variance of their latents, [n, latent, h/f, w/f].
+    """Images [n, c, h, w] to the mean and log-variance of their latents, [n, latent, h/f, w/f].
 
     Two convolutions a level, then max-pooling; one convolution to the mean and another, the
     "second map", to the log of the variance.
     """
 
-    def __init__(self, c: AutoencoderConfig) -> None:
+    def __init__(self, c: AutoencoderConfig, channels: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for i, o in zip([1, *c.channels], c.channels, strict=False):
+        for i, o in zip([channels, *c.channels], c.channels, strict=False):
             layers += [_conv(i, o), _conv(o, o), nn.MaxPool2d(2)]
         self.levels = nn.Sequential(*layers)
         self.mean = nn.Conv2d(c.channels[-1], c.latent, 3, padding=1)
@@ -42,21 +42,21 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents [n, latent, h/f, w/f] to images [n, 1, h, w]: nearest upsampling between levels.
+    """Latents [n, latent, h/f, w/f] to images [n, c, h, w]: nearest upsampling between levels.
 
     "Conv-BatchNorm-LeakyReLU twice a level" is read as a convolution after each upsampling, then
     the pair: with the published widths 4-32-16-8-1, encoder and decoder then have the published
     51,357 parameters together, not counting the encoder's second map.
     """
 
-    def __init__(self, c: AutoencoderConfig) -> None:
+    def __init__(self, c: AutoencoderConfig, channels: int = 1) -> None:
         super().__init__()
         widths = [*reversed(c.channels), c.channels[0]]
         layers: list[nn.Module] = [_conv(c.latent, widths[0])]
         for i, o in itertools.pairwise(widths):
             layers += [nn.UpsamplingNearest2d(scale_factor=2)]
             layers += [nn.Conv2d(i, i, 3, padding=1), nn.LeakyReLU(), _conv(i, i), _conv(i, o)]
-        layers.append(nn.Conv2d(c.channels[0], 1, 3, padding=1))
+        layers.append(nn.Conv2d(c.channels[0], channels, 3, padding=1))
         self.levels = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:

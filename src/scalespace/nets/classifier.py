@@ -18,16 +18,17 @@ class CASClassifier(nn.Module):
     Args:
         height, width: of the images, at least 8.
         classes: number of logits.
+        channels: of an image.
 
     Raises:
         InputError: the images are too small.
     """
 
-    def __init__(self, height: int, width: int, classes: int) -> None:
+    def __init__(self, height: int, width: int, classes: int, channels: int = 1) -> None:
         super().__init__()
         if min(height, width) < 8:
             raise InputError(f"CAS needs images of at least 8x8 pixels, got {height}x{width}")
-        self.conv1 = nn.Conv2d(1, 32, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, 32, 3, padding=1)
         self.conv2 = nn.Conv2d(32, 64, 3)
         rest = ((height // 2 - 2) // 2) * ((width // 2 - 2) // 2)
         self.fc1 = nn.Linear(64 * rest, 128)

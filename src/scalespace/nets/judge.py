@@ -40,14 +40,15 @@ class JudgeNet(nn.Module):
     Args:
         height, width: of the images, before padding.
         classes: number of logits.
+        channels: of an image.
     """
 
-    def __init__(self, height: int, width: int, classes: int) -> None:
+    def __init__(self, height: int, width: int, classes: int, channels: int = 1) -> None:
         super().__init__()
         self.height, self.width = padded(height), padded(width)
         self.features = 32 * (self.height // STRIDE) * (self.width // STRIDE)
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding="same"),
+            nn.Conv2d(channels, 8, 3, padding="same"),
             nn.ReLU(),
             nn.MaxPool2d(2, 2),
             nn.Conv2d(8, 16, 3, padding="same"),

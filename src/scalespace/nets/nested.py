@@ -32,7 +32,7 @@ class Nested(UNet):
     ) -> None:
         super().__init__(c, inputs, outputs, context, size)
         self.size = size
-        seen = inputs + bool(c.overview)
+        seen = inputs + outputs * bool(c.overview)
         inner = c.channels[:-1]  # what each level hands to the next one, and takes back from it
         self.entries = nn.ModuleList(nn.Conv2d(seen, width, 3, padding=1) for width in inner)
         self.exits = nn.ModuleList(nn.Conv2d(width, outputs, 3, padding=1) for width in inner)

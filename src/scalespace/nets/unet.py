@@ -102,21 +102,24 @@ class Overview(nn.Module):
         size: of the images (h, w); seen and drawn with at most `SIDE` x `SIDE` pixels.
         context: width of the context vector.
         width: of the dense layers.
+        outputs: image channels that it draws.
     """
 
     SIDE = 14
 
-    def __init__(self, inputs: int, size: tuple[int, int], context: int, width: int) -> None:
+    def __init__(
+        self, inputs: int, size: tuple[int, int], context: int, width: int, outputs: int = 1
+    ) -> None:
         super().__init__()
         self.size = (min(self.SIDE, size[0]), min(self.SIDE, size[1]))
         pixels = self.size[0] * self.size[1]
         self.read = nn.Linear(inputs * pixels, width)
         self.film = nn.Linear(context, 2 * width)
         self.mix = nn.Linear(width, width)
-        self.draw = nn.Linear(width, pixels)
+        self.draw = nn.Linear(width, outputs * pixels)
 
     def forward(self, x: Tensor, film: Tensor) -> Tensor:
-        """Images [n, inputs, h, w] to an image [n, 1, h, w].
+        """Images [n, inputs, h, w] to images [n, outputs, h, w].
 
         Args:
             x: the images.
@@ -124,7 +127,7 @@ class Overview(nn.Module):
         """
         h = modulate(self.read(F.adaptive_avg_pool2d(x, self.size).flatten(1)), film)
         h = h + F.silu(self.mix(F.silu(h)))
-        seen = self.draw(h).unflatten(1, (1, *self.size))
+        seen = self.draw(h).unflatten(1, (-1, *self.size))
         return F.interpolate(seen, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
@@ -170,8 +173,8 @@ class UNet(nn.Module):
         self.overview: Overview | None = None
         if c.overview:
             known = c.embedding if shared else context
-            self.overview = Overview(inputs, size, known, c.overview)
-            inputs += 1
+            self.overview = Overview(inputs, size, known, c.overview, outputs)
+            inputs += outputs
         ins = [inputs * c.patch**2, *c.channels[:-1]]
         self.encoders = nn.ModuleList(
             Block(c, i, o, film(i, o, True)) for i, o in zip(ins, c.channels, strict=True)

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One reverse process: `x[k]` float32 [images, h_k, w_k], standardised, in state `t[k]`."""
+    """One reverse process: `x[k]` float32 [n, h_k, w_k(, 3)], standardised, in state `t[k]`."""
 
     t: tuple[float, ...]
     x: tuple[NDArray[np.float32], ...]
@@ -50,7 +50,8 @@ def read_inspection(path: Path, axes: Mapping[str, str]) -> Arrays:
     Args:
         path: of the file.
         axes: by name of those that it must have, the names of each one's axes: an axis has the same
-            length wherever it is named.
+            length wherever it is named. Pictures, whose last axes are height and width, may have
+            colours.
     """
 
     def arrays(file: Mapping[str, Any]) -> Arrays:
@@ -61,6 +62,8 @@ def read_inspection(path: Path, axes: Mapping[str, str]) -> Arrays:
             if name not in found:
                 raise ValueError(f"it has no '{name}'")
             shape, named = found[name].shape, wanted.split()
+            if named[-2:] == ["height", "width"] and len(shape) == len(named) + 1:
+                named.append("colours")
             if len(shape) != len(named) or not all(
                 n and lengths.setdefault(axis, n) == n for axis, n in zip(named, shape, strict=True)
             ):
@@ -78,7 +81,7 @@ def read_trajectory(path: Path, classes: int) -> Trajectory:
         t = tuple(int_if_whole(float(state)) for state in file["t"])
         x = tuple(np.asarray(file[f"x_{k:03d}"], dtype=np.float32) for k in range(len(t)))
         labels = np.asarray(file["labels"], dtype=np.int64)
-        if not x or any(part.ndim != 3 or len(part) != len(labels) for part in x):
+        if not x or any(part.ndim not in (3, 4) or len(part) != len(labels) for part in x):
             raise ValueError("its arrays do not fit together")
         if not all(np.isfinite(part).all() for part in x):
             raise ValueError("not all of its values are finite")

@@ -220,7 +220,7 @@ class Results:
         study has no images of it. A samples file is read once and only these are kept.
         """
         data = self.study.data
-        classes, shape = len(data.classes), (data.height, data.width)
+        classes, shape = len(data.classes), data.shape
 
         def read(path: Path) -> NDArray[np.float32]:
             samples = read_samples(path, shape=shape, classes=classes)

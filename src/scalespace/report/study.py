@@ -46,7 +46,7 @@ def run_study(
     runtime = runtime or Runtime()
     if runtime.devices > 1:
         raise InputError("a study runs its tasks side by side: use --jobs instead of --devices")
-    splits = load(config.data, data_dir)
+    splits = load(config.data, data_dir, size=config.size)
     about = {"preset": preset, "command": command}
     run_tasks(Path(folder), config, splits, runtime, jobs, about, say, report=build)
     return Path(folder) / "report.html"

@@ -79,7 +79,7 @@ class DiffusionStage(Stage[Diffusion]):
             )
         height, width = data.height // self.scale, data.width // self.scale
         check_size(self.name, recipe.net, height, width)
-        return 1, height, width
+        return data.channels, height, width
 
     def _check(self, recipe: Recipe) -> None:
         o, p = recipe.objective, recipe.process

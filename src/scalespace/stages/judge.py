@@ -62,7 +62,7 @@ class JudgeModel(StageModel):
     def __init__(self, data: DataInfo) -> None:
         super().__init__()
         self.data = data
-        self.net = JudgeNet(data.height, data.width, len(data.classes))
+        self.net = JudgeNet(data.height, data.width, len(data.classes), data.channels)
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """The padded pixels in [0, 1]."""

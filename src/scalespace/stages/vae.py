@@ -14,6 +14,7 @@ from scalespace.config import AutoencoderRecipe
 from scalespace.core.noise import Noise
 from scalespace.core.scale import pad, whole
 from scalespace.data.info import DataInfo
+from scalespace.data.pixels import pictures
 from scalespace.engine.base import Call
 from scalespace.errors import InputError
 from scalespace.nets.autoencoder import Decoder, Encoder, kl_divergence, reduction
@@ -86,7 +87,7 @@ class VAE(StageModel):
                 f"{MOST} numbers: more levels in autoencoder.channels, or a smaller "
                 "autoencoder.latent, make them fewer"
             )
-        self.encoder, self.decoder = Encoder(c), Decoder(c)
+        self.encoder, self.decoder = Encoder(c, data.channels), Decoder(c, data.channels)
         self.fast: Call | None = None  # an engine's
         self.register_buffer("latent_mean", torch.zeros(c.latent, 1, 1))
         self.register_buffer("latent_std", torch.ones(c.latent, 1, 1))
@@ -226,8 +227,8 @@ class VAE(StageModel):
             z[:, number] = torch.linspace(-TRAVERSAL, TRAVERSAL, STEPS, device=x.device)
             moved.append(self._pictures(z.view(STEPS, *self.shape)))
         return {
-            "originals": images[shown, 0].cpu().numpy(),
-            "reconstructions": rebuilt[shown, 0].cpu().numpy(),
+            "originals": pictures(images[shown]),
+            "reconstructions": pictures(rebuilt[shown]),
             "interpolations": np.stack(between),
             "traversals": np.stack(moved),
             "traversed": np.array(telling),
@@ -237,7 +238,7 @@ class VAE(StageModel):
         }
 
     def _pictures(self, z: Tensor) -> np.ndarray:
-        return self.data.to_unit(self.decode(z))[:, 0].cpu().numpy()
+        return pictures(self.data.to_unit(self.decode(z)))
 
 
 def sheet(z: Tensor) -> Tensor:

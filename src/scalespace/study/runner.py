@@ -76,7 +76,6 @@ def _carry_out(context: Context, jobs: int, about: dict[str, Any], say: Say) -> 
     write_json(folder / ABOUT, describe(context, about))
     settings = {
         "config": asdict(context.config),
-        "data": splits.name,
         "data_dir": None if splits.data_dir is None else str(splits.data_dir),
         "runtime": asdict(context.runtime),
     }

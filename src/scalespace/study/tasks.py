@@ -22,6 +22,7 @@ from scalespace.data import (
     read_samples,
     write_samples,
 )
+from scalespace.data.pixels import pictures, planes
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
@@ -162,7 +163,7 @@ def sample(task: Task, context: Context) -> list[Row]:
         pixels = torch.cat([beyond.flatten() for beyond in found])
         outside["outside_x0_hat"] = float(pixels.float().mean())
     arrays: dict[str, Any] = {
-        f"x_{k:03d}": np.nan_to_num(step.x[:, 0].float().cpu().numpy()).clip(-FAR, FAR)
+        f"x_{k:03d}": np.nan_to_num(pictures(step.x.float())).clip(-FAR, FAR)
         for k, step in enumerate(steps)
     }
     arrays |= {"t": np.array([step.t for step in steps]), "steps": np.array(len(steps))}
@@ -188,8 +189,8 @@ def reconstruct(task: Task, context: Context) -> list[Row]:
     """Sends held-out real images through an autoencoder: the floor for what it decodes."""
     autoencoder = context.stage(task)
     samples = _samples(task.needs[1], context)
-    unit_range = torch.from_numpy(samples.images)[:, None].to(context.runtime.torch_device)
-    images = autoencoder.reconstruct(unit_range)[:, 0].cpu().numpy()
+    unit_range = planes(samples.images).to(context.runtime.torch_device)
+    images = pictures(autoencoder.reconstruct(unit_range))
     path = context.place(task) / "samples.npz"
     write_samples(path, Samples(images, samples.labels, {"method": task.name}))
     own = {"method": task.name, "seed": None, "config": task.id, "n": len(images)}

@@ -121,7 +121,7 @@ def _serve(folder: str, parent: str) -> None:
     settings = read_json(Path(folder) / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     runtime = Runtime(**{**settings["runtime"], "progress": False})
-    splits = load(settings["data"], settings["data_dir"])
+    splits = load(config.data, settings["data_dir"], size=config.size)
     plan = make_plan(config, splits.info)
     context = Context(Path(folder), config, splits, plan, runtime)
     for line in sys.stdin:

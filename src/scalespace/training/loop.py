@@ -20,6 +20,7 @@ from scalespace.config import TrainConfig
 from scalespace.config.checks import HISTORY
 from scalespace.core.noise import derive_seed
 from scalespace.data import DataSplits, balanced_sample
+from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_grid
 from scalespace.files import parse_json, write_rows
@@ -259,7 +260,7 @@ class Loop:
         x = self.ema.model.preview(batch, self.held_out_labels[rows], seed=0)  # type: ignore[operator]
         if x is None:
             return
-        images = self.training.data.to_unit(x)[:, 0].cpu().numpy()
+        images = pictures(self.training.data.to_unit(x))
         save_grid(self.folder / "grids" / f"epoch-{epoch:04d}.png", images, columns)
 
     def _grid_classes(self, most: int) -> list[int]:

@@ -42,7 +42,12 @@ def runtime_options(parser: ArgumentParser, training: bool = True) -> None:
         parser.add_argument("--devices", type=int, default=1, help="devices that train together")
 
 
-def data_dir_option(parser: ArgumentParser) -> None:
+def data_dir_option(parser: ArgumentParser, size: bool = False) -> None:
+    """How to find real data; with `size` also how large a folder's images are to be."""
+    if size:
+        parser.add_argument(
+            "--size", type=int, help="side in pixels that an image folder's images are brought to"
+        )
     parser.add_argument(
         "--data-dir", help="root folder of the data (else $SCALESPACE_DATA, else the user's cache)"
     )
@@ -80,6 +85,13 @@ def check_target(option: str, path: str | None, *suffixes: str) -> None:
     if Path(path).is_dir():
         raise InputError(f"{option} {path} is a folder: name a file")
     check_folder(option, Path(path).parent)
+
+
+def check_new_folder(option: str, path: Path) -> None:
+    """Refuses, before any work, a folder that is there already, or could not be made."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{option} {path} is there already: name a file (.npz) or a new folder")
+    check_folder(option, path.parent)
 
 
 def check_folder(option: str, path: Path) -> None:

@@ -9,14 +9,15 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.data import first_of_each, load
 from scalespace.data.catalog import DATASETS
+from scalespace.data.pixels import pictures
 from scalespace.verbs.common import check_target, data_dir_option
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("name", help=f"data set: {', '.join(DATASETS)}")
+    parser.add_argument("name", help=f"data set: {', '.join(DATASETS)}, folder:PATH, npz:FILE")
     parser.add_argument("--grid", help="write a picture of some images of each class")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    data_dir_option(parser)
+    data_dir_option(parser, size=True)
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
@@ -24,13 +25,13 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.figures.grids import PICTURES, save_grid
 
     check_target("--grid", options.grid, *PICTURES)
-    splits = load(options.name, options.data_dir)
+    splits = load(options.name, options.data_dir, size=options.size)
     about = summary(splits)
     if options.grid:
         train = splits.train
         columns = len(train.classes)
-        found = first_of_each(train.images[:, 0].numpy(), train.labels.numpy(), columns, 10) / 255
-        save_grid(options.grid, found.swapaxes(0, 1).reshape(-1, *train.shape), columns)
+        found = first_of_each(pictures(train.images), train.labels.numpy(), columns, 10) / 255
+        save_grid(options.grid, found.swapaxes(0, 1).reshape(-1, *found.shape[2:]), columns)
     if options.json:
         print(json.dumps(about, indent=2))
         return

@@ -11,7 +11,8 @@ from jsonargparse import ArgumentParser, Namespace
 from scalespace import options as opt
 from scalespace.config import CASConfig
 from scalespace.config.build import build
-from scalespace.data import check, load, read_samples
+from scalespace.data import check, load
+from scalespace.data.exchange import read_any
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
@@ -24,7 +25,7 @@ MADE = (
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("samples", help="a samples file (.npz)")
+    parser.add_argument("samples", help="a samples file (.npz), or a folder of images")
     parser.add_argument("--data", help="the real data set (default: the one the file names)")
     parser.add_argument(
         "--metrics",
@@ -40,7 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--classifiers", type=int, help="short for --cas.classifiers")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    data_dir_option(parser)
+    data_dir_option(parser, size=True)
     runtime_options(parser, training=False)
     opt.add_config(parser, only=["cas"])
 
@@ -51,8 +52,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     metrics = options.metrics.replace(" ", "").split(",")
     check_metrics(metrics)
-    samples = read_samples(options.samples)
-    data = options.data or samples.meta.get("data")
+    data = options.data or read_any(options.samples)[0].meta.get("data")
     if not isinstance(data, str):
         raise InputError("say which real data to score against: --data NAME")
     fields = dict(given.get("cas", {}))
@@ -64,23 +64,27 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         judged = ", ".join(name for name, metric in METRICS.items() if metric.judged)
         raise InputError(f"--judge is for {judged}, and --metrics asks for none of them")
     runtime = make_runtime(options)
+    splits = load(data, options.data_dir, size=options.size)
+    coloured = splits.train.channels > 1
+    samples, assumed = read_any(options.samples, splits.train.classes, coloured)
+    for sentence in assumed:
+        note(sentence)
     real = Real(
-        load(data, options.data_dir),
+        splits,
         build(CASConfig, fields),
         options.judge,
         runtime.torch_device,
         runtime.progress and not options.json,
     )
-    train = real.splits.train
     samples = check(
         samples.images,
         samples.labels,
         samples.meta,
-        shape=train.shape,
-        classes=len(train.classes),
+        shape=splits.info.shape,
+        classes=len(splits.train.classes),
         where=options.samples,
     )
-    _compare_origin(samples.meta, real.splits.info, options.samples)
+    _compare_origin(samples.meta, splits.info, options.samples)
     if any(METRICS[metric].judged for metric in metrics):
         _ = real.eye  # fail before the other metrics are measured, if there is none
     try:

@@ -22,7 +22,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--samples", help="a samples file (default: the data's test images)")
     parser.add_argument("--out", required=True, help="the samples file to write (.npz)")
     parser.add_argument("--grid", help="also a picture: originals above their reconstructions")
-    data_dir_option(parser)
+    parser.add_argument("--data", help="the data set (default: the one the model was trained on)")
+    data_dir_option(parser, size=True)
     runtime_options(parser, training=False)
 
 
@@ -39,7 +40,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.samples:
         originals = read_samples(options.samples)
     else:
-        splits = load(model.data.name, options.data_dir)
+        splits = load(options.data or model.data.name, options.data_dir, size=options.size)
         originals = control(FLOOR, splits, len(splits.test()))
     rebuilt = reconstruct(model, originals)
     write_samples(options.out, rebuilt)

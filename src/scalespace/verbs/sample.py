@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.data import Samples, check, read_samples, write_samples
+from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.model import Model
 from scalespace.verbs.common import (
     MODEL,
+    check_new_folder,
     check_target,
     engine_option,
     find_model,
@@ -24,8 +27,8 @@ from scalespace.verbs.common import (
 
 MOST = 1_000_000
 """The most images in one file: 3 GB at MNIST's size."""
-GRID, GIF = 400, 100
-"""The most images that a picture, and an animation, has."""
+GRID, GIF, STRIP = 400, 100, 20
+"""The most images that a picture, an animation, and a film strip has."""
 MODES = ("redraw", "fill", "interpolate", "same_noise")
 """Alternatives to sampling from noise alone; one at a time."""
 
@@ -80,10 +83,15 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="with its index, fixes an image")
     parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
     steps_options(parser)
-    parser.add_argument("--out", help="the samples file to write (.npz)")
+    parser.add_argument(
+        "--out", help="the samples file to write (.npz), or a new folder for PNG files"
+    )
     parser.add_argument("--grid", help=f"a picture of the images to write (at most {GRID} of them)")
     parser.add_argument(
         "--gif", help=f"an animation of the reverse process to write (at most {GIF} images)"
+    )
+    parser.add_argument(
+        "--strip", help=f"a picture of the reverse process to write (at most {STRIP} images)"
     )
     parser.add_argument(
         "--redraw", help="a samples file: start from its images, noised to --from-state"
@@ -115,16 +123,22 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.figures.grids import PICTURES, save_gif, save_grid
+    from scalespace.figures.grids import PICTURES, save_gif, save_grid, save_strip
 
     source = _check(options)
-    check_target("--out", options.out, ".npz")
+    to_folder = options.out is not None and not Path(options.out).suffix
+    if to_folder:
+        check_new_folder("--out", Path(options.out))
+    else:
+        check_target("--out", options.out, ".npz")
     check_target("--grid", options.grid, *PICTURES)
     check_target("--gif", options.gif, ".gif")
-    written = [path for path in (options.out, options.grid, options.gif) if path]
+    check_target("--strip", options.strip, *PICTURES)
+    written = [p for p in (options.out, options.grid, options.gif, options.strip) if p]
     if not written:
         raise InputError(
-            "say what to write: --out FILE.npz, --grid FILE.png, --gif FILE.gif, or several"
+            "say what to write: --out FILE.npz or FOLDER, --grid FILE.png, --gif FILE.gif, "
+            "--strip FILE.png, or several"
         )
     runtime = make_runtime(options)
     model = changed(find_model(options.model, runtime.torch_device), options, given)
@@ -133,21 +147,28 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         note(f"{options.model} was trained without labels: those of its images mean nothing")
     model = model.with_engine(runtime.engine, len(labels) * (options.interpolate or 1))
     samples = _maker(options, model, source, runtime.progress)(labels)
-    if options.out:
+    if to_folder:
+        samples.to_folder(options.out)
+    elif options.out:
         write_samples(options.out, samples)
     columns = _columns(options, model, len(samples))
     if options.grid:
         save_grid(options.grid, samples.images[:GRID], columns)
     if options.gif:
-        shown = labels[:GIF]
-        indices = [0] * len(shown) if options.same_noise else None
-        steps = model.trajectory(shown, options.seed, indices)
-        frames = [model.data.to_unit(step.x)[:, 0].cpu().numpy() for step in steps]
-        save_gif(options.gif, frames, columns)
+        save_gif(options.gif, _frames(options, model, labels[:GIF]), columns)
+    if options.strip:
+        save_strip(options.strip, _frames(options, model, labels[:STRIP]))
     print(f"{len(samples)} images: {', '.join(written)}")
-    for path, most in ((options.grid, GRID), (options.gif, GIF)):
+    for path, most in ((options.grid, GRID), (options.gif, GIF), (options.strip, STRIP)):
         if path and len(samples) > most:
             print(f"{path} has the first {most} of them")
+
+
+def _frames(options: Namespace, model: Model, labels: list[int]) -> list[np.ndarray]:
+    """The states on the way from noise to the images."""
+    indices = [0] * len(labels) if options.same_noise else None
+    steps = model.trajectory(labels, options.seed, indices)
+    return [pictures(model.data.to_unit(step.x)) for step in steps]
 
 
 def _check(options: Namespace) -> Samples | None:
@@ -163,8 +184,9 @@ def _check(options: Namespace) -> Samples | None:
         raise InputError("--redraw needs --from-state: the state that the images are taken to")
     if "fill" in asked and options.keep is None:
         raise InputError("--fill needs --keep: which pixels stay")
-    if options.gif and asked and asked != ["same_noise"]:
-        raise InputError(f"--gif shows images from noise, and not --{asked[0]}")
+    for option in ("gif", "strip"):
+        if options[option] and asked and asked != ["same_noise"]:
+            raise InputError(f"--{option} shows images from noise, and not --{asked[0]}")
     if options.seed < 0:
         raise InputError(f"--seed must be at least 0, got {options.seed}")
     path = options.redraw or options.fill
@@ -215,9 +237,8 @@ def _maker(
     if size < 1:
         raise InputError(f"--batch-size must be at least 1, got {size}")
     if source is not None:
-        shape = (model.data.height, model.data.width)
         path = options.redraw or options.fill
-        check(source.images, source.labels, shape=shape, where=path)
+        check(source.images, source.labels, shape=model.data.shape, where=path)
         images = source.images
     if options.redraw:
         at = opt.by_stage(options.from_state, "--from-state")

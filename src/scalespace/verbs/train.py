@@ -64,7 +64,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         return
     check_free(out)
     method = get_method(options.method)
-    splits = load(config.data, options.data_dir)
+    splits = load(config.data, options.data_dir, size=config.size)
     model = train(method.name, splits, config, trainings, options.seed, make_runtime(options))
     if is_helper():
         return  # one of several processes that train together; the first one writes
@@ -86,7 +86,7 @@ def _show(method: str, config: Config) -> None:
 def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path) -> None:
     from scalespace.training.judge import train_judge
 
-    splits = load(config.data, options.data_dir)
+    splits = load(config.data, options.data_dir, size=config.size)
     training = make_training(config, JUDGE, options.seed, splits.info)
     judge = train_judge(training, splits, trainings, make_runtime(options))
     if is_helper():

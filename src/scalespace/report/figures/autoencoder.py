@@ -44,9 +44,9 @@ def reconstructions(view: EncoderView) -> list[Picture]:
 def interpolations(view: EncoderView) -> list[Picture]:
     """Decoded points of the straight line between two latents."""
     between = view.arrays["interpolations"]
-    rows, steps, height, width = between.shape
+    rows, steps, height, *_ = between.shape
     block = Block(
-        between.reshape(-1, height, width),
+        between.reshape(-1, *between.shape[2:]),
         steps,
         zoom(height, 56),
         top=[f"{u:.3g}" for u in np.linspace(0, 1, steps)],
@@ -67,11 +67,11 @@ def traversals(view: EncoderView) -> list[Picture]:
     """Decoded latents in which one number moves, for the numbers that carry most."""
     a = view.arrays
     moved, kl = a["traversals"], a["kl"]
-    rows, steps, height, width = moved.shape
+    rows, steps, height, *_ = moved.shape
     where = [_address(int(number), kl.shape) for number in a["traversed"]]
     ends = np.linspace(-TRAVERSAL, TRAVERSAL, steps)
     block = Block(
-        moved.reshape(-1, height, width),
+        moved.reshape(-1, *moved.shape[2:]),
         steps,
         zoom(height, 56),
         top=[f"{value:+.1f}".replace("-", "−") if value else "0" for value in ends],

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from scalespace.evaluation.controls import FLOORS
 from scalespace.figures.picture import Color, Picture
 from scalespace.report.results import REAL, REAL_DOWN_UP, Results
@@ -29,18 +26,6 @@ def color(results: Results, name: str) -> Color:
     if name in CONTROL_COLORS:
         return CONTROL_COLORS[name]
     return [method.name for method in results.study.methods].index(name)
-
-
-def resized(x: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Images [n, h, w] at another size, by nearest neighbours."""
-    rows = np.arange(height) * x.shape[1] // height
-    columns = np.arange(width) * x.shape[2] // width
-    return x[:, rows][:, :, columns]
-
-
-def evenly(n: int, most: int) -> list[int]:
-    """At most `most` of the indices 0 .. n-1, first and last included, evenly spread."""
-    return [int(k) for k in np.unique(np.linspace(0, n - 1, min(n, most)).round())]
 
 
 def zoom(height: int, dots: int) -> int:

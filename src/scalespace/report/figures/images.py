@@ -67,13 +67,12 @@ def samples(results: Results) -> list[Picture]:
 def _blocks(
     images: NDArray[np.float32], names: tuple[str, ...], seed: int | None
 ) -> Iterator[Block]:
-    """Images [classes, k, h, w], a column a class, in bands of at most `GRID_COLUMNS` of them."""
+    """Images [classes, k, h, w(, 3)], a column a class, in bands of at most `GRID_COLUMNS`."""
     bands = -(-len(images) // GRID_COLUMNS)
     columns = -(-len(images) // bands)
-    height, width = images.shape[2:]
     for start in range(0, len(images), columns):
         part = images[start : start + columns]
-        rows = part.swapaxes(0, 1).reshape(-1, height, width)
+        rows = part.swapaxes(0, 1).reshape(-1, *images.shape[2:])
         title = "" if start or seed is None else f"seed {seed}"
         top = [name[:6] for name in names[start : start + columns]]
-        yield Block(rows, len(part), zoom(height, 56), top=top, title=title)
+        yield Block(rows, len(part), zoom(images.shape[2], 56), top=top, title=title)

@@ -13,14 +13,15 @@ from scalespace.core.denoiser import Condition
 from scalespace.core.noise import NoiseStreams
 from scalespace.core.schedule import Schedule
 from scalespace.core.segment import Segment
+from scalespace.data.pixels import pictures, planes
 from scalespace.figures.charts import Line, curves
-from scalespace.figures.grids import BACKGROUND
+from scalespace.figures.grids import BACKGROUND, evenly, resized
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.methods import stages
 from scalespace.report.about import MethodInfo, StageInfo
 from scalespace.report.arrays import Trajectory
-from scalespace.report.figures.common import MARGIN, color, evenly, resized, zoom
+from scalespace.report.figures.common import MARGIN, color, zoom
 from scalespace.report.results import REAL, Results
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.from_recipe import make_schedule
@@ -94,7 +95,7 @@ def _in_pixels(
     low, high = data.domain
     chosen = evenly(len(trajectory.x), STATES)
     shown = [resized(trajectory.x[k], data.height, data.width) for k in chosen]
-    sizes = [trajectory.x[k].shape[1:] for k in chosen]
+    sizes = [trajectory.x[k].shape[1:3] for k in chosen]
     runs = [k for k in range(len(sizes)) if k == 0 or sizes[k] != sizes[k - 1]]
     ends = [*runs[1:], len(sizes)]
     groups = [(f"{sizes[a][0]}×{sizes[a][1]}", a, b - a) for a, b in zip(runs, ends, strict=True)]
@@ -243,7 +244,7 @@ def _range_picture(
 def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]) -> Picture:
     data, schedule = results.study.data, segment.schedule
     labels = evenly(len(data.classes), FORWARD_ROWS)
-    x0 = segment.x0_of(data.standardize(torch.from_numpy(real[labels, :1])))
+    x0 = segment.x0_of(data.standardize(planes(real[labels, 0])))
     # one noise for all states of an image: only the mixture changes from left to right
     noise = NoiseStreams(0, range(len(labels)), "forward").normal(x0.shape[1:])
     states = evenly(schedule.states, STATES)
@@ -257,7 +258,7 @@ def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]
         columns.insert(0, beside)
         top.insert(0, "given")
     height, width = x0.shape[-2:]
-    film = torch.cat(columns, dim=1).reshape(-1, height, width).numpy()
+    film = pictures(torch.stack(columns, dim=1).flatten(0, 1))
     block = Block(
         in_domain_colors(film, *data.domain),
         len(columns),

@@ -1,0 +1,102 @@
+"""Samples of any form: files of this program and of others, and folders of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scalespace.data.folders import ImageFolder, class_files, read_image
+from scalespace.data.pngs import ABOUT, safe
+from scalespace.data.samples import META, Samples, check, meta_of, read_arrays
+from scalespace.errors import InputError
+
+GUIDED = ("arr_0", "arr_1")
+"""The arrays of the guided-diffusion evaluation suite: images uint8 [n, h, w, c], and labels."""
+
+
+def read_any(
+    path: Path | str, classes: tuple[str, ...] = (), coloured: bool | None = None
+) -> tuple[Samples, list[str]]:
+    """Samples of any form: a samples file, one of another program, or a folder of images.
+
+    Args:
+        path: of an `.npz` file, or a folder with PNG or JPEG files, a folder a class or all at
+            once.
+        classes: names of the real data's classes, by which a folder's are known.
+        coloured: whether the real data are. If not, grey images that are stored as coloured ones
+            are read as grey; if so, a folder's grey ones as coloured.
+
+    Returns:
+        the samples, and what was assumed of them, in sentences.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    path = Path(path)
+    found, assumed = _folder(path, classes, coloured) if path.is_dir() else _file(path)
+    images = found.images
+    if coloured is False and images.ndim == 4 and bool((images == images[..., :1]).all()):
+        found = Samples(np.ascontiguousarray(images[..., 0]), found.labels, found.meta)
+    return found, assumed
+
+
+def _file(path: Path) -> tuple[Samples, list[str]]:
+    arrays = read_arrays(path, ("images", "labels", META, *GUIDED))
+    assumed = []
+    images, labels = arrays.get("images"), arrays.get("labels")
+    if images is None and GUIDED[0] in arrays:
+        images, labels = arrays[GUIDED[0]], arrays.get(GUIDED[1])
+        assumed.append(f"{path}: '{GUIDED[0]}' are its images")
+    if images is None:
+        raise InputError(f"{path} has no array 'images': is it a samples file?")
+    meta = meta_of(arrays[META], path) if META in arrays else {}
+    if images.dtype == np.uint8:
+        images = images.astype(np.float32) / 255
+        assumed.append(f"{path}: its bytes 0 to 255 are black to white")
+    if labels is None:
+        if "images" in arrays:
+            raise InputError(f"{path} has no array 'labels': is it a samples file?")
+        labels, meta = np.zeros(len(images), dtype=np.int64), {**meta, "conditional": False}
+        assumed.append(f"{path}: without labels, its images are of no class")
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    return check(images, labels, meta, where=path), assumed
+
+
+def _folder(
+    path: Path, classes: tuple[str, ...], coloured: bool | None
+) -> tuple[Samples, list[str]]:
+    meta: dict[str, Any] = {}
+    if (path / ABOUT).is_file():
+        meta = meta_of(np.array((path / ABOUT).read_text(encoding="utf-8")), path / ABOUT)
+    flat = sorted(class_files(path))
+    if flat:
+        images = [read_image(file, None, coloured=True) for file in flat]
+        labels, meta = [0] * len(flat), {**meta, "conditional": False}
+        assumed = [f"{path}: without class folders, its images are of no class"]
+    else:
+        own = ImageFolder(path)
+        named = classes or tuple(meta.get("classes") or ()) or own.folders
+        place = {safe(name): label for label, name in enumerate(named)}
+        place |= {f"{label} {safe(name)}": label for label, name in enumerate(named)}
+        images, labels = [], []
+        for name in own.folders:
+            if name not in place and name not in named:
+                raise InputError(
+                    f"{path / name} is none of the classes, which are {', '.join(named)}"
+                )
+            label = place[name] if name in place else named.index(name)
+            files = sorted(class_files(path / name))
+            images += [read_image(file, None, coloured=True) for file in files]
+            labels += [label] * len(files)
+        assumed = []
+    if not images:
+        raise InputError(f"{path} has no images")
+    if len({image.shape for image in images}) > 1:
+        raise InputError(f"the images in {path} differ in size")
+    pixels = np.stack(images).astype(np.float32) / 255
+    if not coloured and bool((pixels == pixels[..., :1]).all()):
+        pixels = pixels[..., 0]
+    return check(pixels, np.array(labels, dtype=np.int64), meta, where=path), assumed

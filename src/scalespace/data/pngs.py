@@ -1,0 +1,77 @@
+"""Images as PNG files, a folder a class."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scalespace.errors import InputError
+from scalespace.files import os_reason
+
+ABOUT = "meta.json"
+
+
+def to_pil(images: NDArray[np.floating]) -> list[Image.Image]:
+    """Images [n, h, w] or [n, h, w, 3] in [0, 1] as Pillow's, 8 bits a channel."""
+    return [Image.fromarray(image) for image in np.rint(images * 255).astype(np.uint8)]
+
+
+def safe(name: str) -> str:
+    """A class's name as that of a folder: what a file system may refuse becomes a dash."""
+    kept = "".join(c if c.isalnum() or c in " _-+,()" else "-" for c in name).strip()
+    return kept or "-"
+
+
+def write_folder(
+    images: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    meta: Mapping[str, Any],
+    folder: Path | str,
+) -> Path:
+    """Writes `CLASS/00000.png` and so on, numbered by row, and `meta.json`.
+
+    The whole folder appears at once, or not at all. Its classes are those that the meta names.
+
+    Args:
+        images, labels, meta: of checked samples.
+        folder: a new or empty one.
+
+    Raises:
+        InputError: the folder is there already and not empty, or the file system refuses.
+    """
+    folder = Path(folder)
+    names, used = class_names(labels, meta), sorted(set(labels.tolist()))
+    if len({safe(names[label]) for label in used}) < len(used):
+        names = [f"{label} {name}" for label, name in enumerate(names)]
+    digits = max(5, len(str(len(images) - 1)))
+    aside = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.part")
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} is there already: name a new folder for the images")
+        for label in used:
+            (aside / safe(names[label])).mkdir(parents=True)
+        for k, (image, label) in enumerate(zip(to_pil(images), labels.tolist(), strict=True)):
+            image.save(aside / safe(names[label]) / f"{k:0{digits}}.png")
+        (aside / ABOUT).write_text(json.dumps(dict(meta), indent=1), encoding="utf-8")
+        os.replace(aside, folder)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {os_reason(error)}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def class_names(labels: NDArray[np.int64], meta: Mapping[str, Any]) -> list[str]:
+    """Those that the meta names, or the labels as they are."""
+    named, most = meta.get("classes"), int(labels.max()) + 1
+    if isinstance(named, list) and len(named) >= most:
+        return [str(name) for name in named]
+    return [str(label) for label in range(most)]
