@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import torch
 import tiny
 from scalespace.config import CASConfig
 from scalespace.data import DataSplits, ImageSet, Samples
+from scalespace.errors import InputError
 from scalespace.evaluation.cas import cas
+from scalespace.evaluation.judge import Judge, load_judge
 from scalespace.methods import METHODS
 from scalespace.model import Model
 from scalespace.settings import make_training, make_trainings
@@ -58,6 +61,18 @@ def test_every_method(name: str, coloured: DataSplits) -> None:
     steps = list(model.trajectory(LABELS))
     x = steps[-1].x
     assert x.shape == (3, 3, tiny.SIDE, tiny.SIDE)
+
+
+def test_a_judge_of_colours_is_written_and_read(coloured: DataSplits, tmp_path: Path) -> None:
+    training = make_training(tiny.CONFIG, JUDGE, 0, coloured.info)
+    judge = Judge(coloured.info, training.build().kept(), {"accuracy": {}})
+    again = load_judge(judge.save(tmp_path / "judge"))
+    images = coloured.train.unit()[:5]
+    torch.testing.assert_close(again.features(images).pooled, judge.features(images).pooled)
+    arrays = images.permute(0, 2, 3, 1).numpy()
+    torch.testing.assert_close(again.features(arrays).pooled, judge.features(images).pooled)
+    with pytest.raises(InputError, match="the judge sees coloured images, and these are not"):
+        judge.features(arrays[..., 0])
 
 
 def test_the_judge_and_the_classifiers_see_colours(coloured: DataSplits) -> None:

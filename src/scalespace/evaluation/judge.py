@@ -34,14 +34,8 @@ from scalespace.nets.judge import Features, JudgeNet
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "judges"
-LETTERS = "emnist-letters-a-l"
-SEES = {"mnist": "mnist", "digits": "mnist", "fashion-mnist": "fashion-mnist"}
+SEES = {"mnist": "mnist", "digits": "mnist"}
 """Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's."""
-KNOWN = {"349a2a0c615c": LETTERS}
-"""Files that nobody publishes under their name, by fingerprint, and the judge that knows them.
-
-A to L of EMNIST's letters, 700 training and 100 test images of each, from its official test file.
-"""
 PART = 1000  # images at a time
 
 
@@ -168,7 +162,7 @@ def load_judge(folder: Path | str) -> Judge:
 
 def _sees(judge: Judge) -> bool:
     """Whether a judge's features differ between noise images: else FD would be 0 for any images."""
-    shape = (16, judge.data.height, judge.data.width)
+    shape = (16, judge.data.channels, judge.data.height, judge.data.width)
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     pooled = judge.features(noise).pooled
     return bool(torch.isfinite(pooled).all()) and bool((pooled.std(dim=0) > 0).any())
@@ -180,21 +174,19 @@ def named_judge(folder: Path | str) -> Judge:
     Raises:
         InputError: see `load_judge`.
     """
-    names = {*SEES.values(), *KNOWN.values()}
-    shipped = isinstance(folder, str) and folder in names and not Path(folder).is_dir()
+    shipped = isinstance(folder, str) and folder in SEES.values() and not Path(folder).is_dir()
     return load_judge(SHIPPED / str(folder) if shipped else folder)
 
 
 def shipped_judge(data: DataInfo) -> Judge | None:
     """The judge that comes with the package for a data set, if there is one that fits.
 
-    None does for a user's own files, for nobody else knows what they show; but for those in
-    `KNOWN`.
+    None does for a user's own files, for nobody else knows what they show.
     """
-    name = KNOWN.get(data.fingerprint, "" if data.own else SEES.get(data.name, ""))
-    if not name or not (SHIPPED / name).is_dir():
+    folder = SHIPPED / SEES.get(data.name, "")
+    if data.own or data.name not in SEES or not folder.is_dir():
         return None
-    judge = load_judge(SHIPPED / name)
+    judge = load_judge(folder)
 
     def kind(one: DataInfo) -> tuple[int, ...]:
         return one.height, one.width, one.channels, len(one.classes)
