@@ -65,7 +65,7 @@ def test_every_method(name: str, coloured: DataSplits) -> None:
 
 def test_a_judge_of_colours_is_written_and_read(coloured: DataSplits, tmp_path: Path) -> None:
     training = make_training(tiny.CONFIG, JUDGE, 0, coloured.info)
-    judge = Judge(coloured.info, training.build().kept(), {"accuracy": {}})
+    judge = Judge(training.build().net.state_dict(), coloured.info, {"accuracy": {}})
     again = load_judge(judge.save(tmp_path / "judge"))
     images = coloured.train.unit()[:5]
     torch.testing.assert_close(again.features(images).pooled, judge.features(images).pooled)

@@ -25,7 +25,7 @@ from scalespace.config.checks import HISTORY, check_history
 from scalespace.core.torch_state import check_defaults
 from scalespace.data import ImageSet
 from scalespace.data.info import DataInfo
-from scalespace.data.pixels import planes
+from scalespace.data.pixels import COLOURS, planes
 from scalespace.errors import InputError, one_line
 from scalespace.evaluation.normality import inside
 from scalespace.files import atomic, read_json, write_json
@@ -76,14 +76,13 @@ class Judge:
         """Both kinds of features of images in [0, 1]: float32 [n, d] each, on the device.
 
         Args:
-            images: float, an array [n, h, w] or [n, h, w, 3], or a tensor [n, h, w] or
-                [n, c, h, w].
+            images: float [n, h, w], [n, h, w, 3] or [n, c, h, w].
 
         Raises:
             InputError: the images' size is not the judge's, or it sees them in other colours.
         """
         x = torch.as_tensor(images, dtype=torch.float32)
-        x = planes(x) if x.ndim == 3 or not isinstance(images, Tensor) else x
+        x = planes(x) if x.ndim == 3 or x.shape[1] not in (1, COLOURS) else x
         if x.shape[1] != self.data.channels:
             names = {1: "grey", 3: "coloured"}
             raise InputError(
