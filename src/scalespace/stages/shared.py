@@ -76,12 +76,12 @@ class Shared(StageModel):
         self, stage: SharedStage, recipe: Recipe, data: DataInfo, segments: Sequence[Segment]
     ) -> None:
         super().__init__()
-        first = Diffusion(stage, recipe, data, segments[-1])
-        self.net = first.net
+        finest = Diffusion(stage, recipe, data, segments[-1])  # its size is the network's
+        self.net = finest.net
         # in a tuple, so that the network is registered once
         self._parts = (
             *(Diffusion(stage, recipe, data, one, self.net) for one in segments[:-1]),
-            first,
+            finest,
         )
         seen = {(part.channels, part.width) for part in self._parts}
         if len(seen) > 1:
@@ -89,7 +89,7 @@ class Shared(StageModel):
                 f"stage '{stage.name}': its scales show their network different things, so that "
                 "they cannot share one"
             )
-        self.stage, self.conditional = stage, first.conditional
+        self.stage, self.conditional = stage, finest.conditional
 
     @property
     def calls(self) -> int:
