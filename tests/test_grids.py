@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from scalespace.errors import InputError
-from scalespace.figures.grids import save_gif, save_grid, tile
+from scalespace.figures.grids import save_gif, save_grid, save_strip, tile
 
 
 def test_a_picture_row_by_row() -> None:
@@ -64,3 +64,20 @@ def test_what_a_file_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 1 frame"):
         save_gif(tmp_path / "x.gif", [], 1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_strip_has_a_row_an_image_and_a_column_a_state(tmp_path: Path) -> None:
+    """States of several sizes, more of them than are shown: the first and the last are."""
+    frames = [np.full((2, 4, 4), k / 20) for k in range(10)] + [np.full((2, 8, 8), 0.9)] * 10
+    frames[0], frames[-1] = np.zeros((2, 4, 4)), np.ones((2, 8, 8))
+    save_strip(tmp_path / "strip.png", frames, most=5)
+    strip = np.asarray(Image.open(tmp_path / "strip.png"))
+    cell = (strip.shape[1] - 2) // 5
+    assert strip.shape[0] == 2 * cell + 2
+    assert strip[2 + cell // 2, 2 + cell // 2] == 0
+    assert strip[2 + cell // 2, 2 + 4 * cell + cell // 2] == 255
+    coloured = [np.zeros((1, 4, 4, 3)), np.ones((1, 8, 8, 3))]
+    save_strip(tmp_path / "colours.png", coloured)
+    assert Image.open(tmp_path / "colours.png").mode == "RGB"
+    with pytest.raises(InputError, match="at least 1 state"):
+        save_strip(tmp_path / "none.png", [])

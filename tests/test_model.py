@@ -401,3 +401,13 @@ def test_what_is_printed_is_short(splits: DataSplits, model_dir: Path) -> None:
     assert repr(splits) == (
         "<data mnist (own files): 99 to train on, 21 to validate with, 12 x 12 pixels>"
     )
+
+
+def test_to_another_device(trained: Callable[[str], Model]) -> None:
+    model = trained("cascaded")
+    again = model.to("cpu")
+    assert again is not model
+    assert again.hash == model.hash
+    np.testing.assert_array_equal(again.sample([0, 1]).images, model.sample([0, 1]).images)
+    with pytest.raises(InputError, match="device"):
+        model.to("nowhere")

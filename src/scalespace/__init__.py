@@ -46,6 +46,7 @@ _PLACES = {
     "same_noise": "scalespace.model.edits",
     "save_gif": "scalespace.figures.grids",
     "save_grid": "scalespace.figures.grids",
+    "save_strip": "scalespace.figures.grids",
     "train": "scalespace.model",
     "write_samples": "scalespace.data",
 }
@@ -73,6 +74,7 @@ __all__ = [
     "same_noise",
     "save_gif",
     "save_grid",
+    "save_strip",
     "train",
     "write_samples",
 ]
@@ -84,7 +86,7 @@ if TYPE_CHECKING:
     from scalespace.data import load as load_data
     from scalespace.errors import InputError
     from scalespace.evaluation.evaluate import evaluate
-    from scalespace.figures.grids import save_gif, save_grid
+    from scalespace.figures.grids import save_gif, save_grid, save_strip
     from scalespace.methods import METHODS
     from scalespace.model import Model, reconstruct, train
     from scalespace.model.edits import fill, interpolate, redraw, same_noise

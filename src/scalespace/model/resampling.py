@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 
 from scalespace.config import Recipe
 from scalespace.config.build import build
@@ -15,6 +16,7 @@ from scalespace.engine import find_engine
 from scalespace.errors import InputError, unknown
 from scalespace.fields import digest, mapping, merge, nested
 from scalespace.model.trained_method import TrainedMethod
+from scalespace.training.runtime import find_device
 
 StageSteps = int | Sequence[float] | Literal["all"]
 """In how many of a stage's states its network is called, in which, or in all."""
@@ -166,6 +168,17 @@ class Resampling(TrainedMethod):
         return type(self)(
             self.method, self.stages, self.device, self.figures, self._name, engine=engine
         )
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same model on another device, with the fastest engine there is for it.
+
+        Raises:
+            InputError: there is no such device.
+        """
+        engine = find_engine(
+            "auto" if self.engine.name != "torch" else "torch", find_device(device)
+        )
+        return type(self)(self.method, self.stages, device, self.figures, self._name, engine=engine)
 
     @cached_property
     def _stepped(self) -> dict[str, Self]:
