@@ -36,6 +36,7 @@ LAYERS = {
         "config fields files machine settings __version__",
         "report": "report core nets data evaluation stages methods training figures "
         "model study config files settings",
+        "web": "web core data evaluation model",
         "config": "config fields",
         "fields": "",
         "files": "",

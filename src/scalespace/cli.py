@@ -15,6 +15,7 @@ VERBS = {
     "study": "train, sample, score and time methods over several seeds, and write the report",
     "train": "train one method, or a judge",
     "sample": "make images with a trained method",
+    "serve": "show a live page on which trained models make images",
     "reconstruct": "send images through a trained autoencoder and back",
     "evaluate": "score a samples file against real data",
     "bench": "time trained methods",

@@ -286,6 +286,21 @@ def test_features_of_a_batch_are_those_of_its_parts(
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+def test_probabilities(judge: Judge, splits: DataSplits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of its logits, in whatever parts; they find the class as often as `accuracy` says."""
+    images = splits.val.unit()
+    expected = judge.net(judge.net.pad(images)).softmax(dim=1)
+    monkeypatch.setattr(module, "PART", 7)
+    found = judge.probabilities(images[:, 0].numpy())
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(len(images)))
+    right = (found.argmax(dim=1) == splits.val.labels).float().mean()
+    told = accuracy(judge.net, images, splits.val.labels)
+    assert float(right) == pytest.approx(told, abs=1e-6)
+    with pytest.raises(InputError, match="the judge sees 12x12 images, these are 28x28"):
+        judge.probabilities(np.zeros((1, 28, 28)))
+
+
 @pytest.mark.parametrize("shape", [(2, 28, 28), (2, 1, 12, 13), (2, 11, 12)])
 def test_images_of_another_size(shape: tuple[int, ...], judge: Judge) -> None:
     with pytest.raises(InputError, match="the judge sees 12x12 images, these are"):

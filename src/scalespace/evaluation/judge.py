@@ -81,6 +81,28 @@ class Judge:
         Raises:
             InputError: the images' size is not the judge's, or it sees them in other colours.
         """
+        net, x = self.net.to(device), self._seen(images)
+        parts = [net.embed(net.pad(part.to(device))) for part in x.split(PART)]
+        return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def probabilities(
+        self, images: np.ndarray | Tensor, device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """How sure it is of each class: float32 [n, classes], each row adds up to 1.
+
+        Args:
+            images: as for `features`.
+            device: where to compute.
+
+        Raises:
+            InputError: as from `features`.
+        """
+        net, x = self.net.to(device), self._seen(images)
+        return torch.cat([net(net.pad(part.to(device))) for part in x.split(PART)]).softmax(dim=1)
+
+    def _seen(self, images: np.ndarray | Tensor) -> Tensor:
+        """Images as the network takes them, before they are padded: [n, c, h, w]."""
         x = torch.as_tensor(images, dtype=torch.float32)
         x = planes(x) if x.ndim == 3 or x.shape[1] not in (1, COLOURS) else x
         if x.shape[1] != self.data.channels:
@@ -93,9 +115,7 @@ class Judge:
                 f"the judge sees {self.data.height}x{self.data.width} images, "
                 f"these are {x.shape[2]}x{x.shape[3]}"
             )
-        net = self.net.to(device)
-        parts = [net.embed(net.pad(part.to(device))) for part in x.split(PART)]
-        return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
+        return x
 
     def inspect(self, images: ImageSet) -> dict[str, np.ndarray]:
         """How it responds to images, and how its training went, as arrays for figures.

@@ -6,7 +6,7 @@ Nothing here is trained: each function gives `Model.trajectory` another start, n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,15 +56,38 @@ def redraw(
     """
     segment, t = _place(model, at)
     known = _checked(model, images, labels)
-    x, labels = _standardised(model, known), known.labels.tolist()
-    indices = _indices(first, len(x))
+    labels, indices = known.labels.tolist(), _indices(first, len(known))
 
     def part(rows: slice) -> Iterator[Step]:
-        start = Start(x[rows], segment, t)
-        return model.trajectory(labels[rows], seed, indices[rows], start=start)
+        own = known.images[rows]
+        return redraw_steps(model, own, labels[rows], {segment: t}, seed, indices[rows.start])
 
+    start = Start(_standardised(model, known), segment, t)
     about = {"redrawn_from": {segment: t}, "seed": seed, "first": first}
-    return model.collect(labels, part, batch_size, progress, Start(x, segment, t), **about)
+    return model.collect(labels, part, batch_size, progress, start, **about)
+
+
+def redraw_steps(
+    model: Model,
+    images: NDArray[np.floating[Any]],
+    labels: Sequence[int],
+    at: float | Mapping[str, float],
+    seed: int = 0,
+    first: int = 0,
+) -> Iterator[Step]:
+    """The reverse process that ends in what `redraw` gives, a `Step` at a time.
+
+    Args:
+        model, images, labels, at, seed, first: as for `redraw`.
+
+    Raises:
+        InputError: as from `redraw`.
+    """
+    segment, t = _place(model, at)
+    known = _checked(model, images, labels)
+    indices = _indices(first, len(known))
+    start = Start(_standardised(model, known), segment, t)
+    return model.trajectory(known.labels.tolist(), seed, indices, start=start)
 
 
 def fill(
@@ -94,35 +117,90 @@ def fill(
         InputError: sizes that do not agree, or a model that is no process over pixels.
     """
     given = _checked(model, images, labels)
-    x, labels = _standardised(model, given), given.labels.tolist()
-    chosen = np.asarray(keep, dtype=bool)
-    try:
-        known = torch.from_numpy(np.broadcast_to(chosen, given.images.shape[:3]).copy())
-    except ValueError as error:
-        size = list(given.images.shape[1:3])
-        raise InputError(
-            f"keep must be of the images' size, {size}, got {list(chosen.shape)}"
-        ) from error
-    indices = _indices(first, len(x), seed)
-    mask = known[:, None].to(x)
+    labels = given.labels.tolist()
+    known, indices = _known(keep, given), _indices(first, len(given), seed)
 
     def part(rows: slice) -> Iterator[Step]:
-        own, held = x[rows], mask[rows]
-        noise = Seeded(seed, indices[rows], model.device)
+        own, held = given.images[rows], known[rows]
+        return fill_steps(model, own, held, labels[rows], seed, indices[rows.start])
 
-        def edit(segment: Segment, t: float, state: Tensor) -> Tensor:
-            x0 = segment.x0_of(own)
-            eps = noise.stream(f"{segment.stream}/keep").normal(x0.shape[1:])
-            times = torch.full((len(x0),), t, device=x0.device)
-            whole = down(held, segment.factor) == 1
-            return torch.where(whole, segment.q_sample(x0, times, eps), state)
-
-        for step in model.trajectory(labels[rows], noise=noise, edit=edit):
-            yield step
-        yield step._replace(x=torch.where(held == 1, own, step.x))
-
-    share = float(known.float().mean())
+    share = float(known.mean())
     return model.collect(labels, part, batch_size, progress, kept=share, seed=seed, first=first)
+
+
+def fill_steps(
+    model: Model,
+    images: NDArray[np.floating[Any]],
+    keep: NDArray[np.bool_],
+    labels: Sequence[int],
+    seed: int = 0,
+    first: int = 0,
+) -> Iterator[Step]:
+    """The reverse process that ends in what `fill` gives, a `Step` at a time.
+
+    The last step has the images with the given pixels themselves.
+
+    Args:
+        model, images, keep, labels, seed, first: as for `fill`.
+
+    Raises:
+        InputError: as from `fill`.
+    """
+    given = _checked(model, images, labels)
+    x, mask = _standardised(model, given), torch.from_numpy(_known(keep, given))[:, None]
+    mask = mask.to(x)
+    noise = Seeded(seed, _indices(first, len(x), seed), model.device)
+
+    def edit(segment: Segment, t: float, state: Tensor) -> Tensor:
+        x0 = segment.x0_of(x)
+        eps = noise.stream(f"{segment.stream}/keep").normal(x0.shape[1:])
+        times = torch.full((len(x0),), t, device=x0.device)
+        whole = down(mask, segment.factor) == 1
+        return torch.where(whole, segment.q_sample(x0, times, eps), state)
+
+    way = model.trajectory(given.labels.tolist(), noise=noise, edit=edit)
+
+    def steps() -> Iterator[Step]:
+        for step in way:
+            yield step
+        yield step._replace(x=torch.where(mask == 1, x, step.x))
+
+    return steps()
+
+
+def region(text: str, height: int, width: int, name: str = "keep") -> NDArray[np.bool_]:
+    """Which pixels a few words name: bool [height, width].
+
+    Args:
+        text: top, bottom, left or right, each a half; or rows and columns, as in 0:14,7:21.
+        height, width: of the images.
+        name: what to call the words in a message.
+
+    Raises:
+        InputError: anything else, or rows and columns that the images do not have.
+    """
+    rows, columns = slice(None), slice(None)
+    halves = {
+        "top": (slice(0, height // 2), columns),
+        "bottom": (slice(height // 2, None), columns),
+        "left": (rows, slice(0, width // 2)),
+        "right": (rows, slice(width // 2, None)),
+    }
+    keep = np.zeros((height, width), dtype=bool)
+    if text in halves:
+        keep[halves[text]] = True
+        return keep
+    try:
+        spans = [tuple(int(end) for end in part.split(":")) for part in text.split(",")]
+        (top, bottom), (left, right) = spans
+    except ValueError as error:
+        raise InputError(
+            f"{name} takes {', '.join(halves)}, or rows and columns as in 0:14,7:21: got '{text}'"
+        ) from error
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise InputError(f"{name} {text}: the images have rows 0:{height} and columns 0:{width}")
+    keep[top:bottom, left:right] = True
+    return keep
 
 
 def interpolate(
@@ -150,20 +228,29 @@ def interpolate(
         InputError: fewer than two images a label, or a bad seed.
     """
     labels = list(labels)
-    if not isinstance(count, int) or count < 2:
-        raise InputError(f"a way between two noises has at least 2 images, got {count}")
-    for end in (seed, to_seed):
-        _indices(0, len(labels), end)
+    noise = _between(model, len(labels), count, seed, to_seed)
     every = [label for label in labels for _ in range(count)]
-    places = [k for k in range(len(labels)) for _ in range(count)]
-    share = torch.linspace(0, 1, count).repeat(len(labels))
 
     def part(rows: slice) -> Iterator[Step]:
-        one, other = (Seeded(end, places[rows], model.device) for end in (seed, to_seed))
-        noise = Between(one, other, share[rows].to(model.device))
-        return model.trajectory(every[rows], noise=noise)
+        return model.trajectory(every[rows], noise=noise(rows))
 
     return model.collect(every, part, batch_size, progress, seed=seed, to_seed=to_seed)
+
+
+def interpolate_steps(
+    model: Model, labels: Sequence[int], count: int, seed: int = 0, to_seed: int = 1
+) -> Iterator[Step]:
+    """The reverse process that ends in what `interpolate` gives, a `Step` at a time.
+
+    Args:
+        model, labels, count, seed, to_seed: as for `interpolate`.
+
+    Raises:
+        InputError: as from `interpolate`.
+    """
+    labels = list(labels)
+    noise = _between(model, len(labels), count, seed, to_seed)(slice(None))
+    return model.trajectory([label for label in labels for _ in range(count)], noise=noise)
 
 
 def same_noise(
@@ -206,6 +293,36 @@ def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
             f"segment '{name}' has states {math.floor(least) + 1} to {last} to begin from, got {t}"
         )
     return name, t
+
+
+def _between(
+    model: Model, n: int, count: int, seed: int, to_seed: int
+) -> Callable[[slice], Between]:
+    """The noise of some rows of n ways between two seeds, `count` images each."""
+    if not isinstance(count, int) or count < 2:
+        raise InputError(f"a way between two noises has at least 2 images, got {count}")
+    for end in (seed, to_seed):
+        _indices(0, n, end)
+    places = [k for k in range(n) for _ in range(count)]
+    share = torch.linspace(0, 1, count).repeat(n)
+
+    def noise(rows: slice) -> Between:
+        one, other = (Seeded(end, places[rows], model.device) for end in (seed, to_seed))
+        return Between(one, other, share[rows].to(model.device))
+
+    return noise
+
+
+def _known(keep: NDArray[np.bool_], given: Samples) -> NDArray[np.bool_]:
+    """Which pixels of each image are kept: bool [n, h, w]."""
+    chosen = np.asarray(keep, dtype=bool)
+    try:
+        return np.broadcast_to(chosen, given.images.shape[:3]).copy()
+    except ValueError as error:
+        size = list(given.images.shape[1:3])
+        raise InputError(
+            f"keep must be of the images' size, {size}, got {list(chosen.shape)}"
+        ) from error
 
 
 def _indices(first: int, n: int, seed: int = 0) -> range:

@@ -115,6 +115,16 @@ class Resampling(TrainedMethod):
             changes[field][name] = own
         return changes
 
+    @property
+    def guidable(self) -> list[str]:
+        """The stages that can be guided: they have learnt what an image is without its label."""
+        recipes = {name: stage.training.recipe for name, stage in self.stages.items()}
+        return [
+            name
+            for name, recipe in recipes.items()
+            if isinstance(recipe, Recipe) and recipe.objective.unlabelled
+        ]
+
     def guided(
         self, strength: float | Mapping[str, float], states: tuple[float, float] | None = None
     ) -> Self:
@@ -130,12 +140,7 @@ class Resampling(TrainedMethod):
                 label.
         """
         if not isinstance(strength, Mapping):
-            recipes = {name: stage.training.recipe for name, stage in self.stages.items()}
-            able = [
-                name
-                for name, recipe in recipes.items()
-                if isinstance(recipe, Recipe) and recipe.objective.unlabelled
-            ]
+            able = self.guidable
             if not able and not strength:
                 return self
             if not able:

@@ -231,7 +231,7 @@ def _maker(
     options: Namespace, model: Model, source: Samples | None, progress: bool
 ) -> Callable[[list[int]], Samples]:
     """The function that makes the images that the options ask for, from their labels."""
-    from scalespace.model.edits import fill, interpolate, redraw, same_noise
+    from scalespace.model.edits import fill, interpolate, redraw, region, same_noise
 
     seed, size = options.seed, options.batch_size
     if size < 1:
@@ -244,7 +244,7 @@ def _maker(
         at = opt.by_stage(options.from_state, "--from-state")
         return lambda labels: redraw(model, images, labels, at, seed, size, progress)
     if options.fill:
-        keep = _mask(options.keep, model)
+        keep = region(options.keep, model.data.height, model.data.width, "--keep")
         return lambda labels: fill(model, images, keep, labels, seed, size, progress)
     if options.interpolate is not None:
         to_seed = seed + 1 if options.to_seed is None else options.to_seed
@@ -255,30 +255,3 @@ def _maker(
     if options.same_noise:
         return lambda labels: same_noise(model, labels, seed, 0, size, progress)
     return lambda labels: model.sample(labels, seed, size, progress=progress)
-
-
-def _mask(text: str, model: Model) -> np.ndarray:
-    """Which pixels --keep names: bool [h, w]."""
-    height, width = model.data.height, model.data.width
-    rows, columns = slice(None), slice(None)
-    halves = {
-        "top": (slice(0, height // 2), columns),
-        "bottom": (slice(height // 2, None), columns),
-        "left": (rows, slice(0, width // 2)),
-        "right": (rows, slice(width // 2, None)),
-    }
-    keep = np.zeros((height, width), dtype=bool)
-    if text in halves:
-        keep[halves[text]] = True
-        return keep
-    try:
-        spans = [tuple(int(end) for end in part.split(":")) for part in text.split(",")]
-        (top, bottom), (left, right) = spans
-    except ValueError as error:
-        raise InputError(
-            f"--keep takes {', '.join(halves)}, or rows and columns as in 0:14,7:21: got '{text}'"
-        ) from error
-    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-        raise InputError(f"--keep {text}: the images have rows 0:{height} and columns 0:{width}")
-    keep[top:bottom, left:right] = True
-    return keep

@@ -1,0 +1,1 @@
+"""The live page that `scalespace serve` shows; needs the extra `web` (starlette and uvicorn)."""
