@@ -135,7 +135,7 @@ def test_a_message_echoes_no_kilobytes(refused: Refused) -> None:
     message = refused("data", "x" * 100_000)
     assert len(message) < 1300
     assert message.startswith("scalespace: unknown data set 'xxx")
-    assert message.endswith("mnist)")
+    assert message.endswith("mnist); a folder of images is folder:PATH, a samples file npz:FILE")
 
 
 def test_other_data_than_the_models_own(

@@ -473,7 +473,8 @@ def test_a_new_method_is_known_everywhere(
     listed = capsys.readouterr().out
     assert "toy" in listed
     assert "Paints every image grey." in listed
-    plan = make_plan(tiny.CONFIG, splits.info)
+    every = replace(tiny.CONFIG.study, methods=())
+    plan = make_plan(replace(tiny.CONFIG, study=every), splits.info)
     names = [task.name for task in plan.tasks]
     assert {"toy-seed0", "toy-seed1", "cas-toy", "cas-toy-seed1"} <= set(names)
     # it names the small stage, which is not trained again for it
