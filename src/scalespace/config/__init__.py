@@ -44,6 +44,7 @@ __all__ = [
     "FadingRecipe",
     "JumpConfig",
     "JumpRecipe",
+    "NetConfig",
     "ObjectiveConfig",
     "ProcessConfig",
     "Recipe",
@@ -51,5 +52,4 @@ __all__ = [
     "StudyConfig",
     "TrainConfig",
     "TrainRecipe",
-    "NetConfig",
 ]

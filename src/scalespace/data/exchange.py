@@ -35,9 +35,10 @@ def read_any(
         InputError: they cannot be read.
     """
     path = Path(path)
-    found, assumed = _folder(path, classes, coloured) if path.is_dir() else _file(path)
-    images = found.images
-    if coloured is False and images.ndim == 4 and bool((images == images[..., :1]).all()):
+    in_folder = path.is_dir()
+    found, assumed = _folder(path, classes) if in_folder else _file(path)
+    images, may = found.images, coloured is False or (in_folder and coloured is None)
+    if may and images.ndim == 4 and bool((images == images[..., :1]).all()):
         found = Samples(np.ascontiguousarray(images[..., 0]), found.labels, found.meta)
     return found, assumed
 
@@ -65,9 +66,8 @@ def _file(path: Path) -> tuple[Samples, list[str]]:
     return check(images, labels, meta, where=path), assumed
 
 
-def _folder(
-    path: Path, classes: tuple[str, ...], coloured: bool | None
-) -> tuple[Samples, list[str]]:
+def _folder(path: Path, classes: tuple[str, ...]) -> tuple[Samples, list[str]]:
+    """The images of a folder, in colour whatever they are."""
     meta: dict[str, Any] = {}
     if (path / ABOUT).is_file():
         meta = meta_of(np.array((path / ABOUT).read_text(encoding="utf-8")), path / ABOUT)
@@ -97,6 +97,4 @@ def _folder(
     if len({image.shape for image in images}) > 1:
         raise InputError(f"the images in {path} differ in size")
     pixels = np.stack(images).astype(np.float32) / 255
-    if not coloured and bool((pixels == pixels[..., :1]).all()):
-        pixels = pixels[..., 0]
     return check(pixels, np.array(labels, dtype=np.int64), meta, where=path), assumed

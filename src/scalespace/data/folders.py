@@ -1,6 +1,7 @@
-"""Image folders: a folder a class, below train/ and test/ or at once.
+"""Image folders: a folder a class.
 
-PATH/train/cat/1.png  PATH/test/cat/2.png        PATH/cat/1.png  PATH/dog/1.jpg
+The class folders lie below train/ and test/ (PATH/train/cat/1.png), or directly in the folder
+(PATH/cat/1.png), which is then split.
 """
 
 from __future__ import annotations
@@ -144,16 +145,32 @@ class ImageFolder:
                 raise InputError(f"{one} is a class that no training image is of")
 
     def _split(self, name: str, own: list[Path], part: Part) -> list[Path]:
-        """A fixed choice of the files of a class: one in seven to test on, one at least."""
-        if len(own) < 3:
-            raise InputError(
-                f"{self.path / name} has {len(own)} images: to be split into a training, a "
-                "validation and a test part, a class needs 3 at least"
-            )
-        order = np.random.default_rng(0).permutation(len(own))
-        tested = max(1, round(TEST_SHARE * len(own)))
-        chosen = order[:tested] if part == "test" else order[tested:]
-        return [own[k] for k in sorted(chosen.tolist())]
+        """The files of a class that are in a part."""
+        tested = kept_to_test(len(own), f"{self.path / name} has {len(own)} images")
+        return [own[k] for k in np.flatnonzero(tested == (part == "test"))]
+
+
+def kept_to_test(count: int, said: str) -> np.ndarray:
+    """Which images of a class are kept to test on: bool [count], always the same for a count.
+
+    One in seven, one at least.
+
+    Args:
+        count: of images.
+        said: how many there are, for the error.
+
+    Raises:
+        InputError: they are too few for a training, a validation and a test part.
+    """
+    if count < 3:
+        raise InputError(
+            f"{said}: to be split into a training, a validation and a test part, a class needs 3 "
+            "at least"
+        )
+    tested = np.zeros(count, dtype=bool)
+    order = np.random.default_rng(0).permutation(count)
+    tested[order[: max(1, round(TEST_SHARE * count))]] = True
+    return tested
 
 
 def _visible(path: Path) -> bool:

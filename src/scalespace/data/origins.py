@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from scalespace.data.catalog import DATASETS, Part, source_of
-from scalespace.data.folders import TEST_SHARE, ImageFolder
+from scalespace.data.folders import ImageFolder, kept_to_test
 from scalespace.data.pngs import class_names
 from scalespace.data.samples import Samples, read_samples
 from scalespace.data.sources import has_own_files, load_raw
@@ -112,13 +112,8 @@ class SamplesFile:
         tested = np.zeros(len(labels), dtype=bool)
         for label in np.unique(labels):
             own = np.flatnonzero(labels == label)
-            if len(own) < 3:
-                raise InputError(
-                    f"{self.path} has {len(own)} images of class '{self.classes[label]}': to be "
-                    "split into a training, a validation and a test part, a class needs 3 at least"
-                )
-            own = np.random.default_rng(0).permutation(own)
-            tested[own[: max(1, round(TEST_SHARE * len(own)))]] = True
+            said = f"{self.path} has {len(own)} images of class '{self.classes[label]}'"
+            tested[own] = kept_to_test(len(own), said)
         chosen = tested if part == "test" else ~tested
         images = np.rint(self.samples.images[chosen] * 255).astype(np.uint8)
         return images, labels[chosen]

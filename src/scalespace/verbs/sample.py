@@ -154,10 +154,12 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     columns = _columns(options, model, len(samples))
     if options.grid:
         save_grid(options.grid, samples.images[:GRID], columns)
-    if options.gif:
-        save_gif(options.gif, _frames(options, model, labels[:GIF]), columns)
-    if options.strip:
-        save_strip(options.strip, _frames(options, model, labels[:STRIP]))
+    if options.gif or options.strip:
+        frames = _frames(options, model, labels[: GIF if options.gif else STRIP])
+        if options.gif:
+            save_gif(options.gif, frames, columns)
+        if options.strip:
+            save_strip(options.strip, [images[:STRIP] for images in frames])
     print(f"{len(samples)} images: {', '.join(written)}")
     for path, most in ((options.grid, GRID), (options.gif, GIF), (options.strip, STRIP)):
         if path and len(samples) > most:

@@ -59,7 +59,7 @@ class Enlarging:
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """A drawing of which `keep` stays (see `scalespace.model.edits.region`)."""
+    """A drawing to be finished: the part `keep` stays (see `scalespace.model.edits.region`)."""
 
     model: Choice
     image: Drawing
