@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -22,11 +23,9 @@ def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
         InputError: an unknown field or a bad value.
     """
     _known_fields(kind, value, where)
-    parser = _parser(kind)
     try:
         _check_numbers(value, "")
-        made = parser.instantiate(parser.parse_object(copy.deepcopy(dict(value))))
-        return kind(**{f.name: made[f.name] for f in fields(kind)})
+        return _made(kind, value, "")
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"{where}{one_line(error)}") from error
 
@@ -49,20 +48,59 @@ def _check_numbers(value: Any, where: str) -> None:
         raise InputError(f"{where.rstrip('.')} is too large: {LARGEST:,} at most")
 
 
+def _made(kind: type, value: Mapping[str, Any], name: str) -> Any:
+    """A config of plain fields and of parts, which are configs themselves.
+
+    Stages share most of their parts, and the parser takes milliseconds for each. So what it made of
+    a part's fields is kept.
+    """
+    parts = _parts(kind)
+    own = {key: inner for key, inner in value.items() if key not in parts}
+    # what JSON does not know is read as its text, as a command line's values are
+    text = json.dumps(own, default=str)
+    made = copy.deepcopy(_parsed(kind, name, text))
+    for key, part in parts.items():
+        made[key] = _made(part, value.get(key) or {}, f"{name}.{key}" if name else key)
+    return kind(**made)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(kind: type, name: str, text: str) -> dict[str, Any]:
+    """The plain fields of a config that is called `name` in messages, from their JSON."""
+    parser, given = _parser(kind, name), json.loads(text)
+    read = parser.parse_object({name: given} if name else given)
+    made = parser.instantiate(read)
+    plain = (f.name for f in fields(kind) if f.name not in _parts(kind))
+    return {own: made[f"{name}.{own}" if name else own] for own in plain}
+
+
 @cache
-def _parser(kind: type) -> ArgumentParser:
+def _parser(kind: type, name: str) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind)
+    parser.add_class_arguments(kind, name or None, skip=set(_parts(kind)), instantiate=False)
     return parser
 
 
+@cache
+def _parts(kind: type) -> dict[str, type]:
+    """The fields that are configs themselves, and of which class."""
+    made_by: dict[str, Any] = {f.name: f.default_factory for f in fields(kind)}
+    return {name: by for name, by in made_by.items() if isinstance(by, type) and is_dataclass(by)}
+
+
+@cache
+def _known(kind: type) -> dict[str, bool]:
+    """All its fields, and whether each may be None."""
+    hints = get_type_hints(kind)
+    return {f.name: type(None) in get_args(hints[f.name]) for f in fields(kind)}
+
+
 def _known_fields(kind: type, value: Mapping[str, Any], where: str) -> None:
-    known, hints = {f.name: f for f in fields(kind)}, get_type_hints(kind)
+    known = _known(kind)
     for key, inner in value.items():
         if key not in known:
             raise unknown(f"field of {where or 'the config'}".rstrip(".: "), key, known)
-        part = known[key].default_factory
-        if is_dataclass(part):
+        if part := _parts(kind).get(key):
             _known_fields(part, mapping(inner, f"{where}{key}"), f"{where}{key}.")
-        elif inner is None and type(None) not in get_args(hints[key]):
+        elif inner is None and not known[key]:
             raise InputError(f"{where}{key} must have a value")  # the parser lets None through

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
     if not is_file and preset not in names():
         raise unknown("preset", preset, names())
     path = Path(preset) if is_file else FOLDER / f"{preset}.yaml"
-    value = read_yaml(read_text(path, "preset"), f"preset {path}")
+    value = copy.deepcopy(_document(read_text(path, "preset"), f"preset {path}"))
     if not isinstance(value, dict):
         raise InputError(f"preset {path} must be a mapping of fields, e.g. 'train: {{epochs: 3}}'")
     base = value.pop("base", None)
@@ -41,3 +43,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
     if base not in names() or base == preset:
         raise InputError(f"preset {path}: base must be another one of {', '.join(names())}")
     return put_over(read_preset(base), value)
+
+
+_document = lru_cache(maxsize=64)(read_yaml)
+"""Documents that were read: the parser takes a tenth of a second for one."""
