@@ -1,0 +1,150 @@
+"""What 8-bit integers give on a CPU: the time of a model's sampling, and the quality of its images.
+
+    python benchmarks/precision.py --data-dir DATA
+
+The model's whole sampling is exported as one ONNX network: one in which each network is called
+once, since the quantiser refuses weights that are used twice. ONNX Runtime's static quantisation
+turns its convolutions, or the convolutions and all that lies between them, into 8-bit integers;
+the ranges come from noise of other seeds. Both networks make images of the same noise, in turns
+in one process and by one thread. Frechet distances are of the images from the training part, as
+those of the validation part are; nothing of the test part is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantType,
+    quant_pre_process,
+    quantize_static,
+)
+
+import scalespace as sc
+from scalespace.bench.clock import in_turns
+from scalespace.core.noise import Seeded
+from scalespace.engine.onnx import open_session
+from scalespace.evaluation.evaluate import Real
+from scalespace.model.chain import Chain, Drawn
+from scalespace.model.export import export_model
+from scalespace.model.model import Model
+
+ROWS = 50
+"""Images a run."""
+KINDS: dict[str, list[str] | None] = {"int8, convolutions": ["Conv"], "int8, everything": None}
+"""What is quantised: the operators, or None for all that ONNX Runtime can."""
+
+
+def inputs(model: Model, labels: list[int], seed: int) -> Iterator[dict[str, np.ndarray]]:
+    """What the exported network takes, `ROWS` images at a time."""
+    chain = Chain(model.method, model.models)
+    for first in range(0, len(labels), ROWS):
+        part = torch.tensor(labels[first : first + ROWS])
+        drawn = Drawn(Seeded(seed, range(first, first + len(part))))
+        with torch.no_grad():  # a run of the model itself, for the shapes of its draws
+            list(chain.method.sample(chain.models, part, drawn))
+        yield {
+            "labels": part.numpy(),
+            **{f"noise{k}": one.numpy() for k, (_, one) in enumerate(drawn.draws)},
+        }
+
+
+class Reader(CalibrationDataReader):
+    """The inputs by which the ranges are found."""
+
+    def __init__(self, batches: list[dict[str, np.ndarray]]) -> None:
+        self._batches = iter(batches)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next ones, None after the last."""
+        return next(self._batches, None)
+
+
+def quantised(path: Path, operators: list[str] | None, batches: list[Any]) -> Path:
+    """The network with 8-bit weights (a range a channel) and activations."""
+    ready = path.with_suffix(".ready.onnx")
+    quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
+    out = path.with_suffix(f".{len(operators or [])}.onnx")
+    quantize_static(
+        str(ready),
+        str(out),
+        Reader(batches),
+        op_types_to_quantize=operators,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        reduce_range=True,  # sums of two products of 8 bits must fit into 16 without VNNI
+    )
+    return out
+
+
+def measure(model: Model, real: Real, images: int, rounds: int) -> list[dict[str, Any]]:
+    """A row for each precision: milliseconds for one image, images a second, FD, difference."""
+    labels = [k % len(model.data.labels) for k in range(images)]
+    batches = list(inputs(model, labels, seed=5))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "float32.onnx"
+        export_model(model, path)
+        ranges = list(inputs(model, labels[:200], seed=99))
+        paths = {"float32": path}
+        paths |= {name: quantised(path, ops, ranges) for name, ops in KINDS.items()}
+        sessions = {name: open_session(one.read_bytes(), 1) for name, one in paths.items()}
+    one = {name: value[:1] for name, value in batches[0].items()}
+    alone: dict[str, Callable[[], object]] = {
+        name: partial(session.run, None, one) for name, session in sessions.items()
+    }
+    many: dict[str, Callable[[], object]] = {
+        name: partial(session.run, None, batches[0]) for name, session in sessions.items()
+    }
+    latency, throughput = in_turns(alone, rounds, "one", least=0.1), in_turns(many, rounds, "many")
+    rows, exact = [], None
+    for name, session in sessions.items():
+        made = np.concatenate([session.run(None, batch)[0] for batch in batches])
+        exact = made if exact is None else exact
+        features = real.eye.features(torch.from_numpy(made))
+        rows.append(
+            {
+                "model": model.method.name,
+                "precision": name,
+                "one image (ms)": 1e3 * latency[name].median,
+                "images/s": ROWS / throughput[name].median,
+                "FD": real.frechet["pooled"].distance(features.pooled),
+                "mean |difference|": float(np.abs(made - exact).mean()),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Measures and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir")
+    parser.add_argument("--model", default="cascaded-fast")
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, help="JSON lines")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)  # a line for each tensor without channels
+    real = Real(sc.load_data("mnist", options.data_dir), part="validation")
+    model = sc.Model.from_pretrained(options.model)
+    rows = measure(model, real, options.images, options.rounds)
+    print(*rows[0], sep=" | ")
+    for row in rows:
+        print(*(f"{v:.4g}" if isinstance(v, float) else v for v in row.values()), sep=" | ")
+    if options.out:
+        options.out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
