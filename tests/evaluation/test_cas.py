@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,11 +30,17 @@ def image_set(n: int, seed: int = 1, classes: tuple[str, ...] = NAMES) -> ImageS
 
 
 def score(
-    images: np.ndarray, labels: np.ndarray, test: ImageSet | None = None, **fields: object
+    images: np.ndarray,
+    labels: np.ndarray,
+    test: ImageSet | None = None,
+    seed: int = 0,
+    batched: bool | None = None,
+    **fields: object,
 ) -> CASResult:
-    seed = fields.pop("seed", 0)
     config = replace(CONFIG, **fields)  # type: ignore[arg-type]
-    return cas(images, labels, test or image_set(90), 0.5, 0.4, config, seed=seed)  # type: ignore[arg-type]
+    return cas(
+        images, labels, test or image_set(90), 0.5, 0.4, config, seed=seed, batched=batched
+    )
 
 
 @pytest.fixture(scope="module")
@@ -130,26 +137,107 @@ def test_the_global_generator_is_left_alone(pictures: Pictures) -> None:
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
 
 
-def test_classifiers_trained_side_by_side_are_those_trained_alone(hard: Hard) -> None:
-    """As a GPU does it. The last batch of an epoch is a smaller one."""
-    images, labels, test = hard
-    x, y = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
-    config, seeds = replace(CONFIG, epochs=2, batch_size=30, lr=1e-4), [5, 6, 7]
+Trained = Callable[[list[int]], list[CASClassifier]]
+
+
+def trainer(n: int, side: tuple[int, int], channels: int, config: CASConfig) -> Trained:
+    """Trains classifiers of those seeds on n random images, as one model if there are several."""
+    rng = torch.Generator().manual_seed(2)
+    x = torch.randn(n, channels, *side, generator=rng)
+    y = torch.randint(0, 2, (n,), generator=rng) * 2  # no image is of class 1
+    pixels = torch.zeros(3, channels, *side, dtype=torch.uint8)
+    test = ImageSet(pixels, torch.arange(3), NAMES, "random")
 
     def trained(seeds: list[int]) -> list[CASClassifier]:
         nets = module._untrained(seeds, test, torch.device("cpu"))
         module._train(seeds, nets, x, y, config, lambda: None)
         return nets
 
+    return trained
+
+
+@pytest.mark.parametrize(
+    ("n", "side", "channels", "change"),
+    [
+        (100, (12, 12), 1, {}),  # batches of 30, 30, 30 and 10
+        (91, (12, 12), 1, {}),  # the last of one image
+        (20, (12, 12), 1, {}),  # all in one, smaller than a batch
+        (60, (12, 12), 1, {"shuffle": False}),
+        (40, (28, 28), 1, {"epochs": 1}),
+        (40, (8, 17), 3, {}),
+    ],
+)
+def test_classifiers_trained_as_one_model_are_those_trained_alone(
+    n: int, side: tuple[int, int], channels: int, change: dict
+) -> None:
+    """Each has its own first weights and its own order of the images."""
+    config = replace(CONFIG, **{"epochs": 2, "batch_size": 30, "lr": 1e-4, **change})
+    trained, seeds = trainer(n, side, channels, config), [5, 6, 7]
     together, alone = trained(seeds), [trained([seed])[0] for seed in seeds]
     for one, other in zip(together, alone, strict=True):
         for name, weight in one.state_dict().items():
             torch.testing.assert_close(weight, other.state_dict()[name], atol=1e-5, rtol=0)
     first = together[0].state_dict()["fc1.weight"]
     assert float((first - together[1].state_dict()["fc1.weight"]).detach().abs().max()) > 0.01
-    for one, other in zip(together, alone, strict=True):
-        right, again = (module._answers(net, test.unit()) for net in (one, other))
-        assert np.mean(right == again) > 0.99
+
+
+@pytest.mark.parametrize("classifiers", [1, 3])
+def test_scores_of_one_model_and_of_one_after_another(hard: Hard, classifiers: int) -> None:
+    one, each = (
+        score(*hard, epochs=2, lr=1e-4, batch_size=30, classifiers=classifiers, batched=batched)
+        for batched in (True, False)
+    )
+    assert one.confusion.shape == each.confusion.shape == (classifiers, 3, 3)
+    assert np.abs(one.confusion - each.confusion).sum() <= 0.02 * each.confusion.sum()
+
+
+def test_a_gpu_trains_them_as_one_model(hard: Hard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device alone decides, unless one is told."""
+    sizes: list[int] = []
+    train = module._train
+
+    def watched(seeds: list[int], *given: Any) -> None:
+        sizes.append(len(seeds))
+        train(seeds, *given)
+
+    monkeypatch.setattr(module, "_train", watched)
+    assert module.as_one(torch.device("cuda", 1))
+    assert not module.as_one(torch.device("cpu"))
+    score(*hard, epochs=1)
+    assert sizes == [1, 1]
+    score(*hard, epochs=1, batched=True)
+    assert sizes == [1, 1, 2]
+    monkeypatch.setattr(module, "as_one", lambda device: True)
+    score(*hard, epochs=1)
+    assert sizes == [1, 1, 2, 2]
+    score(*hard, epochs=1, batched=False)
+    assert sizes == [1, 1, 2, 2, 1, 1]
+
+
+def test_how_they_are_trained_leaves_no_trace(hard: Hard) -> None:
+    """Progress is counted in steps of one classifier, also where a step moves all of them."""
+    shown: list[int] = []
+
+    class Bar:
+        def __init__(self, steps: int, *_: Any, **__: Any) -> None:
+            shown.append(-steps)
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, steps: int = 1) -> None:
+            shown.append(steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "bar", Bar)
+        for batched in (True, False):
+            shown.clear()
+            score(*hard, classifiers=3, epochs=2, batch_size=30, batched=batched)
+            assert sum(shown) == 0
+            assert len(shown) == 1 + (8 if batched else 24)
 
 
 def test_classifiers_share_out_the_threads(hard: Hard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def cas(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = False,
+    batched: bool | None = None,
 ) -> CASResult:
     """Trains m classifiers on labelled images and counts their answers on real test images.
 
@@ -103,6 +104,10 @@ def cas(
         config: the protocol.
         seed: classifier k draws its weights and orders from (seed, k), whatever the images are, so
             that two sets are compared with the same m starts.
+        device: where they are trained.
+        progress: show a progress bar.
+        batched: train all of them as one model, each step for all at once: the same weights up to
+            rounding. None does what is fastest on the device (`as_one`).
     """
 
     def ready(unit: Tensor) -> Tensor:
@@ -114,8 +119,8 @@ def cas(
         y = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(device)
         real, truth = ready(test.unit()), test.labels.cpu().numpy()
         seeds = [derive_seed(seed, "cas", k) for k in range(config.classifiers)]
-        gpu = x.device.type == "cuda"  # which all of them as one batched model fill
-        groups = [seeds] if gpu else [[own] for own in seeds]
+        together = as_one(x.device) if batched is None else batched
+        groups = [seeds] if together else [[own] for own in seeds]
         starts = [(group, _untrained(group, test, x.device)) for group in groups]
     classes = len(test.classes)
     steps = config.classifiers * config.epochs * -(-len(x) // config.batch_size)
@@ -132,12 +137,22 @@ def cas(
             _train(own, nets, x, y, config, after_step)
         return [_answers(net, real) for net in nets]
 
-    workers = 1 if gpu else min(torch.get_num_threads(), len(groups))
+    # a GPU does one thing after another, whichever thread asks for it
+    workers = 1 if x.device.type == "cuda" else min(torch.get_num_threads(), len(groups))
     with bar(steps, "classifiers", "step", shown=progress) as shown:
         every = chain.from_iterable(side_by_side(answers, starts, workers))
         for counts, found in zip(confusion, every, strict=True):
             np.add.at(counts, (truth, found), 1)
     return CASResult(confusion, len(x))
+
+
+def as_one(device: torch.device) -> bool:
+    """Whether classifiers are trained fastest as one batched model on that device.
+
+    A single classifier keeps a GPU waiting for the next launch. On a CPU the grouped convolutions
+    of the batched one take three times as long as the classifiers in turn.
+    """
+    return device.type == "cuda"
 
 
 Start = tuple[Sequence[int], list[CASClassifier]]
