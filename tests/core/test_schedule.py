@@ -11,7 +11,15 @@ from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalespace.core.schedule import MAX_BETA, Schedule, cosine, flow, linear, zero_terminal
+from scalespace.core.schedule import (
+    MAX_BETA,
+    Schedule,
+    broadcast,
+    cosine,
+    flow,
+    linear,
+    zero_terminal,
+)
 from scalespace.errors import InputError
 
 schedules = st.one_of(
@@ -320,3 +328,14 @@ def test_each_image_has_its_own_state() -> None:
     for t in range(20):
         alone = schedule.q_sample(x0[t : t + 1], torch.tensor([t]), eps[t : t + 1])
         torch.testing.assert_close(x[t : t + 1], alone)
+
+
+def test_a_table_is_sent_to_a_device_once() -> None:
+    table, like = torch.linspace(0, 1, 5, dtype=torch.float64), torch.zeros(2, device="meta")
+    there = broadcast(table, like)
+    assert (there.device.type, there.dtype, there.shape) == ("meta", torch.float32, (5,))
+    assert broadcast(table, like) is there
+    assert broadcast(table, like.to(torch.float16)).dtype == torch.float16
+    assert broadcast(table.clone(), like) is not there
+    here = broadcast(table, torch.zeros(1))
+    torch.testing.assert_close(here, table.float(), rtol=0, atol=0)

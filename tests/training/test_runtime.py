@@ -22,7 +22,9 @@ def test_auto_takes_the_best_there_is(
     cuda: bool, mps: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     available(monkeypatch, cuda, mps)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert Runtime().torch_device == torch.device(chosen)
+    assert torch.backends.cudnn.allow_tf32 is (chosen != "cuda")  # float32 on a GPU, too
     assert Runtime(device="cpu").torch_device == torch.device("cpu")
 
 

@@ -77,7 +77,7 @@ class Blurring(Segment):
         height, width = x.shape[-2:]
         down, across = (broadcast(cosines(side), x) for side in (height, width))
         masks, _ = rings(height, width, self.bands)
-        found = masks.to(x.device) * (down @ x @ across.T)[:, :, None]
+        found = broadcast(masks, x) * (down @ x @ across.T)[:, :, None]
         return (down.T @ found @ across).unbind(2)
 
 

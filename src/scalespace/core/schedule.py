@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from scalespace.errors import InputError
 
@@ -104,6 +105,10 @@ class Schedule:
         return torch.acos(self.alpha_bar.sqrt().clamp(max=1))
 
     @cached_property
+    def _scales(self) -> tuple[Tensor, Tensor]:
+        return self.alpha_bar.sqrt(), (1 - self.alpha_bar).sqrt()
+
+    @cached_property
     def _alpha_bars(self) -> list[float]:  # reading one number of a tensor is slow
         return self.alpha_bar.tolist()
 
@@ -158,8 +163,7 @@ class Schedule:
             like: images [n, ...]; gives dtype, device and number of dimensions.
         """
         if not t.is_floating_point():
-            tables = self.alpha_bar.sqrt(), (1 - self.alpha_bar).sqrt()
-            a, b = (broadcast(table, like)[t] for table in tables)
+            a, b = (broadcast(table, like)[t] for table in self._scales)
         else:
             angle, below = broadcast(self.angle, like), t.long().clamp(max=self.last - 1)
             mixed = torch.lerp(angle[below], angle[below + 1], (t - below).to(like.dtype))
@@ -179,9 +183,26 @@ class Schedule:
         return a * x0 + b * eps
 
 
+_THERE: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+"""The copies of a table on other devices, by table."""
+
+
 def broadcast(table: Tensor, like: Tensor) -> Tensor:
-    """A float64 table in the type and on the device of `like`."""
-    return table.to(like.dtype).to(like.device)  # rounded first: not every device knows float64
+    """A table in the type and on the device of `like`.
+
+    Args:
+        table: float64, on the CPU; a GPU's copy of it is kept, for no CUDA graph can fetch one.
+        like: any tensor.
+    """
+    if like.device == table.device:
+        return table.to(like.dtype)
+    copies = _THERE.setdefault(table, {})
+    key = like.dtype, like.device
+    if key not in copies:
+        with torch.inference_mode(False):  # whoever comes next may be learning
+            # rounded first: not every device knows float64
+            copies[key] = table.to(like.dtype).to(like.device)
+    return copies[key]
 
 
 def cosine(

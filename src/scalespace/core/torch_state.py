@@ -29,3 +29,12 @@ def check_defaults() -> None:
             f"torch's default device is {torch.get_default_device()}, and scalespace puts its "
             "tensors where its own `device` says: call torch.set_default_device('cpu') before"
         )
+
+
+def keep_float32() -> None:
+    """Has convolutions on a GPU compute in float32, as a CPU does.
+
+    By default cuDNN rounds what they multiply to the 10 bits of TF32. Images would then differ in
+    the third digit by device, batch size and engine, and few kernels here are large enough to gain.
+    """
+    torch.backends.cudnn.allow_tf32 = False

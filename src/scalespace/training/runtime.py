@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from scalespace.core.torch_state import keep_float32
 from scalespace.engine import ENGINES
 from scalespace.errors import InputError, unknown
 
@@ -65,6 +66,8 @@ class Runtime:
 def find_device(device: torch.device | str) -> torch.device:
     """A device by name: auto (a GPU if there is one), or as torch calls it, cuda:1 say.
 
+    On a GPU float32 stays float32 from then on (`keep_float32`).
+
     Raises:
         InputError: no such name, or this machine has none of that kind.
     """
@@ -74,13 +77,15 @@ def find_device(device: torch.device | str) -> torch.device:
         "cpu": True,
     }
     if device == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
+        device = next(kind for kind, there in available.items() if there)
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise unknown("device", device, DEVICES) from error
     if not available.get(found.type, True):
         raise InputError(f"device {device}: this machine has none that torch can use")
+    if found.type == "cuda":
+        keep_float32()
     return found
 
 
