@@ -40,6 +40,8 @@ class Engine(ABC):
     """What to install for it; empty for an engine that is always there."""
     chains: ClassVar[int] = 0
     """The most network calls of a sample that it runs as one network, solver and all."""
+    chained_on: ClassVar[str] = "cpu"
+    """The kind of device on which it does."""
 
     @classmethod
     @abstractmethod
@@ -54,6 +56,23 @@ class Engine(ABC):
             network: takes tensors of n rows and gives one of n rows.
             inputs: examples of them, at least two rows each.
         """
+
+    def load_chain(self, chain: nn.Module, inputs: Sequence[Tensor]) -> Call:
+        """All of a model's sampling, as `load` takes a network.
+
+        Args:
+            chain: labels and noise of n rows to images, its networks in the hands of `part`.
+            inputs: examples.
+        """
+        return self.load(chain, inputs)
+
+    def part(self, network: nn.Module) -> Call | None:
+        """What runs a network within a chain; None for the network as it is written."""
+        return None
+
+    def worth(self, device: torch.device) -> int:
+        """Network calls of one image each that pay for its preparation."""
+        return 50_000  # some 20 s of a CPU
 
 
 class Torch(Engine):

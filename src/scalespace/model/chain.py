@@ -90,7 +90,7 @@ class Chain(nn.Module):
 
 
 def examples(
-    chain: Chain, data: DataInfo, n: int, seed: int
+    chain: Chain, data: DataInfo, n: int, seed: int, device: torch.device | str = "cpu"
 ) -> tuple[list[Tensor], list[str], Tensor]:
     """A chain's inputs, the purpose of each noise among them, and the images that it makes.
 
@@ -99,9 +99,11 @@ def examples(
         data: of the images.
         n: how many.
         seed: of the noise.
+        device: the chain's.
     """
-    labels = torch.tensor([data.labels[k % len(data.labels)] for k in range(n)])
-    drawn = Drawn(Seeded(seed, range(n)))
+    known = [data.labels[k % len(data.labels)] for k in range(n)]
+    labels = torch.tensor(known, device=device)
+    drawn = Drawn(Seeded(seed, range(n), device))
     images = chain.finish(last(chain.method.sample(chain.models, labels, drawn)).x)
     return [labels, *(one for _, one in drawn.draws)], [name for name, _ in drawn.draws], images
 
@@ -124,19 +126,26 @@ class Engaged:
 
 
 @torch.no_grad()
-def engage(chain: Chain, data: DataInfo, engine: Engine) -> Engaged | None:
+def engage(
+    chain: Chain, data: DataInfo, engine: Engine, device: torch.device | str = "cpu"
+) -> Engaged | None:
     """The chain in the hands of an engine; None where that cannot be, or gives other images.
 
     Args:
-        chain: on the CPU.
+        chain: on the device; its stages become the engine's.
         data: of the images.
         engine: one that runs chains.
+        device: where.
     """
     chain.eval()
     try:
-        given, purposes, _ = examples(chain, data, 2, seed=0)
-        call = engine.load(chain, given)
-        given, _, expected = examples(chain, data, 3, seed=1)
+        first, _, _ = examples(chain, data, 2, 0, device)
+        given, purposes, expected = examples(chain, data, 3, 1, device)
+        for model in chain.models.values():
+            parts = {name: engine.part(net) for name, (net, _) in model.networks().items()}
+            if found := {name: part for name, part in parts.items() if part is not None}:
+                model.use(found)
+        call = engine.load_chain(chain, first)
         error = float((call(*given) - expected).abs().max())
     except InputError:
         return None

@@ -90,7 +90,8 @@ class Model(Resampling, Sharing):
         if self.chain is None:
             return last(self.trajectory(labels, seed, indices))
         labels, chosen = self._asked(labels, seed, indices)
-        return Step(0, self.chain(torch.tensor(labels), Seeded(seed, chosen)), None)
+        y = torch.tensor(labels, device=self.device)
+        return Step(0, self.chain(y, Seeded(seed, chosen, self.device)), None)
 
     def _asked(
         self, labels: Sequence[int], seed: int, indices: Sequence[int] | None

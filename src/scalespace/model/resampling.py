@@ -12,7 +12,7 @@ import torch
 
 from scalespace.config import Recipe
 from scalespace.config.build import build
-from scalespace.engine import find_engine
+from scalespace.engine import Torch, find_engine
 from scalespace.errors import InputError, unknown
 from scalespace.fields import digest, mapping, merge, nested
 from scalespace.model.trained_method import TrainedMethod
@@ -23,8 +23,6 @@ StageSteps = int | Sequence[float] | Literal["all"]
 Steps = StageSteps | Mapping[str, StageSteps]
 """The same for every stage of a model, or by stage."""
 
-WORTH = 50_000
-"""Network calls of one image each that pay for the preparation of an engine: some 20 s of them."""
 KEPT = 4
 """How many variants with other steps a model caches."""
 
@@ -167,9 +165,10 @@ class Resampling(TrainedMethod):
         Raises:
             InputError: there is no such engine, or it cannot run here.
         """
-        if name == "auto" and images is not None and images * self.calls < WORTH:
-            name = "torch"
         engine = find_engine(name, self.device)
+        few = images is not None and images * self.calls < engine.worth(self.device)
+        if name == "auto" and few:
+            engine = Torch()
         return type(self)(
             self.method, self.stages, self.device, self.figures, self._name, engine=engine
         )

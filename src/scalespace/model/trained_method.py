@@ -62,13 +62,14 @@ class TrainedMethod:
     @cached_property
     def chain(self) -> Engaged | None:
         """Its sampling as one call of its engine; None where that does not pay, or cannot be."""
-        if self.device.type != "cpu" or not self.legs or self.calls > self.engine.chains:
+        if self.device.type != self.engine.chained_on:
             return None
-        plain = Models({name: stage.model() for name, stage in self.stages.items()})
+        if not self.legs or self.calls > self.engine.chains:
+            return None
+        own = Models({name: stage.model(self.device) for name, stage in self.stages.items()})
         recipes = [asdict(stage.training.recipe) for stage in self.stages.values()]
-        return engage(
-            Chain(self.method, plain, about=[recipes, asdict(self.data)]), self.data, self.engine
-        )
+        chain = Chain(self.method, own, about=[recipes, asdict(self.data)])
+        return engage(chain, self.data, self.engine, self.device)
 
     @cached_property
     def legs(self) -> tuple[Leg, ...]:

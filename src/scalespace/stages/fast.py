@@ -57,7 +57,7 @@ class Fast:
         """
         labels, level = condition.labels, condition.level
         assert labels is not None, "an image's class is told, or `ANY`"
-        if level is not None and len(level) > 1 and not bool(torch.all(level == level[0])):
+        if level is not None and (not readable(level) or bool(torch.any(level != level[0]))):
             return self.call(seen, self.modulation(t, condition))
         key = (t, 0.0 if level is None else float(level[0]))
         if key not in self._tables:
@@ -68,3 +68,8 @@ class Fast:
             all_levels = None if level is None else level[:1].expand(len(every))
             self._tables[key] = self.modulation(t, Condition(every, level=all_levels))
         return self.call(seen, self._tables[key][labels])
+
+
+def readable(numbers: Tensor) -> bool:
+    """Whether Python may look at them: a GPU would have to be waited for, which no graph can."""
+    return numbers.device.type == "cpu"
