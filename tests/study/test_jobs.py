@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from studies import ABOUT, MEASURED, Row, run, untimed
 
 import tiny
 from scalespace.cli import main
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
-from scalespace.study import runner
+from scalespace.study import runner, workers
+from scalespace.study.plan import Task
 from scalespace.study.runner import run_tasks
+from scalespace.training.runtime import Runtime
 
 
 @pytest.mark.slow
@@ -75,6 +78,58 @@ def test_an_interruption_ends_the_running_units(
         run_tasks(tmp_path, long, splits, tiny.CPU, 2, ABOUT, interrupt)
     assert [worker.returncode for worker in started] == [-signal.SIGTERM] * len(started)
     assert not list(tmp_path.rglob("result.json"))
+
+
+@pytest.mark.parametrize(
+    ("count", "visible", "devices", "expected"),
+    [
+        (0, None, 1, []),
+        (1, None, 1, []),
+        (1, "3", 1, []),
+        (3, None, 1, ["0", "1", "2"]),
+        (2, "4, GPU-5a", 1, ["4", "GPU-5a"]),
+        (1, "4,99", 1, []),  # what lies behind a GPU that is not there does not count
+        (2, "4,5,99,6", 1, ["4", "5"]),
+        (2, None, 2, []),  # each training takes both
+    ],
+)
+def test_gpus_to_share_out(
+    count: int,
+    visible: str | None,
+    devices: int,
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # back to this afterwards
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    runtime = Runtime(device="cuda" if count else "cpu", devices=devices)
+    assert workers.gpus(runtime) == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(["0", "7"], ["0", "7", "0"]), ([], ["mine"] * 3)])
+def test_workers_are_given_gpus_in_turn(
+    given: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A GPU each; without several, whatever the study's own process sees."""
+    code = "import os; input(); print('done'); print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "mine")
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        workers.subprocess, "Popen", lambda _, **given: popen([sys.executable, "-c", code], **given)
+    )
+    task, seen = Task("train", "x", {}), []
+    with workers.Workers(tmp_path, given) as pool:
+        for _ in range(3):
+            pool.run(task, 1)
+            pool.idle.clear()  # so that the next task takes another
+        for worker in pool.every:
+            assert worker.process.stdout is not None
+            seen.append(worker.process.stdout.readline().strip())
+    assert seen == expected
 
 
 def study_command(data_dir: Path, preset: Path, out: Path, *more: str) -> list[str]:

@@ -20,7 +20,7 @@ from scalespace.stages.base import Models, Stage
 from scalespace.study.folder import ABOUT, DONE, FORMAT, RESULTS, SETTINGS
 from scalespace.study.plan import Plan, Task, make_plan
 from scalespace.study.tasks import Context, Row, run_task
-from scalespace.study.workers import Workers
+from scalespace.study.workers import Workers, gpus
 from scalespace.training.loop import read_metrics
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import FINISHED
@@ -220,7 +220,8 @@ def _run_side_by_side(context: Context, left: list[Task], jobs: int, say: Say) -
     waiting = {task.id: task for task in left}
     running: dict[Future[None], Task] = {}
     total, done = len(left), 0
-    with Workers(context.folder) as workers, ThreadPoolExecutor(jobs) as pool:
+    shared = gpus(context.runtime)
+    with Workers(context.folder, shared) as workers, ThreadPoolExecutor(jobs) as pool:
         try:
             while waiting or running:
                 for task in list(waiting.values()):

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +31,20 @@ from scalespace.study.tasks import Context, run_task
 from scalespace.training.runtime import Runtime
 
 ANSWER = "done"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def gpus(runtime: Runtime) -> list[str]:
+    """The GPUs that workers are shared out among, as `CUDA_VISIBLE_DEVICES` names them.
+
+    Empty where there is nothing to share out: no second GPU, or trainings that take several each.
+    Workers on one GPU take turns there: a network as small as these leaves most of it idle.
+    """
+    if runtime.torch_device.type != "cuda" or runtime.devices > 1:
+        return []
+    n = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    return (named or [str(k) for k in range(n)])[:n] if n > 1 else []
 
 
 class Workers:
@@ -36,10 +52,12 @@ class Workers:
 
     Args:
         folder: the study's.
+        gpus: given to the workers in turn; see `gpus`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, gpus: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.places: Iterator[str | None] = cycle(gpus or [None])
         self.every: list[Worker] = []
         self.idle: list[Worker] = []
         self.stopped = False
@@ -64,7 +82,7 @@ class Workers:
         try:
             worker = self.idle.pop()
         except IndexError:
-            worker = Worker(self.folder)
+            worker = Worker(self.folder, next(self.places))
             self.every.append(worker)
         if self.stopped:
             worker.process.terminate()
@@ -79,13 +97,23 @@ class Workers:
 
 
 class Worker:
-    """One process; it ends with the first task that fails."""
+    """One process; it ends with the first task that fails.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: the study's.
+        gpu: the one that it sees; None for all that this process sees.
+    """
+
+    def __init__(self, folder: Path, gpu: str | None = None) -> None:
         command = [sys.executable, "-m", "scalespace.study.workers", str(folder), str(os.getpid())]
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=None if gpu is None else {**os.environ, VISIBLE: gpu},
         )
 
     def run(self, task: Task, beside: int) -> None:
