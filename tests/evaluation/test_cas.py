@@ -38,9 +38,7 @@ def score(
     **fields: object,
 ) -> CASResult:
     config = replace(CONFIG, **fields)  # type: ignore[arg-type]
-    return cas(
-        images, labels, test or image_set(90), 0.5, 0.4, config, seed=seed, batched=batched
-    )
+    return cas(images, labels, test or image_set(90), 0.5, 0.4, config, seed=seed, batched=batched)
 
 
 @pytest.fixture(scope="module")
