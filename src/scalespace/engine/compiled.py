@@ -61,8 +61,8 @@ class Compiled(Engine):
 def compile_alone(network: nn.Module) -> Call:
     """A network, compiled beside whatever else has been.
 
-    Dynamo keeps what it compiled by code object, eight versions of each, and then runs the
-    uncompiled code without a word. All networks enter by one function, so each gets a copy of it.
+    Dynamo keeps what it compiled by code object, eight versions of each; after that it warns once
+    and runs the code uncompiled. All networks enter by one function, so each gets a copy of it.
     """
 
     def forward(*given: Tensor) -> Tensor:
