@@ -1,6 +1,6 @@
 """The denoiser that a sampler calls, its condition, and wrappers around it.
 
-A stage's network, the toy's exact posterior mean, guidance and the x0 rule are all `Denoiser`s.
+A stage's network, the toy's exact posterior mean, guidance and the x0 rule are each a `Denoiser`.
 """
 
 from __future__ import annotations

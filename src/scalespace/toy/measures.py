@@ -110,7 +110,7 @@ def x0_errors(model: Toy, n: int, seed: int) -> list[float]:
 def blame(model: Toy, noise: Tensor, tolerance: float) -> dict[str, list[Share]]:
     """Strays when the network answers in some states only, and the exact answer in the others.
 
-    `late`[k] has the network in states 1 .. k and `early`[k] in states k+1 .. S-1, k = 0 .. S-1: it
+    `late[k]` has the network in states 1 .. k and `early[k]` in states k+1 .. S-1, k = 0 .. S-1: it
     separates errors late in sampling (small t) from early ones.
     """
 

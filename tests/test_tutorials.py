@@ -1,0 +1,49 @@
+"""The tutorials run as notebooks, from an empty folder, with trainings of an epoch.
+
+`make docs` runs them as they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+nbclient = pytest.importorskip("nbclient", reason="needs the extra docs")
+
+DOCS = Path(__file__).parents[1] / "docs"
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.nb.md"))
+
+
+def extension(name: str) -> ModuleType:
+    """A module of docs/_ext, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.name)
+def test_a_tutorial(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # its shell cells call the command of the environment that runs the tests
+    beside = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join([beside, os.environ["PATH"]]))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    notebook = extension("notebooks").read(path.read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(cells) >= 5
+    for cell in cells:
+        cell.source = re.sub(r'(epochs": )\d+', r"\g<1>1", cell.source)
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not any(output.get("name") == "stderr" for output in outputs), outputs
