@@ -1,6 +1,6 @@
-"""The site: `make docs` builds it. The sources are the repository's own Markdown files, as they are.
+"""The site: `make docs` builds it, of the repository's Markdown files as they are.
 
-The source folder is the repository, so that a link means the same on the site as in the repository.
+Its source folder is the repository, so that a link means the same in both.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_use_type_comments = False
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 default_role = "name"
@@ -64,7 +64,7 @@ html_show_sphinx = False
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
-# the side bar: a new page of docs/ appears in it at "docs/*"; one elsewhere that is not named is an error
+# the side bar: a new page of docs/ appears at "docs/*"; a new one elsewhere is an error until named
 navigation = {
     "Start": ["docs/guide", "docs/*", "CONTRIBUTING"],
     "Tutorials": [
@@ -76,6 +76,10 @@ navigation = {
     ],
     "The answer": ["docs/results", "docs/results/README", "docs/results/*"],
     "How it works": ["docs/mathematics", "docs/choices", "docs/performance"],
-    "Reference": ["docs/reference/index", "docs/reference/made/commands", "docs/reference/packages"],
+    "Reference": [
+        "docs/reference/index",
+        "docs/reference/made/commands",
+        "docs/reference/packages",
+    ],
     "History": ["docs/history", "CHANGELOG"],
 }

@@ -14,8 +14,6 @@ from types import ModuleType
 
 import pytest
 
-nbclient = pytest.importorskip("nbclient", reason="needs the extra docs")
-
 DOCS = Path(__file__).parents[1] / "docs"
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.nb.md"))
 
@@ -23,7 +21,8 @@ TUTORIALS = sorted((DOCS / "tutorials").glob("*.nb.md"))
 def extension(name: str) -> ModuleType:
     """A module of docs/_ext, which is no package."""
     spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -31,6 +30,7 @@ def extension(name: str) -> ModuleType:
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.name)
 def test_a_tutorial(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient")
     # its shell cells call the command of the environment that runs the tests
     beside = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", os.pathsep.join([beside, os.environ["PATH"]]))

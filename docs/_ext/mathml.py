@@ -1,4 +1,4 @@
-"""Formulas as MathML, made at build time: no script, no font and no network when the page is read."""
+"""Formulas as MathML, made at build time: who reads the page needs no script and no network."""
 
 from __future__ import annotations
 

@@ -84,17 +84,23 @@ def skip(app: Sphinx, what: str, name: str, obj: Any, told: bool, options: Any) 
 
 
 def plain(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are read in editors and terminals: in them |x| and eps* are no markup."""
+    """Docstrings are read in editors and terminals: in them |x| and eps* are no markup.
+
+    Nor is what stands before a colon in an attribute's its type, which napoleon believes of a first
+    line: an empty comment is put there.
+    """
     for k, line in enumerate(lines):
         apart = re.split(r"(`[^`]*`)", line)
         lines[k] = "".join(
             part if part.startswith("`") else re.sub(r"(?<!\\)([|*])", r"\\\1", part)
             for part in apart
         )
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]
 
 
 def name(role: str, raw: str, text: str, *rest: Any) -> tuple[list[nodes.Node], list[Any]]:
-    """What stands in backticks in a docstring: a link if it names a class or a dotted name, else code."""
+    """What stands in backticks in a docstring: a link if it can be one, else code."""
     if re.fullmatch(r"(\w+\.)*[A-Z]\w+|scalespace(\.\w+)+", text):
         return LINK("py:obj", raw, text, *rest)
     return [nodes.literal(raw, text)], []
