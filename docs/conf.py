@@ -43,6 +43,7 @@ nb_custom_formats = {".nb.md": "notebooks.read"}
 nb_execution_mode = "cache"
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
+nb_merge_streams = True
 
 # the reference
 autodoc_member_order = "bysource"
