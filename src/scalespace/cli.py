@@ -24,6 +24,7 @@ VERBS = {
     "models": "list the methods, or describe a trained model",
     "data": "fetch, verify and show a data set",
     "toy": "diffuse points on a line, where the best network is known exactly",
+    "completion": "print the script by which a shell completes these commands",
 }
 
 
