@@ -22,6 +22,7 @@ VERBS = {
     "export": "write a trained model as an ONNX file",
     "plot": "draw one figure of a study, a judge or a model",
     "models": "list the methods, or describe a trained model",
+    "logs": "write TensorBoard event files from the metrics of trainings",
     "data": "fetch, verify and show a data set",
     "toy": "diffuse points on a line, where the best network is known exactly",
     "completion": "print the script by which a shell completes these commands",

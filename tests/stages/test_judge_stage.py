@@ -16,7 +16,7 @@ from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE, JudgeModel
 from scalespace.training import Training, fit, loop
 from scalespace.training.judge import train_judge
-from scalespace.training.loop import read_metrics
+from scalespace.training.metrics import read_metrics
 
 
 def training(splits: DataSplits, **fields: object) -> Training:

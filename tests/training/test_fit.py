@@ -30,7 +30,8 @@ from scalespace.methods.small import SMALL
 from scalespace.settings import make_training
 from scalespace.training import TrainedStage, Training, fit, load_stage, loop
 from scalespace.training.checkpoint import load_tensors
-from scalespace.training.loop import learning_rate, read_metrics
+from scalespace.training.loop import learning_rate
+from scalespace.training.metrics import read_metrics
 
 fit_module = sys.modules["scalespace.training.fit"]
 STEPS = 10  # of tiny.RECIPE: 2 epochs of 5

@@ -15,7 +15,7 @@ from scalespace.config.checks import check_history
 from scalespace.core.sampling import int_if_whole
 from scalespace.errors import InputError, one_line
 from scalespace.files import read_bytes, read_text
-from scalespace.training.loop import read_metrics
+from scalespace.training.metrics import read_metrics
 
 Arrays = dict[str, NDArray[Any]]
 Row = dict[str, Any]

@@ -21,7 +21,7 @@ from scalespace.study.folder import ABOUT, DONE, FORMAT, RESULTS, SETTINGS
 from scalespace.study.plan import Plan, Task, make_plan
 from scalespace.study.tasks import Context, Row, run_task
 from scalespace.study.workers import Workers, gpus
-from scalespace.training.loop import read_metrics
+from scalespace.training.metrics import METRICS_FILE, read_metrics
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import FINISHED
 
@@ -261,6 +261,6 @@ def _status(context: Context, task: Task) -> str:
     if task.kind != "train":
         return name
     training = context.training(task)
-    rows = read_metrics(training.folder(context.trainings) / "metrics.jsonl")
+    rows = read_metrics(training.folder(context.trainings) / METRICS_FILE)
     epochs = training.recipe.train.epochs
     return f"{name}: epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"

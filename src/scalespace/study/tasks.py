@@ -37,6 +37,7 @@ from scalespace.study.folder import CACHE, DONE, TASKS, TRAININGS, made_anew
 from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Task
 from scalespace.training.fit import fit
 from scalespace.training.judge import train_judge
+from scalespace.training.metrics import METRICS_FILE
 from scalespace.training.runtime import Runtime
 from scalespace.training.training import TrainedStage, Training, load_stage
 
@@ -121,7 +122,7 @@ def train(task: Task, context: Context) -> list[Row]:
     training = context.training(task)
     stage = fit(training, context.splits, context.trainings, context.runtime)
     own = {"stage": training.stage.name, "seed": training.seed, "config": training.identity}
-    metrics = training.folder(context.trainings) / "metrics.jsonl"
+    metrics = training.folder(context.trainings) / METRICS_FILE
     if not metrics.exists():  # the stage was trained already: its record has what a report shows
         write_rows(metrics, _remembered(stage))
     n = stage.record["images"]

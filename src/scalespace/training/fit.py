@@ -11,6 +11,7 @@ from scalespace.data import DataSplits
 from scalespace.files import locked, sweep, write_json
 from scalespace.stages.base import Models
 from scalespace.training.checkpoint import save_tensors
+from scalespace.training.events import add_events
 from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime, is_helper
 from scalespace.training.training import FINISHED, TrainedStage, Training, load_stage
@@ -35,6 +36,8 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     folder = training.folder(root)
     finished = folder / FINISHED
     if finished.exists():
+        if runtime.logs and not is_helper():
+            add_events(folder)
         return load_stage(training, root)
     needs = Models(
         {need.stage.name: fit(need, splits, root, runtime).model() for need in training.needs}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from scalespace.data import DataSplits, balanced_sample
 from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_grid
-from scalespace.files import parse_json, write_rows
+from scalespace.files import write_rows
 from scalespace.progress import bar
 from scalespace.stages.base import Models
 from scalespace.training.checkpoint import (
@@ -34,6 +35,8 @@ from scalespace.training.checkpoint import (
     with_prefix,
 )
 from scalespace.training.ema import EMA
+from scalespace.training.events import EventLog
+from scalespace.training.metrics import METRICS_FILE, grid_path, read_metrics
 from scalespace.training.muon import Muon, kernels
 from scalespace.training.runtime import Runtime, keep_freed_memory
 from scalespace.training.training import Training
@@ -41,17 +44,6 @@ from scalespace.training.training import Training
 CHECKPOINT_SECONDS = 15.0
 MOMENTS = {"Adam": ("exp_avg", "exp_avg_sq"), "Muon": ("momentum",)}
 """The state that each optimiser keeps for a parameter."""
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`; a last line cut short is left out."""
-    rows = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            rows.append(parse_json(line))
-        except ValueError:  # of JSON, or of UTF-8
-            break
-    return [row for row in rows if isinstance(row, dict)]
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
@@ -129,6 +121,7 @@ class Loop:
         wide = torch.float32 if device.type == "mps" else torch.float64
         self.loss_sum = torch.zeros((), dtype=wide, device=device)
         self.rows: list[dict[str, Any]] = []
+        self.events: EventLog | None = None
         if self.checkpoint.exists():
             self._resume()
         self.wrapped, *self.steppers = self.fabric.setup(self.model, *self.optimizers)
@@ -142,7 +135,7 @@ class Loop:
     def run(self) -> None:
         """Takes all steps that are left."""
         saved = time.monotonic()
-        with self._bar() as shown:
+        with self._bar() as shown, self._logged():
             while self.step < self.steps:
                 for batch in self.rest_of_epoch():
                     began = time.monotonic()
@@ -206,6 +199,15 @@ class Loop:
         self.ema.update(self.step)
         self.loss_sum += loss.detach()
 
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        """Writes an event file meanwhile, if one is asked for."""
+        if not self.runtime.logs or not self.fabric.is_global_zero:
+            yield
+            return
+        with EventLog(self.folder, self.rows) as self.events:
+            yield
+
     def _mean_loss(self) -> float:
         done = self.step % self.steps_per_epoch or self.steps_per_epoch
         return float(self.loss_sum) / done
@@ -230,7 +232,9 @@ class Loop:
             if self.config.grid_every and (last or epoch % self.config.grid_every == 0):
                 self._save_grid(epoch)
             self.rows.append(row)
-            write_rows(self.folder / "metrics.jsonl", self.rows)
+            write_rows(self.folder / METRICS_FILE, self.rows)
+            if self.events:
+                self.events.add(row)
         else:
             self.rows.append(row)
         self.loss_sum.zero_()
@@ -261,7 +265,7 @@ class Loop:
         if x is None:
             return
         images = pictures(self.training.data.to_unit(x))
-        save_grid(self.folder / "grids" / f"epoch-{epoch:04d}.png", images, columns)
+        save_grid(grid_path(self.folder, epoch), images, columns)
 
     def _grid_classes(self, most: int) -> list[int]:
         return sorted(set(self.held_out_labels.tolist()))[:most]
@@ -328,7 +332,7 @@ class Loop:
             )
         epochs = self.step // self.steps_per_epoch
         # checkpoints of earlier versions leave the rows to the file beside them
-        rows = record.get("rows", read_metrics(self.folder / "metrics.jsonl")[:epochs])
+        rows = record.get("rows", read_metrics(self.folder / METRICS_FILE)[:epochs])
         if [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
             raise InputError(
                 f"{where} lacks rows of metrics that its {epochs} epochs made: delete it to start "

@@ -13,10 +13,12 @@ import torch
 from scalespace.core.torch_state import keep_float32
 from scalespace.engine import ENGINES
 from scalespace.errors import InputError, unknown
+from scalespace.training.events import check_tensorboard
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed")
 ENGINE_NAMES = ("auto", *ENGINES)
+LOGS = ("", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Runtime:
         progress: show progress bars.
         engine: what runs the networks in sampling; auto is the fastest that there is, where it
             pays.
+        logs: tensorboard to write event files beside each training's `metrics.jsonl`.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -37,14 +40,17 @@ class Runtime:
     devices: int = 1
     progress: bool = True
     engine: Literal["auto", "torch", "onnx", "compile"] = "auto"
+    logs: Literal["", "tensorboard"] = ""
 
     def __post_init__(self) -> None:
-        choices = {"device": DEVICES, "precision": PRECISIONS, "engine": ENGINE_NAMES}
+        choices = {"device": DEVICES, "precision": PRECISIONS, "engine": ENGINE_NAMES, "logs": LOGS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         if self.devices < 1:
             raise InputError(f"--devices must be at least 1, got {self.devices}")
+        if self.logs:
+            check_tensorboard()
 
     @property
     def torch_device(self) -> torch.device:

@@ -14,7 +14,7 @@ from scalespace.errors import InputError
 from scalespace.files import check_suffix
 from scalespace.methods import METHODS
 from scalespace.model import Model
-from scalespace.training.runtime import DEVICES, ENGINE_NAMES, PRECISIONS, Runtime
+from scalespace.training.runtime import DEVICES, ENGINE_NAMES, LOGS, PRECISIONS, Runtime
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,12 @@ def runtime_options(parser: ArgumentParser, training: bool = True) -> None:
             "--precision", default="32-true", choices=PRECISIONS, help="floating-point precision"
         )
         parser.add_argument("--devices", type=int, default=1, help="devices that train together")
+        parser.add_argument(
+            "--logs",
+            default="",
+            choices=LOGS[1:],
+            help="write event files for TensorBoard beside each training's metrics.jsonl",
+        )
 
 
 def data_dir_option(parser: ArgumentParser, size: bool = False) -> None:
@@ -59,7 +65,11 @@ def preset_option(parser: ArgumentParser) -> None:
 
 
 def make_runtime(options: Namespace) -> Runtime:
-    chosen = {name: options[name] for name in ("precision", "devices", "engine") if name in options}
+    chosen = {
+        name: options[name]
+        for name in ("precision", "devices", "engine", "logs")
+        if options.get(name)
+    }
     return Runtime(device=options.device, progress=not options.quiet, **chosen)
 
 
