@@ -137,6 +137,14 @@ def test_the_command_converts_what_is_there(
     assert times[1] - times[0] == pytest.approx(1.5)
 
 
+def test_the_commands_log(preset: Path, data_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["train", "small", "--preset", preset, "--data-dir", data_dir, "--out", out, "--quiet"]
+    main([str(word) for word in [*words, "--logs", "tensorboard", "--train.epochs=1"]])
+    (folder,) = (out / "trainings").iterdir()
+    assert [step for step, _ in scalars(folder, "loss/training")] == [5]
+
+
 def test_rows_that_hold_no_numbers(tmp_path: Path) -> None:
     odd = [{"epoch": 1, "loss": "x", "lr": None}, {"step": [], "val_loss_per_t": [None, 2]}]
     folder = write_metrics(tmp_path / "odd", [*odd, *ROWS])

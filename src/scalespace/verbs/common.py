@@ -42,7 +42,6 @@ def runtime_options(parser: ArgumentParser, training: bool = True) -> None:
         parser.add_argument("--devices", type=int, default=1, help="devices that train together")
         parser.add_argument(
             "--logs",
-            default="",
             choices=LOGS[1:],
             help="write event files for TensorBoard beside each training's metrics.jsonl",
         )
