@@ -245,6 +245,14 @@ def _trained_fields() -> set[str]:
     }
 
 
+WISHES = {
+    "--more-epochs": "a finished training is not extended, for it was planned from first to last "
+    "step: --train.epochs=N trains anew, N epochs in all",
+    "--resume": "the same command again goes on with an interrupted training",
+}
+"""Options that other programs have, and what to do here instead."""
+
+
 def _hint(using: ArgumentParser, message: str) -> str:
     """Adds the nearest option to a message about an unknown one."""
     if "nrecognized arguments" not in message:
@@ -252,6 +260,8 @@ def _hint(using: ArgumentParser, message: str) -> str:
     known = [word for action in using._actions for word in action.option_strings]
     for word in message.split():
         if word.startswith("--"):
+            if wish := WISHES.get(word.partition("=")[0]):
+                return f"no option {word.partition('=')[0]}: {wish}"
             field = word[2:].partition("=")[0]
             if field in _trained_fields():
                 return f"{field} affects training: to change it, train a new model"

@@ -21,6 +21,8 @@ def tree(folder: Path) -> dict[str, bytes]:
         ("train small --preset qick --out OUT", "unknown preset 'qick'; did you mean 'quick'"),
         ("train small --data mnits --out OUT", "'mnits'; did you mean 'mnist'"),
         ("train small --out OUT --train.epoch=3", "--train.epoch=3; did you mean --train.epochs"),
+        ("train small --out OUT --more-epochs 5", "--train.epochs=N trains anew, N epochs in all"),
+        ("train small --out OUT --resume", "no option --resume: the same command again"),
         ("train small --out OUT --stages.smal.train.epochs=3", "'smal'; did you mean 'small'"),
         ("train small --out OUT --stages.small.train.epoch=3", "did you mean 'epochs'"),
         ("sample --lables 3 --out OUT.npz MODEL", "--lables"),

@@ -160,3 +160,18 @@ def test_reconstruct(
     assert capsys.readouterr().out.startswith("60 images")
     main(["evaluate", str(out), "--data-dir", str(data_dir), "--metrics=copies", "--device=cpu"])
     assert capsys.readouterr().out.startswith("samples: Copies")
+
+
+def test_training_for_longer_starts_anew_and_says_so(
+    preset: Path, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "small", "--preset", preset, "--data-dir", data_dir, "--quiet", "--out"]
+    command = [str(word) for word in [*words, tmp_path / "model"]]
+    said = []
+    for epochs in (1, 1, 2):
+        main([*command, f"--train.epochs={epochs}"])
+        said.append("trained from the start" in capsys.readouterr().err)
+    assert said == [False, False, True]
+    assert len(list((tmp_path / "model" / "trainings").iterdir())) == 2
+    (stage,) = Model.load(tmp_path / "model").stages.values()
+    assert stage.training.recipe.train.epochs == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from scalespace.config import Config
 from scalespace.data import load
 from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, get_method
-from scalespace.model import train
-from scalespace.model.folder import check_free
-from scalespace.settings import load_config, make_training, stage_recipe
+from scalespace.model import Model, train
+from scalespace.model.folder import CONFIG, check_free
+from scalespace.settings import load_config, make_training, make_trainings, stage_recipe
 from scalespace.stages.judge import JUDGE
 from scalespace.training.runtime import is_helper
+from scalespace.training.training import Training
 from scalespace.verbs.common import (
     check_folder,
     data_dir_option,
@@ -65,6 +67,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     check_free(out)
     method = get_method(options.method)
     splits = load(config.data, options.data_dir, size=config.size)
+    _tell_of_replaced(out, make_trainings(config, method, options.seed, splits.info))
     model = train(method.name, splits, config, trainings, options.seed, make_runtime(options))
     if is_helper():
         return  # one of several processes that train together; the first one writes
@@ -73,6 +76,21 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         seconds, loss = stage.record["seconds"], stage.record["val_loss"]
         note(f"{name}: {seconds:.0f} s of training, validation loss {loss:.4f}")
     print(f"model: {out}")
+
+
+def _tell_of_replaced(out: Path, wanted: Sequence[Training]) -> None:
+    """Notes it if the folder holds a model that is trained otherwise: it is not gone on with."""
+    if is_helper() or not (out / CONFIG).exists():
+        return
+    try:
+        there = Model.load(out).stages.values()
+    except InputError:  # it is no model, or a damaged one
+        return
+    if {one.training.identity for one in there} != {one.identity for one in wanted}:
+        note(
+            f"{out} holds a model of another recipe, seed or data: this one is trained from the "
+            "start, and then takes its place"
+        )
 
 
 def _show(method: str, config: Config) -> None:
