@@ -47,6 +47,7 @@ _PLACES = {
     "save_gif": "scalespace.figures.grids",
     "save_grid": "scalespace.figures.grids",
     "save_strip": "scalespace.figures.grids",
+    "to_diffusers": "scalespace.model.bridge",
     "train": "scalespace.model",
     "write_samples": "scalespace.data",
 }
@@ -75,6 +76,7 @@ __all__ = [
     "save_gif",
     "save_grid",
     "save_strip",
+    "to_diffusers",
     "train",
     "write_samples",
 ]
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from scalespace.figures.grids import save_gif, save_grid, save_strip
     from scalespace.methods import METHODS
     from scalespace.model import Model, reconstruct, train
+    from scalespace.model.bridge import to_diffusers
     from scalespace.model.edits import fill, interpolate, redraw, same_noise
     from scalespace.report.results import results
     from scalespace.report.study import run_study

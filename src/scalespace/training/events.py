@@ -50,7 +50,7 @@ class EventLog:
             earlier.unlink()
         self.began = time.time() - max((_number(row, "seconds", 0.0) for row in rows), default=0.0)
         # a TensorBoard that is running forgets what it read of the earlier file
-        self._writer = SummaryWriter(str(folder), purge_step=0)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder), purge_step=0)
         for row in rows:
             self.add(row)
 
@@ -58,7 +58,7 @@ class EventLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Adds one row: its losses and learning rate, and the grid of its epoch, if any."""
@@ -70,25 +70,25 @@ class EventLog:
             numbers[f"validation loss by level/{t:03d}"] = _number({"": loss}, "")
         for tag, value in numbers.items():
             if math.isfinite(value):
-                self._writer.add_scalar(tag, value, step, at)  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(tag, value, step, at)
         grid = grid_path(self.folder, epoch)
         if grid.is_file():
             self._add_image(grid, step, at)
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
 
     def _add_image(self, path: Path, step: int, at: float) -> None:
         from PIL import Image
 
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
-        self._writer.add_image("images", pixels, step, at, "HWC")  # type: ignore[no-untyped-call]
+        self._writer.add_image("images", pixels, step, at, "HWC")
 
 
 def _number(row: Mapping[str, Any], name: str, default: float = math.nan) -> float:
     """A number of a row; the default where there is none."""
     value = row.get(name)
     plain = isinstance(value, int | float) and math.isfinite(value)
-    return float(value) if plain else default  # type: ignore[arg-type]
+    return float(value) if plain else default
 
 
 def add_events(folder: Path) -> None:
