@@ -25,13 +25,18 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _PLACES = {
+    "BenchConfig": "scalespace.config",
+    "CASConfig": "scalespace.config",
     "Config": "scalespace.config",
+    "Cost": "scalespace.bench.models",
     "DataSplits": "scalespace.data",
     "InputError": "scalespace.errors",
     "METHODS": "scalespace.methods",
     "Model": "scalespace.model",
     "Runtime": "scalespace.training.runtime",
     "Samples": "scalespace.data",
+    "Scores": "scalespace.evaluation.scores",
+    "Step": "scalespace.core.sampling",
     "benchmark": "scalespace.bench",
     "evaluate": "scalespace.evaluation.evaluate",
     "fill": "scalespace.model.edits",
@@ -54,13 +59,18 @@ _PLACES = {
 
 __all__ = [
     "__version__",
+    "BenchConfig",
+    "CASConfig",
     "Config",
+    "Cost",
     "DataSplits",
     "InputError",
     "METHODS",
     "Model",
     "Runtime",
     "Samples",
+    "Scores",
+    "Step",
     "benchmark",
     "evaluate",
     "fill",
@@ -83,11 +93,14 @@ __all__ = [
 
 if TYPE_CHECKING:
     from scalespace.bench import benchmark
-    from scalespace.config import Config
+    from scalespace.bench.models import Cost
+    from scalespace.config import BenchConfig, CASConfig, Config
+    from scalespace.core.sampling import Step
     from scalespace.data import DataSplits, Samples, read_samples, write_samples
     from scalespace.data import load as load_data
     from scalespace.errors import InputError
     from scalespace.evaluation.evaluate import evaluate
+    from scalespace.evaluation.scores import Scores
     from scalespace.figures.grids import save_gif, save_grid, save_strip
     from scalespace.methods import METHODS
     from scalespace.model import Model, reconstruct, train

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from scalespace.bench.latency import Producer, measure
 from scalespace.config import BenchConfig
@@ -11,11 +11,33 @@ from scalespace.errors import InputError
 from scalespace.model.model import Model
 
 
+class Cost(TypedDict):
+    """What a sample of a model costs.
+
+    The first nine are those of `Latency`: seconds for one image, images a second, multiply-adds.
+    `calls` counts network calls a sample, and `steps` has the states they are in, by segment.
+    """
+
+    mean: float
+    median: float
+    q1: float
+    q3: float
+    productions: int
+    images_per_s: float
+    best_batch_size: int
+    throughput: dict[str, float]
+    macs: int
+    calls: int
+    steps: dict[str, list[float]]
+    parameters: int
+    engine: str
+
+
 def benchmark(
     models: Sequence[Model] | Mapping[str, Model],
     config: BenchConfig | None = None,
     progress: bool = False,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Cost]:
     """What a sample of each model costs, measured side by side on their device.
 
     Args:
@@ -24,9 +46,7 @@ def benchmark(
         progress: show progress bars.
 
     Returns:
-        by method, or by name: the fields of `Latency` (seconds, images a second, multiply-adds),
-        `calls` (network calls a sample), `steps` (the states they are in), `parameters` and
-        `engine`.
+        by method, or by name.
 
     Raises:
         InputError: two models of one method, without names.
@@ -51,7 +71,7 @@ def benchmark(
             if model.engine.name != "torch"
         },
     )
-    return {
+    found: dict[str, Any] = {
         name: {
             **latencies[name].as_dict(),
             "calls": model.calls,
@@ -61,6 +81,7 @@ def benchmark(
         }
         for name, model in models.items()
     }
+    return cast(dict[str, Cost], found)
 
 
 def producer(model: Model) -> Producer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge, find_judge
 from scalespace.evaluation.kid import kid
 from scalespace.evaluation.prdc import prdc
+from scalespace.evaluation.scores import Scores
 from scalespace.evaluation.variety import Components, components, variety
 from scalespace.files import write_arrays
 from scalespace.nets.judge import Features
@@ -254,8 +255,8 @@ def evaluate(
     real: Real | DataSplits,
     metrics: Sequence[str] = ("cas",),
     floor: bool = False,
-) -> dict[str, Result]:
-    """Scores a set of labelled images: `{metric: {name: value}}`.
+) -> Scores:
+    """Scores a set of labelled images: `{metric: {name: value}}`, see `evaluation/scores.py`.
 
     Args:
         samples: images float32 [n, h, w] in [0, 1] and labels int64 [n].
@@ -282,4 +283,4 @@ def evaluate(
         for name in metrics:
             if METRICS[name].floor:
                 found[name]["floor"] = METRICS[name].measure(held_out, real)
-    return found
+    return cast(Scores, found)

@@ -87,8 +87,9 @@ class EventLog:
 def _number(row: Mapping[str, Any], name: str, default: float = math.nan) -> float:
     """A number of a row; the default where there is none."""
     value = row.get(name)
-    plain = isinstance(value, int | float) and math.isfinite(value)
-    return float(value) if plain else default
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return default
 
 
 def add_events(folder: Path) -> None:

@@ -88,7 +88,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if any(METRICS[metric].judged for metric in metrics):
         _ = real.eye  # fail before the other metrics are measured, if there is none
     try:
-        found = {"samples": evaluate(samples, real, metrics, floor=True)}
+        found: dict[str, Any] = {"samples": evaluate(samples, real, metrics, floor=True)}
     except InputError as error:
         raise InputError(f"{options.samples}: {error}") from error
     for name in TITLES if options.controls else ():
