@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -571,3 +572,46 @@ def test_every_schedule_and_spacing_can_be_made(schedule: str, spacing: str) -> 
     model = make_training(config, stage, 0, INFO).build()
     (leg,) = model.legs()
     assert len(leg.visits()) == 3
+
+
+ODD = ["1:2", "1_0", "-1_0.5"]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize(
+    "field",
+    ["train.epochs", "train.lr", "study.seeds", "net.channels", "process.steps", "train.warmup"],
+)
+def test_numbers_of_yaml_1_1_are_refused(field: str, text: str, tmp_path: Path) -> None:
+    """1:2 is 62 there, and 1_0 is 10."""
+    part, name = field.split(".")
+    value = f"[{text}]" if name in ("seeds", "channels") else text
+    (tmp_path / "own.yaml").write_text(f"{part}: {{{name}: {value}}}\n")
+    with pytest.raises(InputError, match=re.escape(f"{field} must be a number, got '{text}'")):
+        load_config(tmp_path / "own.yaml")
+    with pytest.raises(InputError, match=f"{field} must be a number"):
+        load_config("quick", {field: [text] if value[0] == "[" else text})
+    (tmp_path / "stage.yaml").write_text(f"stages: {{small: {{{part}: {{{name}: {value}}}}}}}\n")
+    if name == "steps":
+        with pytest.raises(InputError, match=r"process\.steps must be a number"):
+            load_config("quick", {field: {"small": text}})
+    if part != "study":
+        with pytest.raises(InputError, match=re.escape(f"must be a number, got '{text}'")):
+            load_config(tmp_path / "stage.yaml")
+
+
+def test_what_yaml_writes_otherwise_still_holds(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "train: {epochs: 010, lr: 1e-3, ema: .5, warmup: +3, batch_size: '64'}\n"
+        "process: {labels: no, continuous: on, steps: [3, 2], states: 4, predict: v}\n"
+        "study: {judge: 1_0, seeds: [0, 1], methods: [small], variants: {'1:2': {}, 'no': {}}}\n"
+        "stages: {small: {train: {lr: 2.0e-3}}}\n"
+    )
+    config = load_config(tmp_path / "own.yaml")
+    assert (config.train.epochs, config.train.lr, config.train.ema) == (10, 1e-3, 0.5)
+    assert (config.train.warmup, config.train.batch_size) == (3, 64)
+    assert (config.process.labels, config.process.continuous) == (False, True)
+    assert config.process.steps == (3, 2)
+    assert config.study.judge == "1_0"
+    assert list(config.study.variants) == ["1:2", "no"]
+    assert config.stages["small"]["train"]["lr"] == 2e-3

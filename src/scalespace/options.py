@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from scalespace.config import AutoencoderRecipe, Config, Recipe
+from scalespace.config.checks import odd_numbers
 from scalespace.errors import InputError, one_line
 from scalespace.fields import merge
 from scalespace.presets.documents import read_yaml
@@ -96,6 +97,7 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
         InputError: an unknown option or a bad value.
     """
     words = _staged(using, _bracketed(_joined(arguments)))
+    _check_numbers(using, words)
     try:
         options = using.parse_args(words)
         given = using.parse_args(words, defaults=False).as_dict()
@@ -107,6 +109,15 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
             what = option if option in using._option_string_actions else f"the name of the {name}"
             raise InputError(f"{what} is empty")
     return options, given
+
+
+def _check_numbers(using: ArgumentParser, words: Sequence[str]) -> None:
+    """Raises `InputError` for 1:2 or 1_0 where a number is wanted: it would be 62, or 10."""
+    for word, after in zip(words, [*words[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        hint = getattr(using._option_string_actions.get(name), "_typehint", None)
+        if odd := odd_numbers(hint, value if equals else after):
+            raise InputError(f"{name} must be a number, got '{odd[0]}'")
 
 
 def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +138,7 @@ def reals(text: str, option: str) -> list[float]:
     """'-1,0.5' as [-1.0, 0.5]; `InputError` for anything else."""
     try:
         found = [float(word) for word in text.split(",")]
-        if all(map(math.isfinite, found)):
+        if "_" not in text and all(map(math.isfinite, found)):
             return found
     except ValueError:
         pass

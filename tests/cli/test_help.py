@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonargparse import ArgumentParser
 
 from scalespace import __version__, options, pretrained
 from scalespace.cli import VERBS, main
 from scalespace.errors import InputError
 from scalespace.methods import METHODS
+from scalespace.settings import load_config
 
 Capture = pytest.CaptureFixture[str]
 
@@ -61,10 +64,15 @@ def test_models_lists_the_methods(capsys: Capture) -> None:
     assert sorted(name for one in about for name in one["shipped"]) == pretrained.names()
 
 
-def given(*words: str) -> dict[str, Any]:
+@cache
+def every_field() -> ArgumentParser:
     using = options.parser("train", "")
     options.add_config(using)
-    return options.config_fields(options.parse(using, words)[1])
+    return using
+
+
+def given(*words: str) -> dict[str, Any]:
+    return options.config_fields(options.parse(every_field(), words)[1])
 
 
 def test_options_for_a_stage_add_up_and_the_later_wins() -> None:
@@ -114,3 +122,38 @@ def test_help_names_no_defaults_that_do_not_hold(verb: str, says: str, capsys: C
     assert f"Recipe fields that are not given come from {says}." in text
     assert "default:" not in text[text.index(" The diffusion process and its sampler: ") :]
     assert "default: null" not in text
+
+
+@pytest.mark.parametrize("text", ["1:2", "1_0"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--train.epochs", "--train.lr", "--study.seeds", "--net.channels", "--process.steps"),
+        *("--stages.small.train.epochs", "--stages.small.net.channels"),
+    ],
+)
+def test_numbers_of_yaml_1_1_are_refused(option: str, text: str) -> None:
+    """1:2 is 62 there, and 1_0 is 10."""
+    words = [[f"{option}={text}"], [option, text]]
+    for own in [*words, *([[f"{option}=[8,{text}]"]] if "channels" in option else [])]:
+        with pytest.raises(InputError, match=f"must be a number, got '{text}'"):
+            load_config("quick", given(*own))
+
+
+def test_options_of_every_kind_hold_what_they_say() -> None:
+    fields = given(
+        *("--train.epochs=10", "--train.lr", "1e-3", "--train.ema=.5", "--process.labels=no"),
+        *("--process.continuous", "yes", "--net.norm_first=on", "--net.channels=8,16"),
+        *("--study.seeds", "0,1", "--process.steps=[19,10]", "--process.x0=none"),
+        *("--study.variants={'no': {}, b: {train: {lr: 0.5}}}", "--study.judge=1_0"),
+        "--net.kind=my_1.nets:Net_2",
+    )
+    assert fields["train"] == {"epochs": 10, "lr": 1e-3, "ema": 0.5}
+    steps = fields["process"].pop("steps")
+    assert list(steps) == [19, 10]
+    assert fields["process"] == {"labels": False, "continuous": True, "x0": "none"}
+    assert list(fields["net"].pop("channels")) == [8, 16]
+    assert fields["net"] == {"norm_first": True, "kind": "my_1.nets:Net_2"}
+    assert list(fields["study"].pop("seeds")) == [0, 1]
+    assert fields["study"]["judge"] == "1_0"
+    assert fields["study"]["variants"] == {"no": {}, "b": {"train": {"lr": 0.5}}}

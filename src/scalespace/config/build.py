@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from scalespace.config.checks import odd_numbers
 from scalespace.errors import InputError, one_line, unknown
 from scalespace.fields import mapping
 
@@ -25,6 +26,7 @@ def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
     _known_fields(kind, value, where)
     try:
         _check_numbers(value, "")
+        _check_texts(kind, value, "")
         return _made(kind, value, "")
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"{where}{one_line(error)}") from error
@@ -46,6 +48,15 @@ def _check_numbers(value: Any, where: str) -> None:
         raise InputError(f"{where.rstrip('.')} must be a finite number, got {value}")
     elif isinstance(value, int) and abs(value) > LARGEST:
         raise InputError(f"{where.rstrip('.')} is too large: {LARGEST:,} at most")
+
+
+def _check_texts(kind: type, value: Mapping[str, Any], where: str) -> None:
+    """Raises `InputError` for a text that only YAML 1.1 would take for the number wanted."""
+    for name, inner in value.items():
+        if part := _parts(kind).get(name):
+            _check_texts(part, inner or {}, f"{where}{name}.")
+        elif odd := odd_numbers(_hints(kind)[name], inner):
+            raise InputError(f"{where}{name} must be a number, got '{odd[0]}'")
 
 
 def _made(kind: type, value: Mapping[str, Any], name: str) -> Any:
@@ -91,8 +102,12 @@ def _parts(kind: type) -> dict[str, type]:
 @cache
 def _known(kind: type) -> dict[str, bool]:
     """All its fields, and whether each may be None."""
-    hints = get_type_hints(kind)
-    return {f.name: type(None) in get_args(hints[f.name]) for f in fields(kind)}
+    return {f.name: type(None) in get_args(_hints(kind)[f.name]) for f in fields(kind)}
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _known_fields(kind: type, value: Mapping[str, Any], where: str) -> None:

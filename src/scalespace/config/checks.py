@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
 
 HISTORY = ("epoch", "loss", "val_loss")
 """What a stage's record keeps of each epoch."""
@@ -27,3 +29,36 @@ def check_history(rows: Any) -> None:
         numbers += row.get("val_loss_per_t", ())
         if not all(isinstance(number, int | float) for number in numbers):
             raise TypeError(f"history must have numbers, got {row!r:.100}")
+
+
+ODD = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-9_]+)*(?:\.[0-9_]*)?")
+
+
+def odd_numbers(kind: Any, value: Any) -> list[str]:
+    """The texts in a value that YAML 1.1 takes for numbers and people do not, as 1:2 for 62.
+
+    The parser of fields and options would take them for numbers, too, where a number is wanted.
+
+    Args:
+        kind: the type that the value is to have; where it may be text, any text is as good.
+        value: a text, or lists and mappings of texts.
+    """
+    if not isinstance(value, str):
+        inner = list(value.values()) if isinstance(value, Mapping) else value
+        inner = inner if isinstance(inner, list | tuple) else ()
+        return [text for one in inner for text in odd_numbers(kind, one)]
+    words = re.split(r"[\s,\[\]{}]+", value)
+    kinds = _leaves(kind)
+    if str in kinds or not kinds & {int, float}:
+        return []
+    return [word for word in words if ODD.fullmatch(word) and set(word) & set("_:")]
+
+
+def _leaves(kind: Any) -> set[Any]:
+    """The plain types that a type hint is made of."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        parts = ()
+    elif origin is dict:
+        parts = parts[1:]  # names are text
+    return {leaf for part in parts for leaf in _leaves(part)} or {kind}

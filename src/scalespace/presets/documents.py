@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from scalespace.errors import InputError, one_line
 
+INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+NUMBERS = {
+    INT: r"[-+]?[0-9]+",
+    FLOAT: r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+}
+"""What a number looks like; all else is text, which is refused where a number is wanted."""
 MOST_TEXT, MOST_VALUES, DEEPEST = 1_000_000, 20_000, 50
 """Limits of a YAML document: characters, values (aliases expanded), levels of nesting."""
 
@@ -47,7 +55,15 @@ def _check_size(node: yaml.Node, where: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a field that is given twice: YAML would silently drop the first."""
+    """Refuses a field that is given twice: YAML would silently drop the first.
+
+    Its whole numbers are decimal, as in YAML 1.2; in YAML 1.1 1:2 is 62, 010 is 8 and 1_0 is 10.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (INT, FLOAT)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
@@ -56,3 +72,14 @@ class _Loader(yaml.SafeLoader):
                 None, None, f"'{twice[0]}' is given twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern in NUMBERS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list("-+.0123456789"))
+
+
+def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))
+
+
+_Loader.add_constructor(INT, _whole)

@@ -301,7 +301,8 @@ def bench(task: Task, context: Context) -> list[Row]:
         rows_of[name] = {"method": arm.method.name}
         if every and arm.variant.name:
             rows_of[name]["variant"] = arm.variant.name
-    found: dict[str, Any] = benchmark(models, context.config.bench, progress=context.runtime.progress)
+    costs = benchmark(models, context.config.bench, progress=context.runtime.progress)
+    found: dict[str, dict[str, Any]] = {name: {**cost} for name, cost in costs.items()}
     where, rows = machine(context.runtime.torch_device), []
     for name, model in models.items():
         cost = found[name]
