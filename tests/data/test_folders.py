@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from scalespace.cli import main
 from scalespace.data import Samples, load, write_samples
 from scalespace.data.folders import ImageFolder
 from scalespace.data.origins import find_origin
+from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
+from scalespace.evaluation.evaluate import evaluate
 
 
 def paint(path: Path, value: int, mode: str = "L", size: tuple[int, int] = (8, 6)) -> None:
@@ -216,7 +219,27 @@ def test_the_command_shows_what_was_understood(
 ) -> None:
     main(["data", f"folder:{folder}", "--size", "8", "--grid", str(tmp_path / "grid.png")])
     said = capsys.readouterr().out
-    assert "size: [8, 8]" in said
-    assert "test per class: [1, 1, 1, 2" in said
+    assert "size: 8 x 8" in said
+    header, *rows = said[said.index("class ") :].splitlines()
+    assert header.split() == ["class", "train", "test"]
+    assert [row.split()[-1] for row in rows[:4]] == ["1", "1", "1", "2"]
     assert "resampled: the shorter side to 8 (Lanczos)" in said
     assert Image.open(tmp_path / "grid.png").width > 100
+
+
+def test_a_judge_is_offered_by_a_command_that_reads_this_data(folder: Path, tmp_path: Path) -> None:
+    """For the options lead to the same images again."""
+    path = tmp_path / "it's mine.npz"
+    labels = np.arange(40) % 2
+    write_samples(path, Samples(np.random.default_rng(0).random((40, 6, 6), np.float32), labels))
+    for splits in (load(f"folder:{folder}", size=8), load(f"npz:{path}")):
+        with pytest.raises(InputError, match="train one with 'scalespace train judge") as refusal:
+            evaluate(
+                Samples(pictures(splits.val.unit()), splits.val.labels.numpy()), splits, ["fd"]
+            )
+        command = str(refusal.value).partition("train judge ")[2].partition(" --out FOLDER")[0]
+        words = shlex.split(command)
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        size = given.get("--size")
+        again = load(given["--data"], size=None if size is None else int(size))
+        assert again.info == splits.info

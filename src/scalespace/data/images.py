@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from scalespace.data.catalog import Part
 from scalespace.data.info import DataInfo
-from scalespace.data.origins import Origin, find_origin
+from scalespace.data.origins import Origin, find_origin, options_for
 from scalespace.data.pixels import COLOURS, planes
 from scalespace.errors import InputError
 
@@ -139,6 +140,12 @@ class DataSplits:
             self.train.classes,
             self.name,
         )
+
+    @property
+    def options(self) -> str:
+        """The options of a command that ask for this data, as they are typed."""
+        words = ["--data", self.name] if self.origin is None else options_for(self.origin)
+        return shlex.join(words)
 
     def test(self) -> ImageSet:
         """Reads the test part, which is for final scoring only."""

@@ -147,3 +147,14 @@ def find_origin(name: str, data_dir: Path | str | None = None, size: int | None 
         known = unknown("data set", name, DATASETS)
         raise InputError(f"{known}; a folder of images is folder:PATH, a samples file npz:FILE")
     return Listed(name, data_dir)
+
+
+def options_for(origin: Origin) -> list[str]:
+    """The options of a command that ask for this data."""
+    if isinstance(origin, ImageFolder):
+        size = [] if origin.size is None else ["--size", str(origin.size)]
+        return ["--data", f"{FOLDER}{origin.path}", *size]
+    if isinstance(origin, SamplesFile):
+        return ["--data", f"{FILE}{origin.path}"]
+    data_dir = getattr(origin, "data_dir", None)
+    return ["--data", origin.name, *([] if data_dir is None else ["--data-dir", str(data_dir)])]

@@ -66,7 +66,7 @@ class Real:
         """The judge itself; `InputError` if there is none for this data."""
         if isinstance(self.judge, Judge):
             return self.judge
-        return find_judge(self.splits.info, self.judge or None)
+        return find_judge(self.splits.info, self.judge or None, self.splits.options)
 
     @cached_property
     def features(self) -> Features:

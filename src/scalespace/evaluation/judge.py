@@ -213,8 +213,13 @@ def shipped_judge(data: DataInfo) -> Judge | None:
     return judge if kind(judge.data) == kind(data) else None
 
 
-def find_judge(data: DataInfo, folder: Path | str | None = None) -> Judge:
+def find_judge(data: DataInfo, folder: Path | str | None = None, options: str = "") -> Judge:
     """The judge of a name or folder (see `named_judge`) or, if none is named, the shipped one.
+
+    Args:
+        data: what it is to see.
+        folder: its name or folder, if any.
+        options: those that ask a command for this data, for the message.
 
     Raises:
         InputError: there is none for this data, or it sees images of another size.
@@ -225,7 +230,8 @@ def find_judge(data: DataInfo, folder: Path | str | None = None) -> Judge:
         all_the_same = f", or pass --judge {known} to see with that of {known}" if known else ""
         raise InputError(
             f"no judge for {data.title} ships with the package: train one with 'scalespace train "
-            f"judge --data {data.name} --out FOLDER' and pass --judge FOLDER{all_the_same}"
+            f"judge {options or f'--data {data.name}'} --out FOLDER' and pass --judge FOLDER"
+            f"{all_the_same}"
         )
     if (judge.data.height, judge.data.width) != (data.height, data.width):
         raise InputError(

@@ -75,7 +75,9 @@ class DiffusionStage(Stage[Diffusion]):
         if data.height % factor or data.width % factor:
             raise InputError(
                 f"stage '{self.name}' takes images down by a factor of {factor}, "
-                f"which {data.height}x{data.width} images of {data.name} do not allow"
+                f"which {data.height}x{data.width} images of {data.name} do not allow: bring them "
+                f"to multiples of {factor} (an image folder by --size), or train a method of one "
+                "scale, such as baseline"
             )
         height, width = data.height // self.scale, data.width // self.scale
         check_size(self.name, recipe.net, height, width)
