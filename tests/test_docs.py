@@ -41,11 +41,11 @@ def test_links(name: str) -> None:
 
 
 def commands() -> list[str]:
-    """Every command that a document writes out, its continued lines joined."""
+    """Every command that a document writes out, its continued lines joined, up to a > or #."""
     found = []
     for name in ("README.md", "CONTRIBUTING.md", *(n for n in NAMES if n.startswith("docs/"))):
         text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
-        found += [re.split(r"\s+#\s", match)[0] for match in COMMAND.findall(text)]
+        found += [re.split(r"\s+[#>]\s", match)[0] for match in COMMAND.findall(text)]
     return list(dict.fromkeys(found))
 
 
