@@ -59,7 +59,8 @@ def download(
             f"'{repo_id}' is gated: ask for access on its page, then pass a token"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise InputError(f"'{repo_id}' has no revision '{revision}' on the Hub") from error
+        name = revision or "main"
+        raise InputError(f"'{repo_id}' has no revision '{name}' on the Hub") from error
     except errors.RepositoryNotFoundError as error:
         raise InputError(
             f"no model '{repo_id}': no folder of that name here, and no repository on the Hub "
