@@ -1,9 +1,10 @@
-"""What tests of the page share: a server of four small models, without the network."""
+"""What tests of the page share: a server of four small models, and a browser."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,8 @@ from scalespace.model import Model, train
 from scalespace.web.library import Library
 
 if TYPE_CHECKING:
+    from browsing import Visit
+    from serving import Endless
     from starlette.testclient import TestClient
 
 
@@ -44,6 +47,19 @@ def client(library: Library) -> Iterator[TestClient]:
 
 
 @pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Endless:
+    """Work that never ends, wherever a server is asked to interpolate."""
+    from serving import Endless
+
+    from scalespace.web import app as application
+
+    made = Endless()
+    monkeypatch.setattr(application, "runs", made.runs)
+    monkeypatch.setattr(application, "events", made.events)
+    return made
+
+
+@pytest.fixture
 def ask(client: TestClient) -> Callable[..., Events]:
     """Asks for a task; gives its events."""
 
@@ -54,3 +70,22 @@ def ask(client: TestClient) -> Callable[..., Events]:
         return parsed(answer.text)
 
     return events
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window; skips where there is none."""
+    from browsing import launched
+
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture
+def visit(request: pytest.FixtureRequest, browser: Any, server: SimpleNamespace) -> Iterator[Visit]:
+    """Somebody with the page of the module's `server` open; its parameter is the device."""
+    from browsing import WIDE, Visit
+
+    made = Visit(browser, server.place, **getattr(request, "param", WIDE))
+    yield made
+    made.leave()

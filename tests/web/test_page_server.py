@@ -23,68 +23,23 @@ pytest.importorskip("starlette", reason="the page needs the extra 'web'")
 pytest.importorskip("uvicorn", reason="the page needs the extra 'web'")
 
 from answers import finished, grey, parsed
+from serving import LONG, Endless, serving
 
 from scalespace.cli import main
-from scalespace.web import app as application
 from scalespace.web.app import WORKERS
-from scalespace.web.events import Event, Run, events, runs
+from scalespace.web.events import Run, events, runs
 from scalespace.web.library import KEPT, Choice, Library
-from scalespace.web.requests import Interpolating, Sampling, Task
-from scalespace.web.server import address, listen, make_server
+from scalespace.web.requests import Sampling
+from scalespace.web.server import listen
 
 Capture = pytest.CaptureFixture[str]
-LONG = 60.0
-"""Seconds after which a test gives up; none takes anything near it."""
-
-
-class Endless:
-    """Work that goes on until it is closed, for requests of `Interpolating`."""
-
-    def __init__(self) -> None:
-        self.begun, self.steps, self.closed = 0, 0, 0
-        self.end = threading.Event()
-
-    def runs(self, task: Task, library: Library) -> Any:
-        return self if isinstance(task, Interpolating) else runs(task, library)
-
-    def events(self, found: list[Run] | Endless) -> Iterator[Event]:
-        return self.go() if isinstance(found, Endless) else events(found)
-
-    def go(self) -> Iterator[Event]:
-        self.begun += 1
-        try:
-            while True:
-                self.steps += 1
-                yield ("step", {"number": self.steps})
-        finally:
-            self.closed += 1
-            self.end.set()
-
-
-@pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch) -> Endless:
-    made = Endless()
-    monkeypatch.setattr(application, "runs", made.runs)
-    monkeypatch.setattr(application, "events", made.events)
-    return made
 
 
 @pytest.fixture
 def server(library: Library) -> Iterator[SimpleNamespace]:
-    """A server at work in a thread: its `place`, and how to `stop` it."""
-    with listen("127.0.0.1", 0) as listening:
-        made = make_server(library, ["127.0.0.1"])
-        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-
-        def stop() -> None:
-            made.should_exit = True
-            thread.join(LONG)
-            assert not thread.is_alive()
-
-        place = address("127.0.0.1", listening)
-        yield SimpleNamespace(place=place, port=listening.getsockname()[1], stop=stop)
-        stop()
+    """A server at work in a thread."""
+    with serving(library) as found:
+        yield found
 
 
 def post(place: str, kind: str, **fields: Any) -> str:
@@ -102,7 +57,7 @@ def leave_open(port: int) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", port), timeout=LONG)
     client.sendall((head + body).encode())
     read = b""
-    while b"event: step" not in read:
+    while b"event: wait" not in read:
         part = client.recv(1000)
         assert part
         read += part

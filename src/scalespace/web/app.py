@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,7 @@ from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -24,7 +24,9 @@ from scalespace.web.guard import Guard
 from scalespace.web.library import Library
 from scalespace.web.snippets import DRAWING
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).with_name("page")
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+"""Media types of the page's files, by suffix."""
 WORKERS = 2
 """Steps that are computed at a time; further ones wait in line, so that all requests get on."""
 STREAMS = 64
@@ -51,32 +53,42 @@ def make_app(
         hosts: names that it answers to; None: to any.
         stopping: whether answers on their way must end.
     """
-    page = PAGE.read_text(encoding="utf-8")
-    server = _Server(library, page, stopping)
+    server = _Server(library, stopping)
     routes = [
-        Route("/", server.page, methods=["GET"]),
+        *_files(),
         Route("/api/models", server.models, methods=["GET"]),
         Route("/api/judge", server.judge, methods=["POST"]),
         Route("/api/drawing", server.drawing, methods=["POST"]),
         *(Route(f"/api/{kind}", server.steps, methods=["POST"]) for kind in requests.TASKS),
     ]
     handlers = {HTTPException: _refused, InputError: _refused, Exception: _failed}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), page, hosts)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
+
+
+def _files() -> Iterator[Route]:
+    """The page's own files, read once; `index.html` is at the root."""
+
+    def route(name: str, content: bytes, kind: str) -> Route:
+        async def answer(request: Request) -> Response:
+            return Response(content, media_type=kind)
+
+        return Route(f"/{name}", answer, methods=["GET"])
+
+    for path in sorted(PAGE.iterdir()):
+        if (kind := KINDS.get(path.suffix)) is not None:
+            yield route("" if path.stem == "index" else path.name, path.read_bytes(), kind)
 
 
 class _Server:
     """Answers requests; each blocking call goes to one of `WORKERS` threads."""
 
-    def __init__(self, library: Library, page: str, stopping: Callable[[], bool]) -> None:
-        self.library, self.html, self.stopping = library, page, stopping
+    def __init__(self, library: Library, stopping: Callable[[], bool]) -> None:
+        self.library, self.stopping = library, stopping
         self.about = {"models": library.about(), "most": requests.IMAGES}
         every = [model.data for model in library.models.values()]
         self.most = ROOM + PIXEL * max(one.height * one.width * one.channels for one in every)
         self.workers = anyio.CapacityLimiter(WORKERS)
         self.streams = 0
-
-    async def page(self, request: Request) -> Response:
-        return HTMLResponse(self.html)
 
     async def models(self, request: Request) -> Response:
         return JSONResponse(self.about)
