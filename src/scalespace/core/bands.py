@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -45,12 +46,17 @@ class Fade(Schedule):
     means: Schedule
     detail: Tensor
 
+    @cached_property
+    def _detail(self) -> list[float]:
+        return [float(d) for d in self.detail]
+
     def alpha_bar_at(self, t: float) -> float:
         """As any `Schedule`."""
         a, s = self.means.scales(t)
         below = min(math.floor(t), self.last - 1)
-        d = torch.lerp(self.detail[below], self.detail[below + 1], t - below)
-        signal = (a * float(d)) ** 2
+        here, above = self._detail[below], self._detail[below + 1]
+        d = here + (t - below) * (above - here)
+        signal = (a * d) ** 2
         return signal / (signal + s**2)
 
     def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

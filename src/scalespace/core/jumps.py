@@ -210,7 +210,8 @@ class Exact(FromCoarser):
 
     def takes_over(self, segment: Segment, before: Segment) -> float:
         """When the coarser segment has the block means' alpha_bar; its last state at most."""
-        fits = alpha_bar_after(float(segment.schedule.alpha_bar[-1]), 1 / self.coarser)
+        last = segment.schedule.alpha_bar_at(segment.schedule.last)
+        fits = alpha_bar_after(last, 1 / self.coarser)
         return before.schedule.time_of(fits)
 
     def check(self, segment: Segment, before: Segment) -> None:

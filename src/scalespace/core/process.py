@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -89,3 +90,12 @@ class Process:
         segment, own = self.locate(t)
         states = torch.full((len(images),), own, device=images.device)
         return segment.q_sample(segment.x0_of(images), states, eps)
+
+
+@lru_cache(maxsize=32)
+def process_of(segments: tuple[Segment, ...]) -> Process:
+    """The process of these very segments, checked once and not for every batch of a sample.
+
+    An export follows what is done with each number, and the checks look at some.
+    """
+    return Process(segments)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scalespace.core.denoiser import Condition, Denoiser, Guidance
 from scalespace.core.noise import Noise, Stream
-from scalespace.core.process import Process
+from scalespace.core.process import process_of
 from scalespace.core.segment import Begun, Handed, Segment
 from scalespace.core.solvers import Solver, Table
 from scalespace.core.steps import Visits
@@ -180,7 +180,7 @@ def reverse(
     Raises:
         InputError: the segments do not go together (see `Process`).
     """
-    Process(tuple(leg.segment for leg in legs))
+    process_of(tuple(leg.segment for leg in legs))
     handed: Handed | None = None
     for leg, (*_, end) in ways(legs, start):
         segment = leg.segment
