@@ -33,7 +33,7 @@ LAYERS = {
         "bench": "bench nets data evaluation stages methods training figures model config files "
         "machine pretrained progress settings",
         "study": "study core nets data evaluation stages methods training model bench "
-        "config fields files machine settings __version__",
+        "config fields files machine presets settings __version__",
         "report": "report core nets data evaluation stages methods training figures "
         "model study config files settings",
         "web": "web core data evaluation model",

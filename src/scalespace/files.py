@@ -12,6 +12,9 @@ import inspect
 import json
 import math
 import os
+import socket
+import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +30,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
+HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+"""This machine, in the names of files that processes of several write into one folder."""
 
 
 def os_reason(error: OSError) -> str:
@@ -61,7 +66,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         InputError: the file system refuses (disk full, folder read-only, a file in the way).
     """
     path = Path(path)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    aside = path.with_name(f".{path.stem}.{HOST}-{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
@@ -79,8 +84,15 @@ def atomic(path: Path | str) -> Iterator[Path]:
             aside.unlink()
 
 
-def _alive(pid: str) -> bool:
-    """Whether a process may still be running; True where the system cannot tell."""
+def _alive(name: str) -> bool:
+    """Whether a process may still be running; True where the system cannot tell.
+
+    Args:
+        name: `HOST-PID`, or the pid alone. Another machine, which shares a folder, cannot tell.
+    """
+    host, _, pid = name.rpartition("-")
+    if host not in ("", HOST):
+        return True
     if fcntl is None or not pid.isdecimal() or len(pid) > 10:
         return True
     try:
@@ -108,7 +120,7 @@ def sweep(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
+def locked(folder: Path, what: str, patience: float = 0.0) -> Iterator[None]:
     """Keeps every other caller out of `folder` while the context lasts.
 
     The system releases the lock when the process ends, even if it is killed; the lock file that
@@ -118,13 +130,14 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     Args:
         folder: created if it is absent, and removed again if nothing was put there.
         what: what it holds, for the message.
+        patience: seconds to wait for another process that works there.
 
     Raises:
         InputError: another process works there, or the folder cannot be written.
     """
     path = folder / LOCK
     new = [place for place in (folder, *folder.parents) if not place.exists()]
-    descriptor = _lock(path, what)
+    descriptor = _lock(path, what, patience)
     try:
         with suppress(OSError):  # the pid is a courtesy: a full disk does not matter
             os.ftruncate(descriptor, 0)
@@ -139,8 +152,9 @@ def locked(folder: Path, what: str) -> Iterator[None]:
                 place.rmdir()
 
 
-def _lock(path: Path, what: str) -> int:
+def _lock(path: Path, what: str, patience: float) -> int:
     """Opens and locks the file at `path`, and returns its descriptor; see `locked`."""
+    deadline = time.monotonic() + patience
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +167,9 @@ def _lock(path: Path, what: str) -> int:
         except BlockingIOError as error:
             pid = os.read(descriptor, 20).decode(errors="replace").strip()
             os.close(descriptor)
+            if time.monotonic() < deadline:
+                time.sleep(0.2)
+                continue
             whose = f" (pid {pid})" if pid.isdecimal() else ""
             raise InputError(
                 f"{path.parent}: another process works on this {what}{whose}: wait for it, or "

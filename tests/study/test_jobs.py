@@ -72,7 +72,7 @@ def test_an_interruption_ends_the_running_units(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(subprocess, "Popen", Worker)
-    monkeypatch.setattr(runner, "STATUS_SECONDS", 0.1)
+    monkeypatch.setattr(schedule, "STATUS_SECONDS", 0.1)
     long = replace(tiny.CONFIG, train=replace(tiny.CONFIG.train, epochs=100_000))
     with pytest.raises(KeyboardInterrupt):
         run_tasks(tmp_path, long, splits, tiny.CPU, 2, ABOUT, interrupt)

@@ -22,7 +22,7 @@ from scalespace.report.results import Results
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.stages.vae import VAE
-from scalespace.study import runner
+from scalespace.study import executors
 from scalespace.study.plan import make_plan
 from scalespace.study.runner import run_tasks
 from scalespace.study.tasks import Context, pool, run_task
@@ -167,7 +167,7 @@ def test_a_second_run_by_every_metric_does_nothing(
     def forbidden(*_: object) -> None:
         raise AssertionError("a finished task was run again")
 
-    monkeypatch.setattr(runner, "run_task", forbidden)
+    monkeypatch.setattr(executors, "run_task", forbidden)
     path = run_tasks(measured, MEASURED, splits, tiny.CPU, about=ABOUT, say=quiet)
     assert [json.loads(line) for line in path.read_text().splitlines()] == figures
 

@@ -20,7 +20,7 @@ from scalespace.files import locked
 from scalespace.report.page import build
 from scalespace.report.results import Results
 from scalespace.report.study import run_study
-from scalespace.study import runner
+from scalespace.study import executors
 from scalespace.study.runner import run_tasks
 
 SMALL: dict[str, Any] = {"study": replace(tiny.CONFIG.study, methods=("small",), seeds=(0,))}
@@ -45,14 +45,14 @@ def mended(
 ) -> list[str]:
     """The tasks that a run does again, after which the study is as it was."""
     done: list[str] = []
-    run_task = runner.run_task
+    run_task = executors.run_task
 
     def noted(context: Any, task: Any) -> None:
         run_task(context, task)
         done.append(f"{task.kind} {task.name}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "run_task", noted)
+        patch.setattr(executors, "run_task", noted)
         found = run(folder, splits, **SMALL)
     before = (little / "results.jsonl").read_text().splitlines()
     assert untimed(found) == untimed([json.loads(line) for line in before])

@@ -18,7 +18,7 @@ from scalespace.data import DataSplits, read_samples
 from scalespace.errors import InputError
 from scalespace.report.figures import pictures_of
 from scalespace.report.results import Results
-from scalespace.study import runner, tasks
+from scalespace.study import executors, tasks
 
 
 def test_rows_of_every_kind(rows: list[Row]) -> None:
@@ -112,7 +112,7 @@ def test_a_second_run_does_nothing(
     def forbidden(*_: object) -> None:
         raise AssertionError("a finished task was run again")
 
-    monkeypatch.setattr(runner, "run_task", forbidden)
+    monkeypatch.setattr(executors, "run_task", forbidden)
     assert run(finished, splits) == rows
 
 
@@ -140,7 +140,7 @@ def test_a_unit_that_fails_is_the_only_one_to_be_done_again(
     kind: str, splits: DataSplits, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    run_task, carry_out = runner.run_task, tasks.KINDS[kind]
+    run_task, carry_out = executors.run_task, tasks.KINDS[kind]
     calls = 0
 
     def fail_once(*arguments: Any) -> Any:
@@ -155,7 +155,7 @@ def test_a_unit_that_fails_is_the_only_one_to_be_done_again(
         run_task(context, task)
         done.append(task.id)
 
-    monkeypatch.setattr(runner, "run_task", noted)
+    monkeypatch.setattr(executors, "run_task", noted)
     small = {"study": replace(tiny.CONFIG.study, methods=("small",))}
     with monkeypatch.context() as patch:
         patch.setitem(tasks.KINDS, kind, fail_once)

@@ -22,7 +22,7 @@ from scalespace.evaluation.judge import Judge
 from scalespace.report import page as report
 from scalespace.report.results import Results
 from scalespace.stages.denoising import Diffusion
-from scalespace.study import runner
+from scalespace.study import executors
 from scalespace.study.plan import Plan, make_plan
 from scalespace.study.runner import run_tasks
 
@@ -205,13 +205,13 @@ def test_a_second_run_does_nothing_and_a_new_variant_only_its_own(
     finished: Path, splits: DataSplits, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    run_task = runner.run_task
+    run_task = executors.run_task
 
     def noted(context: Any, task: Any) -> None:
         run_task(context, task)
         done.append(task.kind)
 
-    monkeypatch.setattr(runner, "run_task", noted)
+    monkeypatch.setattr(executors, "run_task", noted)
     assert carry_out(finished, splits, config()) == rows
     assert done == []
     carry_out(finished, splits, config({**VARIANTS, "ddim": {"process.sampler": "ddim"}}))

@@ -9,6 +9,7 @@ from scalespace.config import Config
 from scalespace.data import load
 from scalespace.errors import InputError
 from scalespace.report.page import build
+from scalespace.study.places import Place
 from scalespace.study.runner import run_tasks
 from scalespace.training.runtime import Runtime
 
@@ -22,6 +23,7 @@ def run_study(
     jobs: int = 1,
     command: str = "",
     say: Callable[[str], None] = print,
+    cluster: str = "",
 ) -> Path:
     """Runs a study and writes its report; the same call resumes an interrupted study.
 
@@ -33,20 +35,22 @@ def run_study(
         jobs: tasks at a time.
         command: what was typed, for the report.
         say: called with each line about progress.
+        cluster: runs the tasks on a cluster: local:N, tcp://HOST:PORT, slurm or slurm:FILE.yaml.
 
     Returns:
         the path of `report.html`.
 
     Raises:
         InputError: the data cannot be loaded, a folder cannot be written, another process works on
-            the study, or a task failed.
+            the study, a task failed, or there is no such cluster.
     """
     if jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {jobs}")
     runtime = runtime or Runtime()
     if runtime.devices > 1:
         raise InputError("a study runs its tasks side by side: use --jobs instead of --devices")
+    place = Place.read(cluster, jobs) if cluster else None
     splits = load(config.data, data_dir, size=config.size)
     about = {"preset": preset, "command": command}
-    run_tasks(Path(folder), config, splits, runtime, jobs, about, say, report=build)
+    run_tasks(Path(folder), config, splits, runtime, jobs, about, say, build, place)
     return Path(folder) / "report.html"

@@ -72,6 +72,12 @@ class Plan:
         """The task of that id."""
         return next(task for task in self.tasks if task.id == task_id)
 
+    def title(self, task: Task) -> str:
+        """A task in words, with the variants that it serves."""
+        names = self.serves.get(task.id, ())
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return f"{task.kind} {task.name}" + (f" ({names[0]}{more})" if names else "")
+
     @property
     def first(self) -> tuple[Arm, ...]:
         """The arms of the first variant, which others are compared with: one for each method."""

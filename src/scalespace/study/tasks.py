@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -356,7 +357,10 @@ def run_task(context: Context, task: Task) -> None:
     place = context.place(task)
     if place.exists():
         shutil.rmtree(place, ignore_errors=True)  # what a killed run left
+    began = time.monotonic()
     rows = KINDS[task.kind](task, context)
+    seconds = round(time.monotonic() - began, 3)
     about = {"device": context.runtime.torch_device.type, "versions": versions()}
     rows = json.loads(json.dumps([{**row, **about} for row in rows]))  # as they are read back
-    write_json(place / DONE, {"unit": task.id, "rows": rows, "checksum": digest(rows)})
+    result = {"unit": task.id, "seconds": seconds, "rows": rows, "checksum": digest(rows)}
+    write_json(place / DONE, result)

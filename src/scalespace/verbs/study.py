@@ -26,6 +26,12 @@ def add_options(parser: ArgumentParser) -> None:
     preset_option(parser)
     parser.add_argument("--out", help="the study's folder (default: runs/PRESET-DATA)")
     parser.add_argument("--jobs", type=int, default=1, help="tasks at a time")
+    parser.add_argument(
+        "--cluster",
+        default="",
+        help="run the tasks on a cluster that shares the study's folder: local:N, "
+        "tcp://HOST:PORT (a dask scheduler), slurm or slurm:FILE.yaml; needs the extra cluster",
+    )
     data_dir_option(parser)
     runtime_options(parser)
     engine_option(parser)
@@ -47,6 +53,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         jobs=options.jobs,
         command=shlex.join(["scalespace", *_without_paths(sys.argv[1:])]),
         say=note,
+        cluster=options.cluster,
     )
     print((report.parent / "table.md").read_text(encoding="utf-8"))
     print(f"report: {report}")

@@ -1,0 +1,148 @@
+"""Carries out a study's tasks on a cluster, through dask.
+
+The cluster's workers and this program share the study's folder: what goes over the network are the
+names of tasks, and whether they are done. See `remote.py` for the other end.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from scalespace import __version__
+from scalespace.errors import InputError, one_line
+from scalespace.files import read_json
+from scalespace.study.executors import failed
+from scalespace.study.folder import DONE, LAG, SETTINGS, TASKS, appears
+from scalespace.study.places import ANSWER_SECONDS, Place
+from scalespace.study.plan import Task
+from scalespace.study.remote import Ticket, leave, run_remotely
+
+AGAIN = 3
+"""How often a task is begun anew whose process was ended; dask counts lost workers likewise."""
+
+
+class Cluster:
+    """An `Executor` of the tasks of one study; several may share a scheduler.
+
+    It takes as many tasks as the cluster has threads, so that studies that share one get their
+    turns. A lost worker's tasks go to others. When a task fails, or the study is interrupted, the
+    others are ended: a training goes on from its last checkpoint.
+
+    Args:
+        folder: the study's, with its settings.
+        place: which cluster.
+        patience: seconds to wait for files of other machines.
+    """
+
+    def __init__(self, folder: Path, place: Place, patience: float = LAG) -> None:
+        self.folder, self.place = folder.absolute(), place
+        run = read_json(folder / SETTINGS, "study settings")["run"]
+        self.ticket = Ticket(str(self.folder), run, __version__, os.getcwd(), patience)
+        self.threads: dict[str, int] = {}
+        self.futures: dict[str, Any] = {}
+        self.told: set[str] = set()
+        self.cluster: Any = None
+        self.client: Any = None
+
+    def __enter__(self) -> Self:
+        from distributed import Client
+
+        self.cluster = self.place.open(self.folder)
+        try:
+            self.client = Client(
+                self.cluster or self.place.address,
+                timeout=ANSWER_SECONDS,
+                set_as_default=False,
+                name="scalespace",
+            )
+        except BaseException as error:
+            self._close()
+            if isinstance(error, (OSError, ValueError)):
+                raise InputError(
+                    f"no scheduler answers at {self.place.address}: {one_line(error)}"
+                ) from error
+            raise
+        return self
+
+    @property
+    def slots(self) -> int:
+        """The threads of all workers that are there by now."""
+        try:
+            self.threads = self.client.nthreads()
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise InputError(
+                f"the scheduler is gone ({one_line(error)}): run the study again to go on"
+            ) from error
+        return sum(self.threads.values())
+
+    def news(self) -> list[str]:
+        """How many workers there are, if some have come or gone."""
+        here = set(self.threads)
+        gone = len(self.told - here)
+        if here == self.told:
+            return []
+        self.told = here
+        now = f"cluster: workers: {len(here)}, tasks at a time: {sum(self.threads.values())}"
+        return [f"{now}; lost workers: {gone}, whose tasks are done again" if gone else now]
+
+    def submit(self, task: Task) -> Future[None]:
+        done: Future[None] = Future()
+        future = self.client.submit(
+            run_remotely,
+            self.ticket,
+            task.id,
+            [need.id for need in task.needs],
+            key=f"{task.id}-{self.ticket.run}",
+            retries=AGAIN,
+            pure=False,
+        )
+        self.futures[task.id] = future  # dask forgets a task of which nobody holds the future
+        future.add_done_callback(partial(self._settle, task, done))
+        return done
+
+    def _settle(self, task: Task, done: Future[None], future: Any) -> None:
+        """Passes on how a task has ended."""
+        self.futures.pop(task.id, None)
+        why = _why(future)
+        if not why and not appears(self.folder / TASKS / task.id / DONE, self.ticket.patience):
+            why = (
+                f"a worker has done it, but its files are not in {self.folder} here: the folder "
+                "must be on a drive that all workers share"
+            )
+        if why:
+            done.set_exception(failed(task, why))
+        else:
+            done.set_result(None)
+
+    def __exit__(self, *_: object) -> None:
+        futures = list(self.futures.values())
+        # a scheduler that is gone has nothing to be told
+        with suppress(OSError, RuntimeError, TimeoutError):
+            self.client.cancel(futures)
+            self.client.run(leave, self.ticket.run, on_error="ignore")
+        self._close()
+
+    def _close(self) -> None:
+        for one in (self.client, self.cluster):
+            if one is not None:
+                with suppress(OSError, RuntimeError, TimeoutError):
+                    one.close()
+
+
+def _why(future: Any) -> str:
+    """Why a task of dask has failed, in one line; empty if it has not."""
+    if future.status == "finished":
+        return str(future.result())
+    if future.status == "error":
+        error = future.exception()
+        if type(error).__name__ == "KilledWorker":
+            return "every worker that began it was lost: is there too little memory?"
+        if isinstance(error, ImportError):
+            return f"a worker cannot import scalespace {__version__}: {one_line(error)}"
+        return one_line(error)
+    return f"the cluster has dropped it ({future.status})"
