@@ -20,8 +20,7 @@ import tiny
 from scalespace.cli import main
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
-from scalespace.study import runner, workers
-from scalespace.study.plan import Task
+from scalespace.study import executors, processes, schedule
 from scalespace.study.runner import run_tasks
 from scalespace.training.runtime import Runtime
 
@@ -107,7 +106,7 @@ def test_gpus_to_share_out(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     runtime = Runtime(device="cuda" if count else "cpu", devices=devices)
-    assert workers.gpus(runtime) == expected
+    assert executors.gpus(runtime) == expected
 
 
 @pytest.mark.parametrize(("given", "expected"), [(["0", "7"], ["0", "7", "0"]), ([], ["mine"] * 3)])
@@ -119,16 +118,19 @@ def test_workers_are_given_gpus_in_turn(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "mine")
     popen = subprocess.Popen
     monkeypatch.setattr(
-        workers.subprocess, "Popen", lambda _, **given: popen([sys.executable, "-c", code], **given)
+        processes.subprocess,
+        "Popen",
+        lambda _, **given: popen([sys.executable, "-c", code], **given),
     )
-    task, seen = Task("train", "x", {}), []
-    with workers.Workers(tmp_path, given) as pool:
-        for _ in range(3):
-            pool.run(task, 1)
-            pool.idle.clear()  # so that the next task takes another
-        for worker in pool.every:
-            assert worker.process.stdout is not None
-            seen.append(worker.process.stdout.readline().strip())
+    seen = []
+    pool = processes.Processes(tmp_path, gpus=given)
+    for _ in range(3):
+        pool.run("train-x", 1)
+        pool.free.clear()  # so that the next task takes another
+    for one in pool.every:
+        assert one.process.stdout is not None
+        seen.append(one.process.stdout.readline().strip())
+    pool.close()
     assert seen == expected
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scalespace.errors import InputError
-from scalespace.training.runtime import DEVICES, Runtime, keep_freed_memory
+from scalespace.training.runtime import DEVICES, Runtime, is_helper, keep_freed_memory
 
 
 def available(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool) -> None:
@@ -46,6 +46,29 @@ def test_fabric_for_the_cpu() -> None:
     fabric = Runtime(device="cpu").fabric()
     assert fabric.device == torch.device("cpu")
     assert fabric.world_size == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "together", "helper"),
+    [
+        ({}, 3, False),
+        ({"LOCAL_RANK": "0"}, 3, False),
+        ({"LOCAL_RANK": "2"}, 3, True),  # started by the first process itself
+        ({"RANK": "0", "LOCAL_RANK": "0"}, 8, False),
+        ({"RANK": "4", "LOCAL_RANK": "0"}, 8, True),  # the first of another machine
+    ],
+)
+def test_processes_that_train_together(
+    environment: dict[str, str], together: int, helper: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    if "RANK" in environment:  # by torchrun, on two machines
+        environment |= {"TORCHELASTIC_RUN_ID": "a", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Runtime(device="cpu", devices=3).together == together
+    assert is_helper() is helper
 
 
 def test_keeping_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:

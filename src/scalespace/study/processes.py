@@ -37,9 +37,7 @@ class Process:
         gpu: the one that it sees; None for all that this process sees.
     """
 
-    def __init__(
-        self, folder: Path, place: Path | None = None, gpu: str | None = None
-    ) -> None:
+    def __init__(self, folder: Path, place: Path | None = None, gpu: str | None = None) -> None:
         command = [sys.executable, "-m", "scalespace.study.workers", str(folder), str(os.getpid())]
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self.process = subprocess.Popen(

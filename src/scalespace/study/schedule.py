@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from graphlib import TopologicalSorter
@@ -16,7 +16,8 @@ from scalespace.study.tasks import Context
 from scalespace.training.loop import read_metrics
 
 STATUS_SECONDS = 30.0  # between lines that say how far the running tasks are
-LOOK_SECONDS = 0.5  # between looks at the logs
+LOOK_SECONDS = 0.5  # between looks whether a task has finished
+LOG_SECONDS = 2.0  # between looks at all logs
 TOLD = 8  # running tasks in such a line
 
 Say = Callable[[str], None]
@@ -44,7 +45,7 @@ def carry_out(context: Context, tasks: Iterable[Task], executor: Executor, say: 
         with executor:
             while graph.is_active():
                 ready = sorted([*ready, *graph.get_ready()], key=order.__getitem__)
-                for task in _next(
+                for task in startable(
                     [left[name] for name in ready],
                     [one.task for one in running.values()],
                     executor.slots,
@@ -56,6 +57,7 @@ def carry_out(context: Context, tasks: Iterable[Task], executor: Executor, say: 
                 news.tell(running.values(), quiet=bool(finished))
                 for future in finished:
                     one = running.pop(future)
+                    news.tell_log(one)
                     future.result()
                     graph.done(one.task.id)
                     done += 1
@@ -77,15 +79,18 @@ class _Running:
         return time.monotonic() - self.began
 
 
-def _next(ready: Iterable[Task], running: list[Task], slots: int) -> list[Task]:
+def startable(ready: Iterable[Task], running: Sequence[Task], slots: int) -> list[Task]:
     """Which of the tasks that could start do, in order."""
     chosen: list[Task] = []
+    if any(task.alone for task in running):
+        return chosen
     for task in ready:
-        beside = [*running, *chosen]
-        if len(beside) >= slots or any(other.alone for other in beside):
+        if len(running) + len(chosen) >= slots:
             break
-        if not task.alone or not beside:
+        if not task.alone:
             chosen.append(task)
+        elif not running and not chosen:
+            return [task]
     return chosen
 
 
@@ -104,7 +109,7 @@ class _News:
     def __init__(self, context: Context, executor: Executor, say: Say) -> None:
         self.context, self.executor, self.say = context, executor, say
         self.tail = Tail(context.folder)
-        self.told = time.monotonic()
+        self.looked = self.told = time.monotonic()
 
     def start(self, task: Task) -> _Running:
         one = _Running(task, self.context.plan.title(task))
@@ -114,16 +119,22 @@ class _News:
 
     def tell(self, running: Iterable[_Running], quiet: bool) -> None:
         """Passes on what is new; now and then, unless `quiet`, also how far the tasks are."""
+        now = time.monotonic()
         for line in self.executor.news():
             self.say(line)
-        for one in running:
-            for line in self.tail.lines(one.task.id):
-                self.say(f"{one.title}: {line}")
+        if now - self.looked >= LOG_SECONDS:
+            self.looked = now
+            for one in running:
+                self.tell_log(one)
         if quiet:
-            self.told = time.monotonic()
-        elif time.monotonic() - self.told >= STATUS_SECONDS:
-            self.told = time.monotonic()
+            self.told = now
+        elif now - self.told >= STATUS_SECONDS:
+            self.told = now
             self.say(self._status(list(running)))
+
+    def tell_log(self, one: _Running) -> None:
+        for line in self.tail.lines(one.task.id):
+            self.say(f"{one.title}: {line}")
 
     def _status(self, running: list[_Running]) -> str:
         if not running:

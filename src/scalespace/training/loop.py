@@ -89,9 +89,9 @@ class Loop:
         self.training, self.folder, self.runtime = training, folder, runtime
         self.config = training.recipe.train
         self.checkpoint = folder / "checkpoint.safetensors"
-        if self.config.batch_size < runtime.devices:
+        if self.config.batch_size < runtime.together:
             raise InputError(
-                f"--devices {runtime.devices} cannot share batches of train.batch_size "
+                f"--devices {runtime.together} cannot share batches of train.batch_size "
                 f"{self.config.batch_size}: each needs an image at least"
             )
         keep_freed_memory()
@@ -166,7 +166,7 @@ class Loop:
             "seconds": round(self.seconds, 3),
             "device": str(self.fabric.device),
             "precision": self.runtime.precision,
-            "devices": self.runtime.devices,
+            "devices": self.runtime.together,
             "loss": last["loss"],
             "val_loss": last["val_loss"],
             "val_loss_per_t": last["val_loss_per_t"],

@@ -28,7 +28,8 @@ class Runtime:
     Args:
         device: auto takes a GPU if there is one.
         precision: arithmetic of the networks' forward pass in training.
-        devices: how many devices, or processes on a CPU, train together.
+        devices: how many devices, or processes on a CPU, train together; below torchrun, all the
+            processes that it has started do.
         progress: show progress bars.
         engine: what runs the networks in sampling; auto is the fastest that there is, where it
             pays.
@@ -61,12 +62,20 @@ class Runtime:
         """A `lightning_fabric.Fabric` for these choices, not yet launched."""
         from lightning_fabric import Fabric  # slow to import, and only training needs it
 
+        here, machines = _below_torchrun() or (self.devices, 1)
         return Fabric(
             accelerator=self.torch_device.type,
-            devices=self.devices,
-            strategy="ddp" if self.devices > 1 else "auto",
+            devices=here,
+            num_nodes=machines,
+            strategy="ddp" if here * machines > 1 else "auto",
             precision=self.precision,
         )
+
+    @property
+    def together(self) -> int:
+        """How many processes train together, on all machines."""
+        here, machines = _below_torchrun() or (self.devices, 1)
+        return here * machines
 
 
 def find_device(device: torch.device | str) -> torch.device:
@@ -95,9 +104,18 @@ def find_device(device: torch.device | str) -> torch.device:
     return found
 
 
+def _below_torchrun() -> tuple[int, int] | None:
+    """How many processes torchrun has started on this machine, and on how many machines."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    return here, int(os.environ["WORLD_SIZE"]) // here
+
+
 def is_helper() -> bool:
     """Whether this process only helps another to train, which does the writing and reporting."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"
+    # RANK counts over all machines, and only torchrun sets it
+    return (os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") != "0"
 
 
 def keep_freed_memory() -> bool:
