@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -81,24 +82,25 @@ def critical_path(tasks: Iterable[Task], seconds: Seconds) -> float:
     return max(end.values())
 
 
-def simulate(tasks: Iterable[Task], workers: int, seconds: Seconds, start: float) -> float:
+def simulate(tasks: tuple[Task, ...], workers: int, seconds: Seconds, start: float) -> float:
     """When the last task ends."""
-    left = {task.id: task for task in tasks}
-    order = {name: k for k, name in enumerate(left)}
-    graph = TopologicalSorter({t.id: [n.id for n in t.needs] for t in left.values()})
+    order = {task.id: k for k, task in enumerate(tasks)}
+    graph = TopologicalSorter({task.id: [need.id for need in task.needs] for task in tasks})
     graph.prepare()
+    alone = sum(task.alone for task in tasks)
     now, fresh = 0.0, workers
-    ready: list[str] = []
-    running: list[tuple[float, str]] = []  # a heap, by the time of the end
+    ready: list[int] = []  # places in the plan, in order
+    running: list[tuple[float, int]] = []  # a heap: when it ends, and its place
     while graph.is_active():
-        ready = sorted([*ready, *graph.get_ready()], key=order.__getitem__)
-        beside = [left[name] for _, name in running]
-        for task in startable([left[name] for name in ready], beside, workers):
-            ready.remove(task.id)
+        for name in graph.get_ready():
+            insort(ready, order[name])
+        first = [tasks[k] for k in ready[: workers - len(running) + alone]]  # no others can start
+        for task in startable(first, [tasks[k] for _, k in running], workers):
+            ready.remove(order[task.id])
             cold, fresh = (start, fresh - 1) if fresh else (0.0, 0)
-            heapq.heappush(running, (now + cold + seconds(task), task.id))
-        now, name = heapq.heappop(running)
-        graph.done(name)
+            heapq.heappush(running, (now + cold + seconds(task), order[task.id]))
+        now, k = heapq.heappop(running)
+        graph.done(tasks[k].id)
     return now
 
 
@@ -123,7 +125,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="of the study, if it recorded no times")
     options = parser.parse_args()
     seconds = clock(measured(options.study, options.jobs))
-    for seeds in [int(word) for word in options.seeds.split(",") if word] or [None]:
+    for seeds in [int(word) if word else None for word in options.seeds.split(",")]:
         tasks = plan_of(options.study, seeds).tasks
         work, path = sum(map(seconds, tasks)), critical_path(tasks, seconds)
         alone = sum(seconds(task) for task in tasks if task.alone)

@@ -80,20 +80,24 @@ def until(study: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError("".join(told))
 
 
+def start_scheduler(place: Path) -> tuple[str, list[subprocess.Popen[bytes]]]:
+    """The address of a scheduler with a worker of two threads, and their processes."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    address = f"tcp://127.0.0.1:{port}"
+    ends = ["--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+    worker = [address, "--nworkers", "1", "--nthreads", "2"]
+    started = [
+        subprocess.Popen([*DASK, f"distributed.cli.dask_{name}", *words], cwd=place)
+        for name, words in (("scheduler", ends), ("worker", worker))
+    ]
+    return address, started
+
+
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
-    """The address of a scheduler with a worker of two threads."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    port = address.rpartition(":")[2]
-    words = ["--no-dashboard", "--host", "127.0.0.1"]
-    started = [
-        subprocess.Popen([*DASK, "distributed.cli.dask_scheduler", "--port", port, *words]),
-        subprocess.Popen(
-            [*DASK, "distributed.cli.dask_worker", address, "--nworkers", "1", "--nthreads", "2"],
-            cwd=tmp_path,
-        ),
-    ]
+    """The address of such a scheduler."""
+    address, started = start_scheduler(tmp_path)
     yield address
     for process in started:
         process.terminate()
@@ -159,6 +163,21 @@ def test_a_task_whose_process_is_killed_is_done_again(
         _, told = process.communicate()
         assert re.search(AT_WORK, told, re.MULTILINE)
         assert process.returncode == 0
+
+
+def test_a_scheduler_that_dies(data_dir: Path, preset: Path, tmp_path: Path) -> None:
+    address, started = start_scheduler(tmp_path)
+    with study(command(tmp_path / "out", data_dir, preset, address, ENDLESS)) as process:
+        until(process, AT_WORK)
+        for one in started:
+            one.kill()
+            one.wait()
+        assert process.stderr is not None
+        told = process.stderr.read()
+        assert process.wait() == 2
+        assert "the scheduler is gone" in told or "the cluster has dropped it" in told
+        assert "Traceback" not in told
+    assert gone(f"scalespace.study.workers {tmp_path / 'out'}")
 
 
 def test_interrupted_workers_of_this_machine_end(

@@ -195,6 +195,6 @@ class Processes:
 
 def _stop_at(process: Process, stop: threading.Event, over: threading.Event) -> None:
     while not over.is_set():
-        if stop.wait(0.2):
+        if stop.wait(0.2) and not over.is_set():
             process.stop()
             return
