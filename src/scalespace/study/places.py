@@ -98,7 +98,11 @@ class Place:
 
         logs = folder / LOGS / "slurm"
         logs.mkdir(parents=True, exist_ok=True)
-        own = {"log_directory": str(logs), "silence_logs": logging.CRITICAL}
+        own = {
+            "log_directory": str(logs),
+            "silence_logs": logging.CRITICAL,
+            "scheduler_options": {"dashboard_address": ":0"},  # any port that is free
+        }
         try:
             cluster = SLURMCluster(**{**own, **_shared_out(self.settings)})
         except (TypeError, ValueError) as error:
