@@ -78,8 +78,12 @@ def _context(folder: Path) -> Context:
 
 
 def _use_threads(threads: int) -> None:
-    if not os.environ.get("OMP_NUM_THREADS"):  # the user's choice, if set
-        torch.set_num_threads(threads)
+    """Takes so many, or the user's choice if OMP_NUM_THREADS is set.
+
+    That is said anew, for dask sets MKL's number to 1, which torch would take instead.
+    """
+    own = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    torch.set_num_threads(int(own) if own.isdecimal() and int(own) else threads)
 
 
 def _say(what: str) -> None:
