@@ -13,7 +13,7 @@ from scalespace.study.folder import LOCKS
 from scalespace.study.logs import Tail
 from scalespace.study.plan import Task
 from scalespace.study.tasks import Context
-from scalespace.training.loop import read_metrics
+from scalespace.training.metrics import METRICS_FILE, read_metrics
 
 STATUS_SECONDS = 30.0  # between lines that say how far the running tasks are
 LOOK_SECONDS = 0.5  # between looks whether a task has finished
@@ -148,6 +148,6 @@ class _News:
         if task.kind != "train":
             return ""
         training = self.context.training(task)
-        rows = read_metrics(training.folder(self.context.trainings) / "metrics.jsonl")
+        rows = read_metrics(training.folder(self.context.trainings) / METRICS_FILE)
         epochs = training.recipe.train.epochs
         return f": epoch {rows[-1]['epoch'] if rows else 0} of {epochs}"
