@@ -41,13 +41,14 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.images: list[dict[str, str | None]] = []
         self.text = ""
+        self.scripts = 0
         self.feed(text)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        assert tag != "script"
+        self.scripts += tag == "script"
         if tag not in VOID:
             self.open.append(tag)
         if values.get("id"):
@@ -62,7 +63,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] != ["script"]:
+            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +104,7 @@ def test_page_is_whole_and_needs_no_other_file(built: Path) -> None:
     page = Page(built.read_text())
     assert len(page.ids) == len(set(page.ids))
     assert set(SECTIONS) <= set(page.ids)
-    assert {f"#{name}" for name in SECTIONS} == set(page.links)
+    assert {f"#{name}" for name in SECTIONS} <= set(page.links) <= {f"#{id}" for id in page.ids}
     assert page.resources
     assert all(source.startswith("data:image/png;base64,") for source in page.resources)
     assert all(image["alt"] for image in page.images)
@@ -153,7 +155,7 @@ def test_page_of_a_study_with_stages_of_every_kind(series: Path) -> None:
     page = Page(html)
     assert len(page.ids) == len(set(page.ids))
     assert {*SECTIONS, "judge", "autoencoder"} <= set(page.ids)
-    assert {f"#{name}" for name in (*SECTIONS, "judge", "autoencoder")} == set(page.links)
+    assert {f"#{name}" for name in (*SECTIONS, "judge", "autoencoder")} <= set(page.links)
     assert all(image["alt"] for image in page.images)
     text = " ".join(page.text.split())
     for words in (
@@ -226,10 +228,11 @@ def test_headline_names_the_winner_or_a_tie(bare: Path, tmp_path: Path) -> None:
         where = make_study(tmp_path / "h", pictures=False, latency=False, means=means)
         return OfMethods(Results(where)).headline
 
-    assert headline().startswith("“Cascaded” makes the most useful images: ")
-    assert "10,000 of them reads 96.0% of real test images" in headline()
-    assert headline(baseline=0.959).startswith("“Cascaded” and “Baseline” are too close to call: ")
-    assert OfMethods(Results(bare)).headline.startswith("“Small, upscaled” stands alone")
+    assert headline() == "“Cascaded” makes the most useful images."
+    lead = OfMethods(Results(tmp_path / "h")).lead
+    assert "trained on 10,000 images of “Cascaded” reads 96.0% of real test images" in lead
+    assert headline(baseline=0.959) == "“Cascaded” and “Baseline” are too close to call."
+    assert OfMethods(Results(bare)).headline == "“Small, upscaled” stands alone in this study."
 
 
 @pytest.mark.usefixtures("quick_pictures")

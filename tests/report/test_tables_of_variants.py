@@ -208,23 +208,25 @@ def test_switches_that_a_method_does_not_try_have_no_row(tmp_path: Path) -> None
 
 def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_path: Path) -> None:
     results = Results(variants)
-    assert OfVariants(results).headline == (
+    assert OfVariants(results).headline == "“Small, upscaled” does best with “better”."
+    assert OfVariants(results).lead == (
         "Small, upscaled, CAS: “better” is best of 3 variants, 0.9433 ± 0.0153, "
         "+0.0333 ± 0.0058 beside “as it is” (not corrected for choosing the best)."
     )
     # FD: lower is better
-    assert "FD: “better” is best of 3 variants, 3.00 ± 1.0, −2.00" in OfVariants(results).remarks[1]
+    assert "FD: “better” is best of 3 variants, 3.00 ± 1.0, −2.00" in OfVariants(results).remarks[0]
     chance = {"a": (0.9, 0.9), "b": (0.91, 0.90)}
     folder = make_variant_study(tmp_path / "c", chance, variants={"a": {}, "b": {"train.lr": 1}})
-    assert OfVariants(Results(folder)).headline.endswith("beside “a”, which chance may explain.")
+    assert OfVariants(Results(folder)).lead.endswith("beside “a”, which chance may explain.")
     best = {"a": (0.9, 0.9), "b": (0.8, 0.8)}
     folder = make_variant_study(tmp_path / "b", best, variants={"a": {}, "b": {"train.lr": 1}})
-    assert OfVariants(Results(folder)).headline.endswith("no change helps.")
+    assert OfVariants(Results(folder)).lead.endswith("no change helps.")
+    assert OfVariants(Results(folder)).headline == "No change helps “Small, upscaled”."
 
 
 def test_which_switches_carry_the_loss(switches: Path) -> None:
-    results = Results(switches)
-    assert OfVariants(results).remarks == [
+    told = OfVariants(Results(switches))
+    assert [told.lead, *told.remarks] == [
         "Small, upscaled: turning all 3 switches right takes CAS from 0.7200 ± 0.0200 to "
         "0.9100 ± 0.0100 (+0.1900 ± 0.0100, n = 3).",
         "Small, upscaled: turned right alone, these switches help: “p” (+0.0967 ± 0.0058).",
@@ -234,14 +236,14 @@ def test_which_switches_carry_the_loss(switches: Path) -> None:
         "Small, upscaled: the single effects add up to +0.0000; all switches together bring "
         "+0.1900.",
     ]
-    assert OfVariants(results).headline == OfVariants(results).remarks[0]
+    assert told.headline == "All switches right take CAS from 0.7200 ± 0.0200 to 0.9100 ± 0.0100."
 
 
 def test_one_seed_ranks_switches_with_a_caution(tmp_path: Path) -> None:
     one = {name: values[:1] for name, values in TWO_SIDED.items()}
     folder = make_variant_study(tmp_path / "s", one, switches=SWITCHES)
     results = Results(folder)
-    text = OfVariants(results).remarks
+    text = [OfVariants(results).lead, *OfVariants(results).remarks]
     assert "(+0.2000, n = 1)" in text[0]
     caution = "(one seed: it may be chance)"
     assert text[1:4] == [

@@ -1,7 +1,14 @@
 """Data: image sets by name, the splits that experiments use, and the samples file."""
 
 from scalespace.data.idx import read_idx, write_idx
-from scalespace.data.images import DataSplits, ImageSet, balanced_sample, first_of_each, load
+from scalespace.data.images import (
+    DataSplits,
+    ImageSet,
+    balanced_sample,
+    first_of_each,
+    load,
+    places_of_first,
+)
 from scalespace.data.samples import Samples, check, read_samples, write_samples
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "check",
     "first_of_each",
     "load",
+    "places_of_first",
     "read_idx",
     "read_samples",
     "write_idx",

@@ -245,9 +245,17 @@ def first_of_each(images: np.ndarray, labels: np.ndarray, classes: int, n: int) 
         images: of any kind of number, [all, h, w] or [all, h, w, 3].
         labels: int [all].
     """
+    places = places_of_first(labels, classes, n)
     out = np.zeros((classes, n, *images.shape[1:]), dtype=np.float32)
+    out[places >= 0] = images[places[places >= 0]]
+    return out
+
+
+def places_of_first(labels: np.ndarray, classes: int, n: int) -> np.ndarray:
+    """Where the first n images of each class are: int64 [classes, n], -1 where it has fewer."""
+    out = np.full((classes, n), -1, dtype=np.int64)
     for label in range(classes):
-        found = images[labels == label][:n]
+        found = np.flatnonzero(labels == label)[:n]
         out[label, : len(found)] = found
     return out
 

@@ -108,6 +108,21 @@ Draw = Callable[[FigureBase, Theme], None]
 
 
 @dataclass(frozen=True)
+class Spots:
+    """A grid of equal cells in a drawing, and what a pointer on each of them tells.
+
+    Args:
+        box: left, top, width and height, as shares of the drawing's.
+        columns: cells a row.
+        told: a line for each cell, row by row; empty for one that tells nothing.
+    """
+
+    box: tuple[float, float, float, float]
+    columns: int
+    told: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Drawing:
     """How to fill a (sub)figure of `size` (width, height) in inches.
 
@@ -117,6 +132,7 @@ class Drawing:
     size: tuple[float, float]
     draw: Draw
     themed: bool = True
+    spots: tuple[Spots, ...] = ()
 
 
 @dataclass(frozen=True)

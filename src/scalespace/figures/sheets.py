@@ -10,7 +10,7 @@ from matplotlib.figure import FigureBase
 from numpy.typing import NDArray
 
 from scalespace.figures.grids import GAP, tile
-from scalespace.figures.picture import DPI, Drawing, Theme
+from scalespace.figures.picture import DPI, Drawing, Spots, Theme
 
 NEUTRAL = "#7b828d"  # contrast of 4 : 1 on the light and on the dark page
 BELOW, ABOVE = (0.16, 0.47, 1.0), (1.0, 0.16, 0.12)
@@ -31,6 +31,7 @@ class Block:
         left: a word beside each row, or none.
         groups: words above runs of columns: (word, first column, number of columns).
         title: a line above all.
+        told: what a pointer on each image tells on a page, or nothing.
     """
 
     images: Pixels
@@ -40,6 +41,7 @@ class Block:
     left: Sequence[str] = ()
     groups: Sequence[tuple[str, int, int]] = ()
     title: str = ""
+    told: Sequence[str] = ()
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -64,14 +66,28 @@ def sheet(blocks: Sequence[Block], margin: int = 0) -> Drawing:
     heights = [b.head + b.rows * b.cell[1] + GAP for b in blocks]
     height = sum(heights) + 10 * (len(blocks) - 1)
 
-    def draw(figure: FigureBase, theme: Theme) -> None:
-        y = 0
-        for block, taken in zip(blocks, heights, strict=True):
-            _draw(figure, block, (width, height), margin, y)
-            y += taken + 10
+    tops = [sum(heights[:k]) + 10 * k for k in range(len(blocks))]
 
+    def draw(figure: FigureBase, theme: Theme) -> None:
+        for block, top in zip(blocks, tops, strict=True):
+            _draw(figure, block, (width, height), margin, top)
+
+    spots = tuple(
+        _spots(block, (width, height), margin, top)
+        for block, top in zip(blocks, tops, strict=True)
+        if block.told
+    )
     # the surplus keeps the number of dots from being rounded down
-    return Drawing(((width + 0.01) / DPI, (height + 0.01) / DPI), draw, themed=False)
+    size = ((width + 0.01) / DPI, (height + 0.01) / DPI)
+    return Drawing(size, draw, themed=False, spots=spots)
+
+
+def _spots(block: Block, size: tuple[int, int], left: int, top: int) -> Spots:
+    """Where the images of a block are."""
+    (width, height), (across, down) = size, block.cell
+    box = (left + GAP / 2, top + block.head + GAP / 2, block.columns * across, block.rows * down)
+    shares = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+    return Spots(shares, block.columns, tuple(block.told))
 
 
 def in_domain_colors(x: Pixels, low: float, high: float) -> Pixels:

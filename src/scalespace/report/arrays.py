@@ -30,6 +30,19 @@ class Trajectory:
     labels: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Examples:
+    """The first n images of each class in a samples file.
+
+    Args:
+        images: float32 [classes, n, h, w(, 3)] in [0, 1], black where a class has too few.
+        places: the index of each in the file, int64 [classes, n]; -1 where there is none.
+    """
+
+    images: NDArray[np.float32]
+    places: NDArray[np.int64]
+
+
 def read_epochs(path: Path) -> list[Row]:
     """A training's epochs: `epoch`, `loss` and, where validated, `val_loss(_per_t)`."""
     # its last row may be cut short, but it must be text and have rows

@@ -12,13 +12,14 @@ def markdown(results: Results) -> str:
     study, lines = results.study, []
     if study.compares:
         told = OfVariants(results)
-        lines += [f"**{told.headline}**", "", *(f"- {one}" for one in told.remarks), ""]
+        lines += [f"**{told.headline}** {told.lead}".rstrip(), ""]
+        lines += [*(f"- {one}" for one in told.remarks), ""]
         for method in study.methods:
             for table in variant_tables(results, method):
                 lines += [*table.markdown(), ""]
         lines += [f"The rest is about the variant “{results.variant}”.", ""]
     methods, quality = OfMethods(results), quality_table(results)
-    lines += [f"**{methods.headline}**", ""]
+    lines += [f"**{methods.headline}** {methods.lead}".rstrip(), ""]
     if methods.nearest not in ("", methods.headline):
         lines += [methods.nearest, ""]
     seeds = ", ".join(map(str, study.seeds))

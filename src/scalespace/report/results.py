@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from scalespace.data import first_of_each, read_samples
+from scalespace.data import first_of_each, places_of_first, read_samples
 from scalespace.errors import InputError, one_line
 from scalespace.evaluation.cas import CASResult
 from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
@@ -20,6 +19,7 @@ from scalespace.files import parse_json, read_text, sha256
 from scalespace.report.about import MethodInfo, read_study
 from scalespace.report.arrays import (
     Arrays,
+    Examples,
     Row,
     Trajectory,
     read_epochs,
@@ -85,7 +85,7 @@ class Results:
     def _see(self, variant: str) -> None:
         self.variant = variant
         self.rows = [row for row in self.every if row.get("variant", variant) == variant]
-        self._examples: dict[tuple[str, int | None], NDArray[np.float32] | None] = {}
+        self._examples: dict[tuple[str, int | None], Examples | None] = {}
 
     # What is scored
 
@@ -213,18 +213,20 @@ class Results:
         read = partial(read_trajectory, classes=len(self.study.data.classes))
         return self._file("trajectory", read, method=method, seed=seed)
 
-    def examples(self, method: str, seed: int | None) -> NDArray[np.float32] | None:
+    def examples(self, method: str, seed: int | None) -> Examples | None:
         """The first images of each class of a control (seed None) or of a method's seed.
 
-        Float32 [classes, EXAMPLES, h, w] in [0, 1], black where a class has too few; None if the
-        study has no images of it. A samples file is read once and only these are kept.
+        None if the study has no images of it. A samples file is read once and only these are kept.
         """
         data = self.study.data
         classes, shape = len(data.classes), data.shape
 
-        def read(path: Path) -> NDArray[np.float32]:
+        def read(path: Path) -> Examples:
             samples = read_samples(path, shape=shape, classes=classes)
-            return first_of_each(samples.images, samples.labels, classes, EXAMPLES)
+            return Examples(
+                first_of_each(samples.images, samples.labels, classes, EXAMPLES),
+                places_of_first(samples.labels, classes, EXAMPLES),
+            )
 
         if (method, seed) not in self._examples:
             kind = "real_samples" if method in TITLES else "samples"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from scalespace.config import Config
 from scalespace.data import load
 from scalespace.errors import InputError
-from scalespace.report.page import build
+from scalespace.figures.album import Album
+from scalespace.report.live import live
+from scalespace.report.page import REPORT, build
 from scalespace.study.places import Place
 from scalespace.study.runner import run_tasks
 from scalespace.training.runtime import Runtime
@@ -52,5 +55,17 @@ def run_study(
     place = Place.read(cluster, jobs) if cluster else None
     splits = load(config.data, data_dir, size=config.size)
     about = {"preset": preset, "command": command}
-    run_tasks(Path(folder), config, splits, runtime, jobs, about, say, build, place)
-    return Path(folder) / "report.html"
+    album = Album()
+    run_tasks(
+        Path(folder),
+        config,
+        splits,
+        runtime,
+        jobs,
+        about,
+        say,
+        report=partial(build, album=album),
+        cluster=place,
+        watch=partial(live, album=album, say=say),
+    )
+    return Path(folder) / REPORT

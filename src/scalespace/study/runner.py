@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from scalespace.study.folder import ABOUT, DONE, SETTINGS
 from scalespace.study.places import Place
 from scalespace.study.plan import Task, make_plan
 from scalespace.study.rows import collect, other_versions, rows_of
-from scalespace.study.schedule import Say, carry_out
+from scalespace.study.schedule import Done, Say, carry_out
 from scalespace.study.tasks import Context
 from scalespace.training.runtime import Runtime
+
+Watch = Callable[[Context, Sequence[Task]], AbstractContextManager[Done]]
+"""Is told of the tasks left and, while its context lasts, of each that is done."""
 
 
 def run_tasks(
@@ -34,6 +38,7 @@ def run_tasks(
     say: Say = print,
     report: Callable[[Path], Any] | None = None,
     cluster: Place | None = None,
+    watch: Watch = lambda context, left: nullcontext(lambda task: None),
 ) -> Path:
     """Runs a study and collects its rows; finished tasks are not repeated.
 
@@ -48,6 +53,7 @@ def run_tasks(
         say: called with each line about progress.
         report: makes the report on the folder, while it is still locked.
         cluster: where to run the tasks instead.
+        watch: is told how far the study is, while the folder is locked.
 
     Returns:
         the path of `results.jsonl`.
@@ -60,7 +66,8 @@ def run_tasks(
     context = Context(folder, config, splits, plan, runtime)
     with locked(folder, "study"):
         if left := _prepare(context, about or {}, say):
-            carry_out(context, left, _executor(context, jobs, cluster), say)
+            with watch(context, left) as done:
+                carry_out(context, left, _executor(context, jobs, cluster), say, done)
         results = collect(context)
         if report:
             report(folder)

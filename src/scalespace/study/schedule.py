@@ -21,10 +21,20 @@ LOG_SECONDS = 2.0  # between looks at all logs
 TOLD = 8  # running tasks in such a line
 
 Say = Callable[[str], None]
+Done = Callable[[Task], None]
 
 
-def carry_out(context: Context, tasks: Iterable[Task], executor: Executor, say: Say) -> None:
+def carry_out(
+    context: Context, tasks: Iterable[Task], executor: Executor, say: Say, done: Done
+) -> None:
     """Carries out tasks in the plan's order, as far as what they need allows.
+
+    Args:
+        context: of the study.
+        tasks: the ones that are left.
+        executor: what runs them.
+        say: called with each line about progress.
+        done: called with each task once it is done.
 
     Raises:
         InputError: a task failed, or the executor did.
@@ -38,7 +48,7 @@ def carry_out(context: Context, tasks: Iterable[Task], executor: Executor, say: 
     ready: list[str] = []
     running: dict[Future[None], _Running] = {}
     news = _News(context, executor, say)
-    done = 0
+    count = 0
     # there from the beginning to the end, so that no task removes it while another enters
     (context.folder / LOCKS).mkdir(exist_ok=True)
     try:
@@ -60,8 +70,9 @@ def carry_out(context: Context, tasks: Iterable[Task], executor: Executor, say: 
                     news.tell_log(one)
                     future.result()
                     graph.done(one.task.id)
-                    done += 1
-                    say(f"[{done}/{len(left)}] {one.title}: {one.seconds:.0f} s")
+                    count += 1
+                    say(f"[{count}/{len(left)}] {one.title}: {one.seconds:.0f} s")
+                    done(one.task)
     finally:
         with suppress(OSError):
             (context.folder / LOCKS).rmdir()

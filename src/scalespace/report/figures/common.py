@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from scalespace.evaluation.controls import FLOORS
 from scalespace.figures.picture import Color, Picture
@@ -26,6 +26,24 @@ def color(results: Results, name: str) -> Color:
     if name in CONTROL_COLORS:
         return CONTROL_COLORS[name]
     return [method.name for method in results.study.methods].index(name)
+
+
+def about_image(seed: int | None, index: int, label: int, names: Sequence[str]) -> str:
+    """What a page tells of an image: 'seed 0, index 13, label 3'; empty for one that is not there.
+
+    Args:
+        seed: that it was sampled with; None for a real one.
+        index: in its samples file, from 0.
+        label: of its class.
+        names: of all classes; empty if the image is of no class in particular.
+    """
+    if index < 0:
+        return ""
+    parts = [f"index {index}"] if seed is None else [f"seed {seed}", f"index {index}"]
+    if names:
+        named = names[label] != str(label)
+        parts.append(f"label {label} ({names[label]})" if named else f"label {label}")
+    return ", ".join(parts)
 
 
 def zoom(height: int, dots: int) -> int:

@@ -16,7 +16,7 @@ AXES = {
     "latency_median": ("median latency of one image (ms)", 1e3, "Latency"),
 }
 """The costs of an image: the axis, the factor from the results' unit, and a word for titles."""
-SIZE = (5.6, 4.2)
+SIZE = (5.4, 4.1)
 
 
 def frontiers(results: Results) -> list[Picture]:
@@ -30,8 +30,8 @@ def frontiers(results: Results) -> list[Picture]:
 
 
 def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
-    label, unit, word = AXES[axis]
-    found = (_trail(results, method, axis, unit, metric) for method in results.study.methods)
+    label, _, word = AXES[axis]
+    found = (_trail(results, method, axis, metric) for method in results.study.methods)
     trails = [trail for trail in found if trail is not None]
     if not trails:
         return None
@@ -58,10 +58,11 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     )
 
 
-def _trail(
-    results: Results, method: MethodInfo, axis: str, unit: float, metric: str
-) -> Trail | None:
-    points = []
+def points(
+    results: Results, method: MethodInfo, axis: str, metric: str
+) -> list[tuple[float, float, float, str]]:
+    """A method's variants that were timed: cost, mean score, its spread, calls in words."""
+    unit, found = AXES[axis][1], []
     for variant in results.study.of_method(method.name):
         view = results.of(variant.name)
         cost, calls = (view.value(one, method=method.name) for one in (axis, "calls"))
@@ -69,10 +70,15 @@ def _trail(
         if not cost or calls is None or scores.empty:
             continue  # a logarithmic axis has no 0
         spread = scores.std() if len(scores) > 1 else 0.0
-        points.append((cost * unit, scores.mean(), spread, f"{calls:g}"))
-    if not points:
+        found.append((cost * unit, scores.mean(), spread, f"{calls:g}"))
+    return found
+
+
+def _trail(results: Results, method: MethodInfo, axis: str, metric: str) -> Trail | None:
+    found = points(results, method, axis, metric)
+    if not found:
         return None
-    x, y, spreads, words = zip(*sorted(set(points)), strict=True)
+    x, y, spreads, words = zip(*sorted(set(found)), strict=True)
     return Trail(method.title, color(results, method.name), x, y, spreads, words)
 
 

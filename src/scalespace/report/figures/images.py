@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from scalespace.evaluation.controls import TITLES
 from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, sheet
 from scalespace.report import paper
-from scalespace.report.figures.common import GRID_COLUMNS, zoom
+from scalespace.report.arrays import Examples
+from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
 from scalespace.report.results import EXAMPLES, REAL, Results
 from scalespace.report.words import of_seeds
 
@@ -32,14 +30,14 @@ def samples(results: Results) -> list[Picture]:
         of_classes = results.of_classes(name)
         blocks = [
             block
-            for seed, images in found
-            if images is not None
-            for block in _blocks(images, classes if of_classes else (), seed)
+            for seed, examples in found
+            if examples is not None
+            for block in _blocks(examples, classes, seed, of_classes)
         ]
         if not blocks:
             continue
         shown = of_seeds(
-            [seed for seed, images in found if images is not None and seed is not None]
+            [seed for seed, examples in found if examples is not None and seed is not None]
         )
         number = paper.FIGURES.get(name)
         figure = f" Figure {number} of the paper." if number else ""
@@ -65,14 +63,27 @@ def samples(results: Results) -> list[Picture]:
 
 
 def _blocks(
-    images: NDArray[np.float32], names: tuple[str, ...], seed: int | None
+    examples: Examples, names: tuple[str, ...], seed: int | None, of_classes: bool
 ) -> Iterator[Block]:
-    """Images [classes, k, h, w(, 3)], a column a class, in bands of at most `GRID_COLUMNS`."""
-    bands = -(-len(images) // GRID_COLUMNS)
-    columns = -(-len(images) // bands)
-    for start in range(0, len(images), columns):
-        part = images[start : start + columns]
-        rows = part.swapaxes(0, 1).reshape(-1, *images.shape[2:])
-        title = "" if start or seed is None else f"seed {seed}"
-        top = [name[:6] for name in names[start : start + columns]]
-        yield Block(rows, len(part), zoom(images.shape[2], 56), top=top, title=title)
+    """Images of every class, a column a class, in bands of at most `GRID_COLUMNS`."""
+    classes, each, height = examples.images.shape[:3]
+    bands = -(-classes // GRID_COLUMNS)
+    columns = -(-classes // bands)
+    for start in range(0, classes, columns):
+        some = range(start, min(start + columns, classes))
+        yield Block(
+            examples.images[some.start : some.stop]
+            .swapaxes(0, 1)
+            .reshape(-1, *examples.images.shape[2:]),
+            len(some),
+            zoom(height, 56),
+            top=[names[label][:6] for label in some] if of_classes else (),
+            title="" if start or seed is None else f"seed {seed}",
+            told=[
+                about_image(
+                    seed, int(examples.places[label, k]), label, names if of_classes else ()
+                )
+                for k in range(each)
+                for label in some
+            ],
+        )

@@ -13,10 +13,11 @@ from scalespace.files import read_json
 from scalespace.model import Model
 from scalespace.report.figures.autoencoder import AUTOENCODER_FIGURES
 from scalespace.report.figures.common import Figure
+from scalespace.report.figures.forward import forward
 from scalespace.report.figures.frontier import frontiers
 from scalespace.report.figures.images import samples
 from scalespace.report.figures.judge import JUDGE_FIGURES
-from scalespace.report.figures.processes import forward, reverse
+from scalespace.report.figures.reverse import reverse
 from scalespace.report.figures.scores import cas_per_class, confusion
 from scalespace.report.figures.training import losses
 from scalespace.report.figures.variants import leak_curves, variant_gaps, variant_samples

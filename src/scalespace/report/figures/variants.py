@@ -12,7 +12,7 @@ from scalespace.figures.sheets import Block, sheet
 from scalespace.report.about import MethodInfo
 from scalespace.report.batch_leaks import leaks
 from scalespace.report.differences import paired, right_alone, wrong_alone
-from scalespace.report.figures.common import GRID_COLUMNS, zoom
+from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
 from scalespace.report.results import Results
 from scalespace.report.words import of_seeds
 from scalespace.study.variants import ALL_RIGHT, ALL_WRONG
@@ -38,15 +38,22 @@ def variant_samples(results: Results) -> list[Picture]:
             variant.name: results.of(variant.name).examples(method.name, study.seeds[0])
             for variant in study.of_method(method.name)
         }
-        found = {name: own[: len(classes), 0] for name, own in shown.items() if own is not None}
+        found = {name: own for name, own in shown.items() if own is not None}
         if not found:
             continue
         block = Block(
-            np.concatenate(list(found.values())),
+            np.concatenate([own.images[: len(classes), 0] for own in found.values()]),
             len(classes),
             zoom(study.data.height, 44),
             top=[name[:6] for name in classes] if method.conditional else [],
             left=list(found),
+            told=[
+                about_image(
+                    study.seeds[0], int(place), label, classes if method.conditional else ()
+                )
+                for own in found.values()
+                for label, place in enumerate(own.places[: len(classes), 0])
+            ],
         )
         pictures.append(
             Picture(

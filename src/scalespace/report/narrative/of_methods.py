@@ -12,6 +12,8 @@ from scalespace.report.results import REAL, Results
 from scalespace.report.tables.quality import ratio_to_floor
 from scalespace.report.words import digits, join, times
 
+LISTED = 3  # methods that a headline names
+
 
 @dataclass(frozen=True)
 class OfMethods:
@@ -21,30 +23,39 @@ class OfMethods:
 
     @property
     def headline(self) -> str:
-        """The main result in one sentence."""
-        results, names = self.results, self.ranking
-        scores, titles, study = results.scores, results.titles, results.study
+        """The main result in one short sentence."""
+        names, titles, study = self.ranking, self.results.titles, self.results.study
         if not names:
             if not study.decides:
                 return "This study measured neither CAS nor FD; Table 2 has what it measured."
             return self.nearest or "No method of this study has been scored yet."
-        best, top = scores[names[0]], titles[names[0]]
+        top = f"“{titles[names[0]]}”"
         gaps = {name: self._gap(names[0], name) for name in names}
         leaders = [name for name, (gap, chance) in gaps.items() if gap <= chance]
+        if len(leaders) > LISTED:
+            return f"{len(leaders)} methods are too close to call, with {top} first."
         if len(leaders) > 1:
-            listed = join(f"“{titles[name]}”" for name in leaders)
-            start, what = f"{listed} are too close to call", f"images of “{top}”"
-        elif len(names) > 1:
-            start, what = f"“{top}” makes the most useful images", "of them"
-        else:
-            start, what = f"“{top}” stands alone in this study", "of its images"
-        outcome = f"a classifier trained on {best.n:,} {what} reads {best.mean:.1%} of "
-        outcome += f"real {study.part} images"
+            return f"{join(f'“{titles[name]}”' for name in leaders)} are too close to call."
+        if len(names) > 1:
+            return f"{top} makes the most useful images."
+        return f"{top} stands alone in this study."
+
+    @property
+    def lead(self) -> str:
+        """What the headline's method scores, in a sentence; empty if nothing is known by CAS."""
+        scores, names = self.results.scores, self.ranking
+        if not names:
+            return ""
+        best, top = scores[names[0]], self.results.titles[names[0]]
+        outcome = (
+            f"A classifier trained on {best.n:,} images of “{top}” reads {best.mean:.1%} of real "
+            f"{self.results.study.part} images"
+        )
         if REAL in scores:
             real = scores[REAL]
             many = "as many real ones" if real.n == best.n else f"{real.n:,} real ones"
             outcome += f", one trained on {many} {real.mean:.1%}"
-        return f"{start}: {outcome}."
+        return f"{outcome}."
 
     @property
     def remarks(self) -> list[str]:

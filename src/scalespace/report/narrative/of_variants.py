@@ -23,39 +23,72 @@ class OfVariants:
 
     @property
     def headline(self) -> str:
-        """The main result in one sentence, about the method with the most variants."""
-        study = self.results.study
-        method = max(study.methods, key=lambda m: len(study.of_method(m.name)), default=None)
-        if method is None or not study.decides:
+        """The main result in one short sentence, about the method with the most variants."""
+        method, decides = self._method, self.results.study.decides
+        if method is None or not decides:
             return "This study measured neither CAS nor FD of its variants."
-        if study.config.study.switches:
-            told = self.switches(method)
-            return told[0] if told else "No method has been scored all wrong and all right yet."
-        return self.best(method, study.decides[0]) or "No variant has been scored yet."
+        metric = decides[0]
+        if self.results.study.config.study.switches:
+            if all_right(self.results, metric, method.name) is None:
+                return "No method has been scored all wrong and all right yet."
+            wrong, right = self._ends(method, metric)
+            return f"All switches right take {metric.upper()} from {wrong} to {right}."
+        means = self._means(method, metric)
+        if len(means) < 2:
+            return "No variant has been scored yet."
+        best = _best(means, metric)
+        if best == self.results.study.of_method(method.name)[0].name:
+            return f"No change helps “{method.title}”."
+        return f"“{method.title}” does best with “{best}”."
+
+    @property
+    def lead(self) -> str:
+        """The headline with its numbers; empty if nothing is known yet."""
+        told = self._told
+        return told[0] if told else ""
 
     @property
     def remarks(self) -> list[str]:
         """What else was found, a sentence or two each."""
+        return self._told[1:] + leak_findings(self.results)
+
+    @property
+    def _method(self) -> MethodInfo | None:
+        """The method that the headline is about."""
         study = self.results.study
-        out: list[str] = []
-        for method in study.methods:
+        return max(study.methods, key=lambda m: len(study.of_method(m.name)), default=None)
+
+    @property
+    def _told(self) -> list[str]:
+        """What was found of each method, the headline's first."""
+        study, out = self.results.study, list[str]()
+        for method in sorted(study.methods, key=lambda one: one is not self._method):
             if study.config.study.switches:
                 out += self.switches(method)
             else:
                 out += filter(None, (self.best(method, metric) for metric in study.decides))
-        return out + leak_findings(self.results)
+        return out
+
+    def _means(self, method: MethodInfo, metric: str) -> dict[str, float]:
+        """The mean of a metric over the seeds, by variant, as far as known."""
+        own = [one.name for one in self.results.study.of_method(method.name)]
+        found = {name: self.results.by_seed(metric, method.name, name) for name in own}
+        return {name: float(values.mean()) for name, values in found.items() if len(values)}
+
+    def _ends(self, method: MethodInfo, metric: str) -> list[str]:
+        """A metric with all switches wrong, and with all right."""
+        ends = (self.results.by_seed(metric, method.name, one) for one in (ALL_WRONG, ALL_RIGHT))
+        return [words.spread(metric, values.mean(), values.std()) for values in ends]
 
     def best(self, method: MethodInfo, metric: str) -> str:
         """Which variant of a method is best by a metric, and by how much; empty if not known."""
-        own = [one.name for one in self.results.study.of_method(method.name)]
-        found = {name: self.results.by_seed(metric, method.name, name) for name in own}
-        means = {name: values.mean() for name, values in found.items() if len(values)}
+        means = self._means(method, metric)
         if len(means) < 2:
             return ""
-        sign, first = (1 if metric == "cas" else -1), own[0]
-        best = max(means, key=lambda name: sign * means[name])
+        first, best = self.results.study.of_method(method.name)[0].name, _best(means, metric)
+        spread = self.results.by_seed(metric, method.name, best).std()
         start = f"{method.title}, {metric.upper()}: “{best}” is best of {len(means)} variants"
-        text = f"{start}, {words.spread(metric, means[best], found[best].std())}"
+        text = f"{start}, {words.spread(metric, means[best], spread)}"
         if best == first:
             return f"{text}: no change helps."
         gap = paired(self.results, metric, method.name, best, first)
@@ -92,10 +125,7 @@ class OfVariants:
 
         out = []
         if ends is not None:
-            wrong, right = (
-                words.spread(metric, values.mean(), values.std())
-                for values in (results.by_seed(metric, name, one) for one in (ALL_WRONG, ALL_RIGHT))
-            )
+            wrong, right = self._ends(method, metric)
             out.append(
                 f"{method.title}: turning all {len(switches)} switches right takes "
                 f"{metric.upper()} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
@@ -121,6 +151,11 @@ class OfVariants:
                 f"bring {together}."
             )
         return out
+
+
+def _best(means: dict[str, float], metric: str) -> str:
+    """The variant with the best mean."""
+    return max(means, key=lambda name: means[name] if metric == "cas" else -means[name])
 
 
 def _known(gaps: dict[str, Paired | None]) -> dict[str, Paired]:

@@ -1,0 +1,143 @@
+"""The report of a study that is still running: written again as results come in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from scalespace.errors import InputError, one_line
+from scalespace.figures.album import Album
+from scalespace.files import write_text
+from scalespace.report.page import REPORT, page, status_block
+from scalespace.report.results import Results
+from scalespace.report.status import REFRESH_HERE, STATUS_HERE, Status
+from scalespace.study.plan import Task
+from scalespace.study.rows import collect
+from scalespace.study.tasks import Context
+
+EVERY_SECONDS = 20.0
+"""Results that come in sooner after a page was made wait for the next ones."""
+SHARE = 0.05
+"""The most of a study's time that making its pages may take."""
+BEAT_SECONDS = 60.0
+"""A running study tells the time in its page at least as often: one that is killed does not."""
+
+
+@contextmanager
+def live(
+    context: Context, left: Sequence[Task], album: Album, say: Callable[[str], None]
+) -> Iterator[Callable[[Task], None]]:
+    """Keeps `report.html` up to date while a study's tasks are done.
+
+    When the tasks come to a bad end, the page says so. After a good one, the finished report is
+    still to be written.
+
+    Args:
+        context: the study's, whose folder is locked.
+        left: the tasks that are not done.
+        album: pictures that are drawn already.
+        say: is told where the page is.
+
+    Yields:
+        what is to be called with each task that is done.
+    """
+    current = LivePage(context, left, album, say)
+    current.begin()
+    try:
+        yield current.task_done
+    except BaseException as error:
+        current.stop(one_line(error) if isinstance(error, InputError) else _reason(error))
+        raise
+    else:
+        current.end()
+
+
+def _reason(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+
+
+class LivePage:
+    """`report.html` of a running study; see `live`.
+
+    How far the study is is written after each task. What was found is worked out at most every
+    `EVERY_SECONDS`, and so seldom that it takes at most `SHARE` of the time; only pictures whose
+    content has changed are drawn. No failure of the page ends the study.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        left: Sequence[Task],
+        album: Album,
+        say: Callable[[str], None],
+    ) -> None:
+        self.context, self.album, self.say = context, album, say
+        self.path: Path = context.folder / REPORT
+        self._left = {task.id: None for task in left}
+        self._html = ""
+        self._next = 0.0
+        self._lock = threading.Lock()  # two threads write the page
+        self._over = threading.Event()
+
+    def begin(self) -> None:
+        """Writes a first page; without pictures, which take long where a study is resumed."""
+        self._make(pictures=False)
+        self._write()
+        self.say(f"the report so far: {self.path}")
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def task_done(self, task: Task) -> None:
+        """Writes how far the study is and, if it is time, what was found."""
+        self._left.pop(task.id, None)
+        began = time.monotonic()
+        if began >= self._next:
+            self._make()
+            ended = time.monotonic()
+            self._next = ended + max(EVERY_SECONDS, (ended - began) * (1 / SHARE - 1))
+        self._write()
+
+    def stop(self, reason: str) -> None:
+        """Writes why the study does not go on; browsers need not look again."""
+        self._over.set()
+        self._write(reason)
+
+    def end(self) -> None:
+        """Writes no more."""
+        self._over.set()
+        with self._lock:  # wait for a beat that is being written
+            self._html = ""
+
+    def _make(self, pictures: bool = True) -> None:
+        try:
+            collect(self.context)
+            html = page(Results(self.context.folder), self.album, running=True, pictures=pictures)
+        except Exception as error:  # hours of work must not be lost for a page
+            self.say(f"{self.path} could not be made: {one_line(error)}")
+            return
+        if pictures:
+            self.album.turn()
+        with self._lock:
+            self._html = html
+
+    def _write(self, stopped: str = "") -> None:
+        tasks = self.context.plan.tasks
+        titles = [self.context.plan.title(task) for task in tasks if task.id in self._left]
+        status = Status(len(tasks) - len(titles), tuple(titles), stopped)
+        now = datetime.now().astimezone()
+        with self._lock:
+            if not self._html:
+                return
+            refresh, told = status_block(status, now)
+            html = self._html.replace(REFRESH_HERE, refresh).replace(STATUS_HERE, told)
+            try:
+                write_text(self.path, html)
+            except InputError as error:
+                self.say(str(error))
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            self._write()
