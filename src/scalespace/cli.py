@@ -20,6 +20,7 @@ VERBS = {
     "evaluate": "score a samples file against real data",
     "bench": "time trained methods",
     "export": "write a trained model as an ONNX file",
+    "report": "write a study's report anew, or a page that compares several studies",
     "plot": "draw one figure of a study, a judge or a model",
     "models": "list the methods, or describe a trained model",
     "logs": "write TensorBoard event files from the metrics of trainings",

@@ -1,0 +1,86 @@
+"""What quality costs, over several studies of the same data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import chain
+
+from scalespace.figures.frontier import Trail, frontier
+from scalespace.figures.picture import Picture
+from scalespace.report.figures.frontier import AXES, points
+from scalespace.report.results import Results
+from scalespace.report.words import join
+
+SIZE = (8.6, 4.8)
+
+
+def overall(studies: Mapping[str, Results], title: str) -> list[Picture]:
+    """Quality against multiply-adds: a curve for each method, over comparable studies.
+
+    There is a picture for each way of scoring (judge, number of images, classifiers) by each score.
+
+    Args:
+        studies: by name, of the same data.
+        title: of the data.
+    """
+    pictures = []
+    colors = list(dict.fromkeys(m.title for one in studies.values() for m in one.study.methods))
+    for metric in ("fd", "cas"):
+        alike: dict[str, dict[str, Results]] = {}
+        for name, results in studies.items():
+            if metric in results.study.config.study.metrics:
+                alike.setdefault(_way(results, metric), {})[name] = results
+        for k, found in enumerate(alike.values()):
+            trails = [trail for one in colors if (trail := _trail(found, one, colors, metric))]
+            if trails:
+                pictures.append(_picture(metric, k, found, trails, title))
+    return pictures
+
+
+def _way(results: Results, metric: str) -> str:
+    """How a study is scored: only equal ways can be compared."""
+    images = results.study.config.study.images
+    if metric == "cas":
+        return f"{images} {replace(results.study.config.cas, classifiers=1)}"
+    return f"{images} {sorted({str(row.get('judge')) for row in results.find('fd')})}"
+
+
+def _trail(
+    studies: Mapping[str, Results], title: str, colors: list[str], metric: str
+) -> Trail | None:
+    """The points of a method in all studies."""
+    every = sorted(
+        set(
+            chain.from_iterable(
+                points(results, method, "macs", metric)
+                for results in studies.values()
+                for method in results.study.methods
+                if method.title == title
+            )
+        )
+    )
+    if not every:
+        return None
+    x, y, spreads, calls = zip(*every, strict=True)
+    return Trail(title, colors.index(title), x, y, spreads, calls)
+
+
+def _picture(
+    metric: str, k: int, studies: Mapping[str, Results], trails: list[Trail], data: str
+) -> Picture:
+    label, _, word = AXES["macs"]
+    name = metric.upper()
+    told = "; ".join(
+        f"{trail.label} {min(trail.y) if metric == 'fd' else max(trail.y):.3g}" for trail in trails
+    )
+    return Picture(
+        re.sub(r"\W+", "-", f"overall-{metric}-{k}-{data}"),
+        f"{name} against {word.lower()}, {data}",
+        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; a "
+        f"line joins a method's points that are better than all cheaper ones, over "
+        f"{join(studies)}. Mean ± standard deviation over training seeds.",
+        f"{name} against {label}; each method's best: {told}.",
+        frontier(trails, [], [], label, name, SIZE, share=metric == "cas"),
+    )
