@@ -21,7 +21,7 @@ from scalespace.report import live
 from scalespace.report.results import Results
 from scalespace.report.status import SILENT_SECONDS
 from scalespace.report.study import run_study
-from scalespace.study import runner
+from scalespace.study import executors
 from scalespace.study.plan import Task
 from scalespace.study.tasks import Context
 
@@ -36,13 +36,13 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(live, "EVERY_SECONDS", 0.0)
     monkeypatch.setattr(live, "SHARE", 1.0)
     pages: list[str] = []
-    run_task = runner.run_task
+    run_task = executors.run_task
 
     def watch(context: Context, task: Task) -> None:
         pages.append((context.folder / "report.html").read_text())
         run_task(context, task)
 
-    monkeypatch.setattr(runner, "run_task", watch)
+    monkeypatch.setattr(executors, "run_task", watch)
     return pages
 
 
@@ -90,14 +90,14 @@ def test_a_stopped_study_says_so(
     error: BaseException,
     words: str,
 ) -> None:
-    run_task = runner.run_task
+    run_task = executors.run_task
 
     def fail(context: Context, task: Task) -> None:
         if task.kind == "score":
             raise error
         run_task(context, task)
 
-    monkeypatch.setattr(runner, "run_task", fail)
+    monkeypatch.setattr(executors, "run_task", fail)
     with pytest.raises(type(error)):
         run(tmp_path / "s", data_dir)
     html = (tmp_path / "s" / "report.html").read_text()
@@ -116,7 +116,7 @@ def test_a_killed_study_shows_by_its_age(
     """The page tells the time anew although no task ends, and when it must count as killed."""
     monkeypatch.setattr(live, "BEAT_SECONDS", 0.05)
     seen: list[datetime] = []
-    run_task = runner.run_task
+    run_task = executors.run_task
 
     def slow(context: Context, task: Task) -> None:
         page = context.folder / "report.html"
@@ -130,7 +130,7 @@ def test_a_killed_study_shows_by_its_age(
         seen.append(datetime.fromisoformat(when))
         run_task(context, task)
 
-    monkeypatch.setattr(runner, "run_task", slow)
+    monkeypatch.setattr(executors, "run_task", slow)
     path = run(tmp_path / "s", data_dir)
     assert seen[0].tzinfo is not None
     assert SILENT_SECONDS >= 3 * BEAT_SECONDS

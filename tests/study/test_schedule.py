@@ -76,11 +76,14 @@ def carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Carry:
 
     def run(tasks: list[Task], executor: Stepwise) -> list[str]:
         told: list[str] = []
+        done: list[Task] = []
         plan = SimpleNamespace(title=lambda task: task.name)
         context: Any = SimpleNamespace(folder=tmp_path, plan=plan)
         try:
-            carry_out(context, tasks, executor, told.append)
+            carry_out(context, tasks, executor, told.append, done.append)
         finally:
+            ended = [line.split("] ")[1].rsplit(":")[0] for line in told if line[0] == "["]
+            assert [task.name for task in done] == ended
             assert not list(tmp_path.iterdir())
         return told
 
