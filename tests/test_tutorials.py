@@ -1,6 +1,7 @@
 """The tutorials run as notebooks, from an empty folder, with trainings of an epoch.
 
-`make docs` runs them as they are.
+`make docs` installs what they need, and runs them as they are. These tests are for a quick look
+after a change.
 """
 
 from __future__ import annotations
@@ -15,11 +16,7 @@ from types import ModuleType
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-LONG = {"read-a-report.nb.md"}  # a whole study
-TUTORIALS = [
-    pytest.param(path, marks=[pytest.mark.slow] if path.name in LONG else [], id=path.name)
-    for path in sorted((DOCS / "tutorials").glob("*.nb.md"))
-]
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.nb.md"))
 
 
 def extension(name: str) -> ModuleType:
@@ -32,9 +29,10 @@ def extension(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("path", TUTORIALS)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.name)
 def test_a_tutorial(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nbclient = pytest.importorskip("nbclient")
+    nbclient = pytest.importorskip("nbclient", reason="the extra docs, which make docs installs")
     # its shell cells call the command of the environment that runs the tests
     beside = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", os.pathsep.join([beside, os.environ["PATH"]]))

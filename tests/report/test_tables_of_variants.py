@@ -302,7 +302,9 @@ def test_the_page_is_whole(folder: str, request: pytest.FixtureRequest) -> None:
 
 def test_the_table_in_markdown(variants: Path) -> None:
     lines = markdown(Results(variants)).splitlines()
-    assert lines[0].startswith("**Small, upscaled, CAS: “better” is best")
+    assert lines[0].startswith(
+        "**“Small, upscaled” does best with “better”.** Small, upscaled, CAS:"
+    )
     assert "The rest is about the variant “as it is”." in lines
 
 

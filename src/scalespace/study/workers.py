@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -65,8 +66,11 @@ def _carry_out(context: Context, task_id: str) -> None:
             "where the study was started: its tasks have other names there"
         )
     # whoever had the task before may take a second to notice that the program above it is gone
-    with locked(context.folder / LOCKS / task_id, "task", patience=LAG):
+    lock = context.folder / LOCKS / task_id
+    with locked(lock, "task", patience=LAG):
         run_task(context, task)
+    with suppress(OSError):  # a process that was killed leaves its folder behind
+        lock.rmdir()
 
 
 def _context(folder: Path) -> Context:

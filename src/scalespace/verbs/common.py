@@ -67,7 +67,7 @@ def make_runtime(options: Namespace) -> Runtime:
     chosen = {
         name: options[name]
         for name in ("precision", "devices", "engine", "logs")
-        if options.get(name)
+        if options.get(name) is not None
     }
     return Runtime(device=options.device, progress=not options.quiet, **chosen)
 
