@@ -54,7 +54,7 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
         f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each; dashed: real "
         f"images.{crosses}",
         f"{name} against {label}: {told}.",
-        frontier(trails, _levels(results, metric), marks, label, name, SIZE, share=share),
+        frontier(trails, levels(results, metric), marks, label, name, SIZE, share=share),
     )
 
 
@@ -82,7 +82,8 @@ def _trail(results: Results, method: MethodInfo, axis: str, metric: str) -> Trai
     return Trail(method.title, color(results, method.name), x, y, spreads, words)
 
 
-def _levels(results: Results, metric: str) -> list[tuple[str, str | int, float]]:
+def levels(results: Results, metric: str) -> list[tuple[str, str | int, float]]:
+    """What real images score: label, colour and score."""
     if metric == "cas":
         return [
             (CONTROLS[name], color(results, name), results.scores[name].mean)
