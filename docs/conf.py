@@ -41,6 +41,7 @@ html_math_renderer = "mathml"
 # notebooks: run when the site is built, and again only when their code changes
 nb_custom_formats = {".nb.md": "notebooks.read"}
 nb_execution_mode = "cache"
+nb_execution_in_temp = True  # what they write is no page, and none of the repository's
 nb_execution_timeout = 1800  # seconds a cell, for a machine that is busy
 nb_execution_raise_on_error = True
 nb_merge_streams = True
