@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ from scalespace.stages.judge import JUDGE
 from scalespace.training.judge import train_judge
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell's background jobs ignore interrupts, and so would the programs that tests interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["SCALESPACE_ENGINE"] = "torch"  # others prepare every network for seconds
 settings.register_profile(
     "repeatable",

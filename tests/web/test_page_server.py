@@ -13,7 +13,6 @@ import urllib.request
 import webbrowser
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -212,8 +211,6 @@ def test_from_start_to_interrupt() -> None:
     """As a user runs it, with a shipped model."""
     command = [sys.executable, "-m", "scalespace", "serve", "small", "--port", "0", "--no-browser"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # a shell's background jobs ignore interrupts, and so would their children
-    pipes["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, env=dict(os.environ), **pipes) as run:
         assert run.stdout is not None
         name, _, place = run.stdout.readline().strip().partition(": ")
