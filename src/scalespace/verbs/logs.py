@@ -30,4 +30,4 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     for path in found:
         write_events(path.parent)
         print(path.parent)
-    print(f"{len(found)} event files: tensorboard --logdir {folder}")
+    print(f"{len(found)} event file{'s' * (len(found) > 1)}: tensorboard --logdir {folder}")

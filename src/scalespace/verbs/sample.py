@@ -160,7 +160,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             save_gif(options.gif, frames, columns)
         if options.strip:
             save_strip(options.strip, [images[:STRIP] for images in frames])
-    print(f"{len(samples)} images: {', '.join(written)}")
+    print(f"{len(samples)} image{'s' * (len(samples) > 1)}: {', '.join(written)}")
     for path, most in ((options.grid, GRID), (options.gif, GIF), (options.strip, STRIP)):
         if path and len(samples) > most:
             print(f"{path} has the first {most} of them")
