@@ -61,7 +61,8 @@ def gone(words: str) -> bool:
 def command(out: Path, data_dir: Path, preset: Path, cluster: str, *more: str) -> list[str]:
     words = [sys.executable, "-m", "scalespace", "study", "--preset", str(preset), "--quiet"]
     words += ["--data-dir", str(data_dir), "--device", "cpu", "--out", str(out)]
-    return [*words, "--study.methods=small", "--study.seeds=0", "--cluster", cluster, *more]
+    words += ["--study.methods=small", "--study.seeds=0"]
+    return [*words, *(["--cluster", cluster] if cluster else []), *more]
 
 
 def rows(out: Path) -> list[dict[str, object]]:
