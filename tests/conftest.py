@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import torch.hub
 from hypothesis import HealthCheck, settings
 
 import tiny
+from browsers import launched
 from scalespace.data import DataSplits, load
 from scalespace.evaluation.judge import Judge
 from scalespace.figures.picture import Drawing, Picture
@@ -113,3 +115,10 @@ def judge(splits: DataSplits, trainings: Path) -> Judge:
 def judge_dir(judge: Judge, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its folder, to be read only."""
     return judge.save(tmp_path_factory.mktemp("judges") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window; skips where there is none."""
+    with launched() as found:
+        yield found

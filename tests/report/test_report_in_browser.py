@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake import make_series
 
+from browsers import PHONE, WIDE
 from scalespace.report import page as report
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WIDE: dict[str, Any] = {"viewport": {"width": 1200, "height": 900}}
-PHONE: dict[str, Any] = {
-    "viewport": {"width": 390, "height": 844},
-    "has_touch": True,
-    "is_mobile": True,
-    "color_scheme": "dark",
-}
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +19,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("series"), methods=methods, seeds=(0,), distances={"cascaded": 1.0}
     )
     return report.build(folder)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"there is no browser here: none of {', '.join(BROWSERS)} is on the PATH")
-    root = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=found, args=root)
-        yield found
-        found.close()
 
 
 def visit(browser: Any, path: Path, **device: Any) -> Any:

@@ -1,25 +1,12 @@
-"""Drives the page in a real browser: Playwright's Python package and the system's Chromium."""
+"""Drives the live page in a real browser, as somebody who uses it."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import pytest
 from answers import pixels
 
-SEEN = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WIDE: dict[str, Any] = {"viewport": {"width": 1200, "height": 900}}
-PHONE: dict[str, Any] = {
-    "viewport": {"width": 390, "height": 844},
-    "has_touch": True,
-    "is_mobile": True,
-    "color_scheme": "dark",
-}
 PATIENCE = 40_000
 """Milliseconds after which a test gives up; none takes anything near it."""
 DONE = "figcaption ~ p:has-text('network calls an image')"
@@ -28,28 +15,13 @@ SEVEN = [(0.25, 0.25), (0.75, 0.25), (0.45, 0.8)]
 """Digits as lines on a board of side 1."""
 
 
-@contextmanager
-def launched() -> Iterator[Any]:
-    """A browser without a window; the test is skipped where there is none."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs the extra 'browser'")
-    found = next(filter(None, map(shutil.which, SEEN)), None)
-    if found is None:
-        pytest.skip(f"there is no browser here: none of {', '.join(SEEN)} is on the PATH")
-    away = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no network
-    root = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=[away, *root])
-        yield browser
-        browser.close()
-
-
 class Visit:
     """Somebody with the page open, who notes what goes wrong in it.
 
     Args:
         browser: it opens there, in a window of its own.
         place: of the server.
-        device: `WIDE` or `PHONE`, or other options of a window.
+        device: `WIDE` or `PHONE` of `browsers`, or other options of a window.
     """
 
     def __init__(self, browser: Any, place: str, **device: Any) -> None:

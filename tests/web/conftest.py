@@ -11,6 +11,7 @@ import pytest
 from answers import Events, parsed
 
 import tiny
+from browsers import WIDE
 from scalespace.data import DataSplits
 from scalespace.model import Model, train
 from scalespace.web.library import Library
@@ -72,19 +73,10 @@ def ask(client: TestClient) -> Callable[..., Events]:
     return events
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A browser without a window; skips where there is none."""
-    from browsing import launched
-
-    with launched() as found:
-        yield found
-
-
 @pytest.fixture
 def visit(request: pytest.FixtureRequest, browser: Any, server: SimpleNamespace) -> Iterator[Visit]:
     """Somebody with the page of the module's `server` open; its parameter is the device."""
-    from browsing import WIDE, Visit
+    from browsing import Visit
 
     made = Visit(browser, server.place, **getattr(request, "param", WIDE))
     yield made

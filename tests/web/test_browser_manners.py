@@ -12,10 +12,11 @@ from answers import grey
 
 pytest.importorskip("uvicorn", reason="the page needs the extra 'web'")
 
-from browsing import PHONE, WIDE, Visit, shown
+from browsing import Visit, shown
 from serving import LONG, Endless, serving
 
 import scalespace as sc
+from browsers import PHONE, WIDE
 from scalespace.web.library import Library
 
 

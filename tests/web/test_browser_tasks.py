@@ -14,10 +14,11 @@ from answers import grey
 
 pytest.importorskip("uvicorn", reason="the page needs the extra 'web'")
 
-from browsing import PHONE, SEVEN, SIX, WIDE, Visit, code, shown
+from browsing import SEVEN, SIX, Visit, code, shown
 from serving import serving
 
 import scalespace as sc
+from browsers import PHONE, WIDE
 from scalespace.cli import main
 from scalespace.web.library import Library
 

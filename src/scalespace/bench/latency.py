@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from itertools import count
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,11 +17,10 @@ from scalespace.config import BenchConfig
 Producer = Callable[[range], None]
 
 
-@dataclass(frozen=True)
-class Latency:
+class Latency(TypedDict):
     """Seconds to make one image, one at a time.
 
-    Args:
+    Keys:
         mean, median, q1, q3: over the productions, in seconds.
         productions: their number.
         images_per_s: throughput at the best of the batch sizes tried.
@@ -40,10 +38,6 @@ class Latency:
     best_batch_size: int
     throughput: dict[str, float]
     macs: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def measure(

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, cast
 
-from scalespace.bench.latency import Producer, measure
+from scalespace.bench.latency import Latency, Producer, measure
 from scalespace.config import BenchConfig
 from scalespace.errors import InputError
 from scalespace.model.model import Model
 
 
-class Cost(TypedDict):
+class Cost(Latency):
     """What a sample of a model costs.
 
-    The first nine are those of `Latency`: seconds for one image, images a second, multiply-adds.
     `calls` counts network calls a sample, and `steps` has the states they are in, by segment.
     """
 
-    mean: float
-    median: float
-    q1: float
-    q3: float
-    productions: int
-    images_per_s: float
-    best_batch_size: int
-    throughput: dict[str, float]
-    macs: int
     calls: int
     steps: dict[str, list[float]]
     parameters: int
@@ -71,17 +60,16 @@ def benchmark(
             if model.engine.name != "torch"
         },
     )
-    found: dict[str, Any] = {
-        name: {
-            **latencies[name].as_dict(),
-            "calls": model.calls,
-            "steps": model.steps,
-            "parameters": model.parameters,
-            "engine": model.engine.name,
-        }
+    return {
+        name: Cost(
+            **latencies[name],
+            calls=model.calls,
+            steps=model.steps,
+            parameters=model.parameters,
+            engine=model.engine.name,
+        )
         for name, model in models.items()
     }
-    return cast(dict[str, Cost], found)
 
 
 def producer(model: Model) -> Producer:
