@@ -130,8 +130,8 @@ def main() -> None:
         work, path = sum(map(seconds, tasks)), critical_path(tasks, seconds)
         alone = sum(seconds(task) for task in tasks if task.alone)
         print(
-            f"\n{seeds or 'its own'} seeds: {len(tasks)} tasks, {words(work)} of work, of which "
-            f"{words(alone)} alone; critical path {words(path)}\n"
+            f"\nSeeds: {seeds or 'its own'}. Tasks: {len(tasks)}. Work: {words(work)}; "
+            f"{words(alone)} of it runs alone. Critical path: {words(path)}.\n"
         )
         print("| workers | time | times faster | efficiency |\n| ---: | ---: | ---: | ---: |")
         for workers in map(int, options.workers.split(",")):

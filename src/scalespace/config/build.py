@@ -94,7 +94,7 @@ def _parser(kind: type, name: str) -> ArgumentParser:
 
 @cache
 def _parts(kind: type) -> dict[str, type]:
-    """The fields that are configs themselves, and of which class."""
+    """The class of each field that is a config itself."""
     made_by: dict[str, Any] = {f.name: f.default_factory for f in fields(kind)}
     return {name: by for name, by in made_by.items() if isinstance(by, type) and is_dataclass(by)}
 

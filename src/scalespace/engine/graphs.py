@@ -49,8 +49,9 @@ class Graphed:
     Rows are padded to the next power of two. All threads may call it, on one stream.
 
     Args:
-        function: takes tensors of n rows and gives one of n rows, each of which depends on the same
-            row of the inputs alone. It neither asks the GPU for a number nor copies from the host.
+        function: takes tensors of n rows and gives one of n rows. A row of the output depends on
+            that row of the inputs alone. It neither asks the GPU for a number nor copies from the
+            host.
         record: how it is recorded.
     """
 
