@@ -18,6 +18,8 @@ from scalespace.data.catalog import Part
 from scalespace.data.info import LONGEST_NAME
 from scalespace.errors import InputError, one_line
 
+FOLDER = "folder:"
+"""What an image folder's path follows where a data set is asked for."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MOST = 1_000_000
 """The most images of a folder."""
@@ -47,6 +49,12 @@ class ImageFolder:
     def own(self) -> bool:
         """True."""
         return True
+
+    @property
+    def options(self) -> list[str]:
+        """The options of a command that ask for it."""
+        size = [] if self.size is None else ["--size", str(self.size)]
+        return ["--data", f"{FOLDER}{self.path}", *size]
 
     @property
     def words(self) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scalespace.data.catalog import Part
 from scalespace.data.info import DataInfo
-from scalespace.data.origins import Origin, find_origin, options_for
+from scalespace.data.origins import Origin, find_origin
 from scalespace.data.pixels import COLOURS, planes
 from scalespace.errors import InputError
 
@@ -144,7 +144,7 @@ class DataSplits:
     @property
     def options(self) -> str:
         """The options of a command that ask for this data, as they are typed."""
-        words = ["--data", self.name] if self.origin is None else options_for(self.origin)
+        words = ["--data", self.name] if self.origin is None else self.origin.options
         return shlex.join(words)
 
     def test(self) -> ImageSet:

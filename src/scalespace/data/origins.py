@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 
 from scalespace.data.catalog import DATASETS, Part, source_of
-from scalespace.data.folders import ImageFolder, kept_to_test
+from scalespace.data.folders import FOLDER, ImageFolder, kept_to_test
 from scalespace.data.pngs import class_names
 from scalespace.data.samples import Samples, read_samples
 from scalespace.data.sources import has_own_files, load_raw
 from scalespace.errors import InputError, unknown
 
-FOLDER, FILE = "folder:", "npz:"
+FILE = "npz:"
 SMALLEST, LARGEST = 4, 1024
 
 
@@ -30,6 +30,10 @@ class Origin(Protocol):
     @property
     def own(self) -> bool:
         """Whether its files are known not to be the published ones of that name."""
+
+    @property
+    def options(self) -> list[str]:
+        """The options of a command that ask for it."""
 
     def load(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """The images and labels of one part.
@@ -59,6 +63,12 @@ class Listed:
         """By their checksums."""
         return has_own_files(self.name, self.data_dir)
 
+    @property
+    def options(self) -> list[str]:
+        """As any `Origin`."""
+        root = [] if self.data_dir is None else ["--data-dir", str(self.data_dir)]
+        return ["--data", self.name, *root]
+
     def load(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """As any `Origin`."""
         return load_raw(self.name, part, self.data_dir)
@@ -87,6 +97,11 @@ class SamplesFile:
     def own(self) -> bool:
         """True."""
         return True
+
+    @property
+    def options(self) -> list[str]:
+        """As any `Origin`."""
+        return ["--data", f"{FILE}{self.path}"]
 
     @cached_property
     def samples(self) -> Samples:
@@ -147,14 +162,3 @@ def find_origin(name: str, data_dir: Path | str | None = None, size: int | None 
         known = unknown("data set", name, DATASETS)
         raise InputError(f"{known}; a folder of images is folder:PATH, a samples file npz:FILE")
     return Listed(name, data_dir)
-
-
-def options_for(origin: Origin) -> list[str]:
-    """The options of a command that ask for this data."""
-    if isinstance(origin, ImageFolder):
-        size = [] if origin.size is None else ["--size", str(origin.size)]
-        return ["--data", f"{FOLDER}{origin.path}", *size]
-    if isinstance(origin, SamplesFile):
-        return ["--data", f"{FILE}{origin.path}"]
-    data_dir = getattr(origin, "data_dir", None)
-    return ["--data", origin.name, *([] if data_dir is None else ["--data-dir", str(data_dir)])]
