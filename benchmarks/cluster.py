@@ -3,9 +3,9 @@
     python benchmarks/cluster.py runs/frontier --seeds 3,30 --workers 1,10,100,1000
 
 Reads a study's folder, makes its plan anew, and lets workers take the tasks by the rule of
-`scalespace.study.schedule`: in the plan's order, once those that they need are done; the task that
-measures time alone. Each worker is as fast as the processes that the times were measured in. Its
-first task takes `--start` seconds longer, in which its process loads torch and the data.
+`scalespace.studies.schedule`: in the plan's order, once those that they need are done; the task
+that measures time alone. Each worker is as fast as the processes that the times were measured in.
+Its first task takes `--start` seconds longer, in which its process loads torch and the data.
 
 A task takes the time that its result tells. Results of before November 2026 do not tell it: there a
 training takes its recorded `train_seconds`, and any other task the median, over the tasks of its
@@ -35,8 +35,8 @@ from scalespace.config import Config
 from scalespace.config.build import build
 from scalespace.data.info import DataInfo
 from scalespace.files import read_json
-from scalespace.study.plan import Plan, Task, make_plan
-from scalespace.study.schedule import startable
+from scalespace.studies.plan import Plan, Task, make_plan
+from scalespace.studies.schedule import startable
 
 Seconds = Callable[[Task], float]
 

@@ -15,7 +15,7 @@ import tiny
 from scalespace.data import DataSplits, write_samples
 from scalespace.methods.small import SMALL
 from scalespace.model import Model
-from scalespace.report.study import run_study
+from scalespace.report.study import study
 from scalespace.settings import load_config, make_training
 from scalespace.training.loop import Loop
 
@@ -36,7 +36,7 @@ def world(
     shutil.copy(preset, root / "tiny.yaml")
     write_samples(root / "samples.npz", Model.load(model_dir).sample([0, 1, 2] * 4))
     config = load_config(preset, {"study.methods": ["small"], "study.seeds": [0]})
-    run_study(root / "study", config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
+    study(root / "study", config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
     # a training that stopped after a step
     training = make_training(load_config(preset), SMALL, 0, splits.info)
     folder = training.folder(root / "training" / "trainings")

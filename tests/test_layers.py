@@ -32,10 +32,10 @@ LAYERS = {
         "fields files pretrained hub progress settings",
         "bench": "bench nets data evaluation stages methods training figures model config files "
         "machine pretrained progress settings",
-        "study": "study core nets data evaluation stages methods training model bench "
+        "studies": "studies core nets data evaluation stages methods training model bench "
         "config fields files machine presets settings __version__",
         "report": "report core nets data evaluation stages methods training figures "
-        "model study config files settings",
+        "model studies config files settings",
         "web": "web core data evaluation model",
         "config": "config fields",
         "fields": "",
@@ -164,7 +164,7 @@ def test_every_folder_is_in_a_layer() -> None:
         ("scalespace.core.x", "from scalespace import files", ["files"]),
         ("scalespace.core.x", "from ..data import load", ["data"]),
         ("scalespace.core.x", "from .. import cli", ["cli"]),
-        ("scalespace.core.x", "def f():\n    from scalespace.study import study", ["study"]),
+        ("scalespace.core.x", "def f():\n    from scalespace.studies import plan", ["studies"]),
         ("scalespace.core.x", "from scalespace.errors import InputError", []),
         ("scalespace.core.x", "from .noise import derive_seed\nimport torch", []),
         ("scalespace.data.x", "from scalespace.methods import METHODS", ["methods"]),
@@ -178,10 +178,10 @@ def test_every_folder_is_in_a_layer() -> None:
         ("scalespace.methods.x", "from scalespace.evaluation.judge import Judge", ["evaluation"]),
         ("scalespace.training.x", "from scalespace.methods import METHODS", ["methods"]),
         ("scalespace.settings", "from scalespace.model import Model", ["model"]),
-        ("scalespace.training.x", "from scalespace.study.plan import Unit", ["study"]),
-        ("scalespace.study.x", "from scalespace.cli import main", ["cli"]),
-        ("scalespace.study.x", "from scalespace.report.page import build", ["report"]),
-        ("scalespace.study.x", "import scalespace.verbs as v, os", ["verbs"]),
+        ("scalespace.training.x", "from scalespace.studies.plan import Task", ["studies"]),
+        ("scalespace.studies.x", "from scalespace.cli import main", ["cli"]),
+        ("scalespace.studies.x", "from scalespace.report.page import build", ["report"]),
+        ("scalespace.studies.x", "import scalespace.verbs as v, os", ["verbs"]),
         ("scalespace.model", "from scalespace.verbs import run", ["verbs"]),
         ("scalespace.verbs", "from scalespace.cli import VERBS", []),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -30,6 +31,26 @@ def test_the_public_names_are_there_and_listed() -> None:
         assert getattr(sc, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'smaple'"):
         sc.smaple  # noqa: B018
+    assert sc.run_study is sc.study  # its earlier name
+
+
+def test_no_public_name_is_that_of_a_package() -> None:
+    """An import below a package puts it into the place of what has the same name."""
+    assert set(sc.__all__).isdisjoint(module.name for module in pkgutil.iter_modules(sc.__path__))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "import scalespace as sc; import scalespace.studies.runner",
+        "import scalespace.studies.runner; import scalespace as sc",
+        "import scalespace as sc; sc.study; import scalespace.report.study",
+        "from scalespace import study; import scalespace.report.study, scalespace as sc",
+    ],
+)
+def test_a_study_is_a_function_whatever_was_imported_before(lines: str) -> None:
+    check = "from inspect import isfunction; assert isfunction(sc.study) and sc.study.__name__"
+    subprocess.run([sys.executable, "-c", f"{lines}; {check} == 'study'"], check=True)
 
 
 def test_the_typed_program_uses_every_public_name() -> None:

@@ -73,7 +73,7 @@ def measured(model: sc.Model, samples: sc.Samples, data: sc.DataSplits) -> float
 
 
 def studied(config: sc.Config) -> pd.DataFrame:
-    report: Path = sc.run_study("runs/mine", config, jobs=2)
+    report: Path = sc.study("runs/mine", config, jobs=2)
     table: pd.DataFrame = sc.results(report.parent)
     return table[table["metric"] == "fd"]
 

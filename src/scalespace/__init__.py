@@ -7,7 +7,7 @@
 
 `load_data`, `load_config` and `train` make a `Model`, which samples, saves and shares. `redraw`,
 `fill`, `interpolate` and `same_noise` sample from given images or chosen noise. `evaluate` and
-`benchmark` measure. `run_study` compares methods, and `results` gives its measurements as a data
+`benchmark` measure. `study` compares methods, and `results` gives its measurements as a data
 frame. Invalid input raises `InputError`, a `ValueError` with a one-line message.
 """
 
@@ -47,15 +47,18 @@ _PLACES = {
     "reconstruct": "scalespace.model",
     "redraw": "scalespace.model.edits",
     "results": "scalespace.report.results",
-    "run_study": "scalespace.report.study",
     "same_noise": "scalespace.model.edits",
     "save_gif": "scalespace.figures.grids",
     "save_grid": "scalespace.figures.grids",
     "save_strip": "scalespace.figures.grids",
+    "study": "scalespace.report.study",
     "to_diffusers": "scalespace.model.bridge",
     "train": "scalespace.model",
     "write_samples": "scalespace.data",
+    "run_study": "scalespace.report.study",  # the earlier name of `study`
 }
+_NAMES = {"load_data": "load", "run_study": "study"}
+"""What a public name is called in its module, where that is something else."""
 
 __all__ = [
     "__version__",
@@ -81,11 +84,11 @@ __all__ = [
     "reconstruct",
     "redraw",
     "results",
-    "run_study",
     "same_noise",
     "save_gif",
     "save_grid",
     "save_strip",
+    "study",
     "to_diffusers",
     "train",
     "write_samples",
@@ -107,7 +110,7 @@ if TYPE_CHECKING:
     from scalespace.model.bridge import to_diffusers
     from scalespace.model.edits import fill, interpolate, redraw, same_noise
     from scalespace.report.results import results
-    from scalespace.report.study import run_study
+    from scalespace.report.study import study
     from scalespace.settings import load_config
     from scalespace.training.runtime import Runtime
 
@@ -117,7 +120,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'scalespace' has no attribute '{name}'")
     module = importlib.import_module(_PLACES[name])
-    return getattr(module, "load" if name == "load_data" else name)
+    return getattr(module, _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

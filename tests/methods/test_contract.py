@@ -30,7 +30,7 @@ from scalespace.nets.unet import UNet
 from scalespace.settings import make_training, stage_recipe
 from scalespace.stages.base import Models, StageModel
 from scalespace.stages.student import Student, StudentStage
-from scalespace.study.plan import make_plan
+from scalespace.studies.plan import make_plan
 
 Trained = Callable[[str], Model]
 LABELS = [2, 0, 1, 1]

@@ -30,7 +30,7 @@ from scalespace.methods.base import ProcessMethod, register
 from scalespace.model import Model, train
 from scalespace.report.figures import FIGURES
 from scalespace.report.results import Results
-from scalespace.report.study import run_study
+from scalespace.report.study import study
 from scalespace.settings import load_config
 from scalespace.stages.diffusion import DiffusionStage
 
@@ -82,7 +82,7 @@ def test_the_example_in_a_study(
         "study.metrics": ["cas"],
     }
     config = load_config(preset, changes)
-    run_study(tmp_path, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
+    study(tmp_path, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
     results = Results(tmp_path)
     assert results.value("calls", method=name) == 6
     forward = {picture.name for picture in FIGURES["forward"](results)}

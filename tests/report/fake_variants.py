@@ -12,7 +12,7 @@ from fake import counted, make_study
 
 from scalespace.config import StudyConfig
 from scalespace.report.figures import FIGURES
-from scalespace.study.variants import make_variants
+from scalespace.studies.variants import make_variants
 
 Scores = Mapping[str, Sequence[float]]
 Row = dict[str, Any]

@@ -22,7 +22,7 @@ from scalespace.report.figures import pictures_of
 from scalespace.report.figures.common import about_image
 from scalespace.report.figures.reverse import films
 from scalespace.report.results import EXAMPLES, Results
-from scalespace.study.runner import run_tasks
+from scalespace.studies.runner import run_tasks
 
 
 @pytest.fixture(scope="module")

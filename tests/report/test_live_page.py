@@ -20,10 +20,10 @@ from scalespace.figures.picture import DARK, LIGHT, Picture
 from scalespace.report import live
 from scalespace.report.results import Results
 from scalespace.report.status import SILENT_SECONDS
-from scalespace.report.study import run_study
-from scalespace.study import executors
-from scalespace.study.plan import Task
-from scalespace.study.tasks import Context
+from scalespace.report.study import study
+from scalespace.studies import executors
+from scalespace.studies.plan import Task
+from scalespace.studies.tasks import Context
 
 BEAT_SECONDS = live.BEAT_SECONDS
 REFRESH = 'http-equiv="refresh"'
@@ -47,7 +47,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run(folder: Path, data_dir: Path, say: Callable[[str], None] = lambda _: None) -> Path:
-    return run_study(folder, replace(tiny.CONFIG, study=STUDY), "tiny", data_dir, tiny.CPU, say=say)
+    return study(folder, replace(tiny.CONFIG, study=STUDY), "tiny", data_dir, tiny.CPU, say=say)
 
 
 @pytest.mark.usefixtures("quick_pictures")

@@ -26,7 +26,7 @@ from scalespace.settings import load_config
 from scalespace.stages.base import Models
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
-from scalespace.study.plan import make_plan
+from scalespace.studies.plan import make_plan
 
 LABELS = torch.tensor([0, 1, 2, 1])
 

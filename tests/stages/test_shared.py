@@ -17,7 +17,7 @@ from scalespace.methods.scale_space import SHARED
 from scalespace.model import Model, train
 from scalespace.report.figures import FIGURES
 from scalespace.report.results import Results
-from scalespace.report.study import run_study
+from scalespace.report.study import study
 from scalespace.settings import load_config
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.shared import Shared, SharedStage
@@ -119,7 +119,7 @@ def test_a_study_shows_each_scale(data_dir: Path, preset: Path, tmp_path: Path) 
         "study.metrics": ["cas"],
     }
     config = load_config(preset, changes)
-    run_study(tmp_path, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
+    study(tmp_path, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
     results = Results(tmp_path)
     names = {picture.name for picture in FIGURES["forward"](results)}
     for segment in ("small", "detail", "pyramid-half", "pyramid-full"):

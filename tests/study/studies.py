@@ -10,7 +10,7 @@ from typing import Any
 import tiny
 from scalespace.data import DataSplits
 from scalespace.methods import get_method
-from scalespace.study.runner import run_tasks
+from scalespace.studies.runner import run_tasks
 
 Row = dict[str, Any]
 TIMED = {"train_seconds", "latency_mean", "latency_median", "latency_q1", "latency_q3"}

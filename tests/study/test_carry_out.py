@@ -12,10 +12,10 @@ from typing import Any, Self
 import pytest
 
 from scalespace.errors import InputError
-from scalespace.study import schedule
-from scalespace.study.logs import Tail, log_path, logged
-from scalespace.study.plan import Task
-from scalespace.study.schedule import carry_out
+from scalespace.studies import schedule
+from scalespace.studies.logs import Tail, log_path, logged
+from scalespace.studies.plan import Task
+from scalespace.studies.schedule import carry_out
 
 
 def task(name: str, *needs: Task, alone: bool = False) -> Task:

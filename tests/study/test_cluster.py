@@ -23,13 +23,13 @@ from scalespace import __version__
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.files import write_json
-from scalespace.report.study import run_study
-from scalespace.study import cluster, places, remote
-from scalespace.study.cluster import Cluster
-from scalespace.study.places import Place
-from scalespace.study.plan import Task
-from scalespace.study.remote import Ticket
-from scalespace.study.runner import run_tasks
+from scalespace.report.study import study
+from scalespace.studies import cluster, places, remote
+from scalespace.studies.cluster import Cluster
+from scalespace.studies.places import Place
+from scalespace.studies.plan import Task
+from scalespace.studies.remote import Ticket
+from scalespace.studies.runner import run_tasks
 
 SMALL = replace(tiny.CONFIG.study, methods=("small",), seeds=(0,))
 
@@ -89,7 +89,7 @@ def test_jobs_beside_a_cluster_that_has_its_own_number(text: str) -> None:
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"needs distributed: pip install 'scalespace\[cluster\]'"):
-        run_study(tmp_path / "out", tiny.CONFIG, cluster="local:2")
+        study(tmp_path / "out", tiny.CONFIG, cluster="local:2")
     assert not (tmp_path / "out").exists()
 
 

@@ -131,12 +131,12 @@ def test_the_end_of_a_study_ends_its_tasks_and_leaves_the_scheduler_to_others(
         # another study gets its turn meanwhile, and the first goes on
         done = subprocess.run(short, capture_output=True, text=True, check=True)
         assert "[8/8]" in done.stderr
-        assert gone(f"scalespace.study.workers {tmp_path / 'short'}")
-        assert processes(f"scalespace.study.workers {tmp_path / 'long'}")
+        assert gone(f"scalespace.studies.workers {tmp_path / 'short'}")
+        assert processes(f"scalespace.studies.workers {tmp_path / 'long'}")
         first.send_signal(how)
         first.wait()
         assert first.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
-    assert gone(f"scalespace.study.workers {tmp_path / 'long'}")
+    assert gone(f"scalespace.studies.workers {tmp_path / 'long'}")
     again = command(tmp_path / "again", data_dir, preset, scheduler)
     subprocess.run(again, capture_output=True, check=True)
     assert rows(tmp_path / "again") == rows(tmp_path / "short")
@@ -152,7 +152,7 @@ def test_a_task_that_fails_ends_the_study_with_its_line(
         r"scalespace: train small-seed0 failed: .*diverged", done.stderr.splitlines()[-1]
     )
     assert "Traceback" not in done.stderr
-    assert gone(f"scalespace.study.workers {tmp_path / 'out'}")
+    assert gone(f"scalespace.studies.workers {tmp_path / 'out'}")
 
 
 def test_a_task_whose_process_is_killed_is_done_again(
@@ -178,7 +178,7 @@ def test_a_scheduler_that_dies(data_dir: Path, preset: Path, tmp_path: Path) -> 
         assert process.wait() == 2
         assert "the scheduler is gone" in told or "the cluster has dropped it" in told
         assert "Traceback" not in told
-    assert gone(f"scalespace.study.workers {tmp_path / 'out'}")
+    assert gone(f"scalespace.studies.workers {tmp_path / 'out'}")
 
 
 def test_interrupted_workers_of_this_machine_end(

@@ -20,8 +20,8 @@ import tiny
 from scalespace.cli import main
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
-from scalespace.study import executors, processes, schedule
-from scalespace.study.runner import run_tasks
+from scalespace.studies import executors, processes, schedule
+from scalespace.studies.runner import run_tasks
 from scalespace.training.runtime import Runtime
 
 
@@ -148,7 +148,7 @@ def workers_of(out: Path) -> list[int]:
     return [
         int(pid)
         for pid, words in lines
-        if "scalespace.study.workers" in words and str(out) in words
+        if "scalespace.studies.workers" in words and str(out) in words
     ]
 
 

@@ -22,10 +22,10 @@ from scalespace.report.results import Results
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.stages.vae import VAE
-from scalespace.study import executors
-from scalespace.study.plan import make_plan
-from scalespace.study.runner import run_tasks
-from scalespace.study.tasks import Context, pool, run_task
+from scalespace.studies import executors
+from scalespace.studies.plan import make_plan
+from scalespace.studies.runner import run_tasks
+from scalespace.studies.tasks import Context, pool, run_task
 from scalespace.training import load_stage
 from scalespace.training.judge import train_judge
 

@@ -19,9 +19,9 @@ from scalespace.errors import InputError
 from scalespace.files import locked
 from scalespace.report.page import build
 from scalespace.report.results import Results
-from scalespace.report.study import run_study
-from scalespace.study import executors
-from scalespace.study.runner import run_tasks
+from scalespace.report.study import study
+from scalespace.studies import executors
+from scalespace.studies.runner import run_tasks
 
 SMALL: dict[str, Any] = {"study": replace(tiny.CONFIG.study, methods=("small",), seeds=(0,))}
 
@@ -235,14 +235,14 @@ def test_the_report_is_made_before_another_process_may_work(
 def test_a_study_that_cannot_be_done_writes_nothing(data_dir: Path, tmp_path: Path) -> None:
     few = replace(tiny.CONFIG.study, images=5, metrics=("prdc",))
     with pytest.raises(InputError, match=r"study\.images=5 is too few for prdc"):
-        run_study(tmp_path / "few", replace(tiny.CONFIG, study=few), data_dir=data_dir)
+        study(tmp_path / "few", replace(tiny.CONFIG, study=few), data_dir=data_dir)
     odd = replace(tiny.CONFIG.study, variants={1: {}, 2: {"train.epochs": 1}})
     with pytest.raises(InputError, match=r"study\.variants: a name must be text, got 1"):
-        run_study(tmp_path / "odd", replace(tiny.CONFIG, study=odd), data_dir=data_dir)
+        study(tmp_path / "odd", replace(tiny.CONFIG, study=odd), data_dir=data_dir)
     assert not list(tmp_path.iterdir())
 
 
 def test_jobs_must_be_positive(data_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--jobs must be at least 1"):
-        run_study(tmp_path, tiny.CONFIG, data_dir=data_dir, jobs=0)
+        study(tmp_path, tiny.CONFIG, data_dir=data_dir, jobs=0)
     assert not list(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from scalespace.fields import digest
 from scalespace.methods import METHODS, stages
 from scalespace.nets.judge import JudgeNet
 from scalespace.settings import load_config
-from scalespace.study.plan import Plan, Task, make_plan
+from scalespace.studies.plan import Plan, Task, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
 EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")

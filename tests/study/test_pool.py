@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scalespace.data import Samples
-from scalespace.study.tasks import pool
+from scalespace.studies.tasks import pool
 
 
 def part(seed: int, n: int) -> Samples:

@@ -18,7 +18,7 @@ from scalespace.data import DataSplits, read_samples
 from scalespace.errors import InputError
 from scalespace.report.figures import pictures_of
 from scalespace.report.results import Results
-from scalespace.study import executors, tasks
+from scalespace.studies import executors, tasks
 
 
 def test_rows_of_every_kind(rows: list[Row]) -> None:

@@ -22,9 +22,9 @@ from scalespace.evaluation.judge import Judge
 from scalespace.report import page as report
 from scalespace.report.results import Results
 from scalespace.stages.denoising import Diffusion
-from scalespace.study import executors
-from scalespace.study.plan import Plan, make_plan
-from scalespace.study.runner import run_tasks
+from scalespace.studies import executors
+from scalespace.studies.plan import Plan, make_plan
+from scalespace.studies.runner import run_tasks
 
 Row = dict[str, Any]
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")

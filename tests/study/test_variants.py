@@ -11,7 +11,7 @@ from scalespace.config import Config, StudyConfig
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.settings import load_config, vary
-from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, make_arms, make_variants
+from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, make_arms, make_variants
 from scalespace.training.training import Training
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")

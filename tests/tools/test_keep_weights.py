@@ -18,7 +18,7 @@ from scalespace import pretrained
 from scalespace.data import DataSplits
 from scalespace.model import Model, train
 from scalespace.settings import load_config
-from scalespace.study.plan import make_plan
+from scalespace.studies.plan import make_plan
 from scalespace.training.checkpoint import load_tensors
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import tiny
 from scalespace.data import DataSplits
 from scalespace.model import Model, train
-from scalespace.study.runner import run_tasks
+from scalespace.studies.runner import run_tasks
 
 TOOL = Path(__file__).parents[2] / "tools" / "ship_models.py"
 NAMES = ("baseline", "small", "cascaded")

@@ -12,8 +12,8 @@ from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.files import read_json
 from scalespace.methods import stages as known_stages
-from scalespace.study.folder import FORMAT
-from scalespace.study.variants import Variant, carried_out, make_variants
+from scalespace.studies.folder import FORMAT
+from scalespace.studies.variants import Variant, carried_out, make_variants
 
 RECIPES = {"diffusion": Recipe, "vae": AutoencoderRecipe, "judge": TrainRecipe}
 """The recipe of a stage by its kind; stages of other kinds have their own `Stage.recipe`."""

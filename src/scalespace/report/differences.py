@@ -15,7 +15,7 @@ from scipy import stats
 from scalespace.evaluation.cas import sample_sd
 from scalespace.report import words
 from scalespace.report.results import Results
-from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, only_right, only_wrong
+from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, only_right, only_wrong
 
 CERTAIN = 0.05  # the p below which a difference is not called chance
 

@@ -22,7 +22,7 @@ from scalespace.report.page import REPORT, environment
 from scalespace.report.results import Results
 from scalespace.report.tables.base import Table, over_seeds
 from scalespace.report.words import NONE
-from scalespace.study.folder import ABOUT, RESULTS
+from scalespace.studies.folder import ABOUT, RESULTS
 
 COSTS = {
     "macs": ("Cost: multiply-adds a sample (millions)", lambda value: f"{value / 1e6:,.1f}"),

@@ -15,9 +15,9 @@ from scalespace.files import write_text
 from scalespace.report.page import REPORT, page, status_block
 from scalespace.report.results import Results
 from scalespace.report.status import REFRESH_HERE, STATUS_HERE, Status
-from scalespace.study.plan import Task
-from scalespace.study.rows import collect
-from scalespace.study.tasks import Context
+from scalespace.studies.plan import Task
+from scalespace.studies.rows import collect
+from scalespace.studies.tasks import Context
 
 EVERY_SECONDS = 20.0
 """Results that come in sooner after a page was made wait for the next ones."""

@@ -26,8 +26,8 @@ from scalespace.report.arrays import (
     read_inspection,
     read_trajectory,
 )
-from scalespace.study.folder import ABOUT, RESULTS, made_anew
-from scalespace.study.plan import reconstruction
+from scalespace.studies.folder import ABOUT, RESULTS, made_anew
+from scalespace.studies.plan import reconstruction
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from scalespace.errors import InputError
 from scalespace.figures.album import Album
 from scalespace.report.live import live
 from scalespace.report.page import REPORT, build
-from scalespace.study.places import Place
-from scalespace.study.runner import run_tasks
+from scalespace.studies.places import Place
+from scalespace.studies.runner import run_tasks
 from scalespace.training.runtime import Runtime
 
 
-def run_study(
+def study(
     folder: Path | str,
     config: Config,
     preset: str = "",

@@ -25,7 +25,7 @@ def add_options(parser: ArgumentParser) -> None:
 def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.report.index import build_index
     from scalespace.report.page import build
-    from scalespace.study.folder import ABOUT
+    from scalespace.studies.folder import ABOUT
 
     folders = [Path(folder) for folder in options.folders]
     check_target("--out", options.out, ".html")

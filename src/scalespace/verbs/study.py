@@ -39,12 +39,12 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.report.study import run_study
+    from scalespace.report.study import study
 
     config = load_config(options.preset, opt.config_fields(given))
     name = Path(options.preset).stem
     out = Path(options.out or Path("runs") / f"{name}-{config.data}")
-    report = run_study(
+    report = study(
         out,
         config,
         preset=name,

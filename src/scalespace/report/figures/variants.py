@@ -15,7 +15,7 @@ from scalespace.report.differences import paired, right_alone, wrong_alone
 from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
 from scalespace.report.results import Results
 from scalespace.report.words import of_seeds
-from scalespace.study.variants import ALL_RIGHT, ALL_WRONG
+from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
 
 LETTER = 10  # dots that a letter takes beside a row of images
 CURVES: dict[tuple[str, str], tuple[str, Color, str]] = {

@@ -12,7 +12,7 @@ from scalespace.report.batch_leaks import leak_findings
 from scalespace.report.differences import Paired, all_right, paired, right_alone, wrong_alone
 from scalespace.report.results import Results
 from scalespace.report.words import join
-from scalespace.study.variants import ALL_RIGHT, ALL_WRONG
+from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from scalespace.report.differences import all_right, paired, right_alone, wrong_
 from scalespace.report.results import Results
 from scalespace.report.tables.base import Table, over_seeds
 from scalespace.report.words import NONE
-from scalespace.study.variants import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
+from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
 
 BESIDE = ("variety", "detail")
 """Further metrics of each variant; 1 is best, neither more nor less."""

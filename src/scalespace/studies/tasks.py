@@ -34,8 +34,8 @@ from scalespace.methods import get_method
 from scalespace.model import Model
 from scalespace.stages.base import StageModel
 from scalespace.stages.judge import JUDGE
-from scalespace.study.folder import CACHE, DONE, TASKS, TRAININGS, made_anew
-from scalespace.study.plan import TRAJECTORY_IMAGES, Plan, Task
+from scalespace.studies.folder import CACHE, DONE, TASKS, TRAININGS, made_anew
+from scalespace.studies.plan import TRAJECTORY_IMAGES, Plan, Task
 from scalespace.training.fit import fit
 from scalespace.training.judge import train_judge
 from scalespace.training.metrics import METRICS_FILE

@@ -8,9 +8,9 @@ from pathlib import Path
 from scalespace import __version__
 from scalespace.fields import digest
 from scalespace.files import parse_json, read_bytes, write_rows
-from scalespace.study.folder import DONE, RESULTS
-from scalespace.study.plan import Task
-from scalespace.study.tasks import Context, Row
+from scalespace.studies.folder import DONE, RESULTS
+from scalespace.studies.plan import Task
+from scalespace.studies.tasks import Context, Row
 from scalespace.training.training import FINISHED
 
 

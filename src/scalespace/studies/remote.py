@@ -19,8 +19,8 @@ from typing import Any
 from scalespace import __version__
 from scalespace.errors import InputError
 from scalespace.files import read_json
-from scalespace.study.folder import DONE, SETTINGS, TASKS, appears
-from scalespace.study.processes import LostError, Processes
+from scalespace.studies.folder import DONE, SETTINGS, TASKS, appears
+from scalespace.studies.processes import LostError, Processes
 
 IDLE_SECONDS = 30.0
 """How long a process waits for a task: if the study is killed, nobody else tells it to end."""

@@ -16,7 +16,7 @@ from typing import Any
 from scalespace.errors import InputError, one_line
 from scalespace.files import read_text
 from scalespace.presets.documents import read_yaml
-from scalespace.study.folder import LOGS
+from scalespace.studies.folder import LOGS
 
 KNOWN = "local:N (N processes of this machine), tcp://HOST:PORT (a scheduler) or slurm[:FILE.yaml]"
 ANSWER_SECONDS = 15.0  # that a scheduler has to answer

@@ -13,9 +13,9 @@ from typing import Protocol, Self
 import torch
 
 from scalespace.errors import InputError
-from scalespace.study.plan import Task
-from scalespace.study.processes import VISIBLE, LostError, Processes
-from scalespace.study.tasks import Context, run_task
+from scalespace.studies.plan import Task
+from scalespace.studies.processes import VISIBLE, LostError, Processes
+from scalespace.studies.tasks import Context, run_task
 from scalespace.training.runtime import Runtime
 
 

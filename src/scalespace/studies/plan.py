@@ -19,7 +19,7 @@ from scalespace.evaluation.judge import named_judge, shipped_judge
 from scalespace.fields import digest
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
-from scalespace.study.variants import Arm, make_arms
+from scalespace.studies.variants import Arm, make_arms
 from scalespace.training.training import Training
 
 TRAJECTORY_IMAGES = 12  # as many as the paper's Figure 2 shows

@@ -38,7 +38,8 @@ class Process:
     """
 
     def __init__(self, folder: Path, place: Path | None = None, gpu: str | None = None) -> None:
-        command = [sys.executable, "-m", "scalespace.study.workers", str(folder), str(os.getpid())]
+        module = "scalespace.studies.workers"
+        command = [sys.executable, "-m", module, str(folder), str(os.getpid())]
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self.process = subprocess.Popen(
             command,

@@ -18,11 +18,11 @@ from scalespace.config.build import build
 from scalespace.data import load
 from scalespace.errors import InputError, one_line
 from scalespace.files import locked, read_json
-from scalespace.study.folder import LAG, LOCKS, SETTINGS
-from scalespace.study.logs import log_path, logged
-from scalespace.study.plan import make_plan
-from scalespace.study.processes import DONE, FAILED
-from scalespace.study.tasks import Context, run_task
+from scalespace.studies.folder import LAG, LOCKS, SETTINGS
+from scalespace.studies.logs import log_path, logged
+from scalespace.studies.plan import make_plan
+from scalespace.studies.processes import DONE, FAILED
+from scalespace.studies.tasks import Context, run_task
 from scalespace.training.runtime import Runtime
 
 

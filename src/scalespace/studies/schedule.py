@@ -8,11 +8,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from graphlib import TopologicalSorter
 
-from scalespace.study.executors import Executor
-from scalespace.study.folder import LOCKS
-from scalespace.study.logs import Tail
-from scalespace.study.plan import Task
-from scalespace.study.tasks import Context
+from scalespace.studies.executors import Executor
+from scalespace.studies.folder import LOCKS
+from scalespace.studies.logs import Tail
+from scalespace.studies.plan import Task
+from scalespace.studies.tasks import Context
 from scalespace.training.metrics import METRICS_FILE, read_metrics
 
 STATUS_SECONDS = 30.0  # between lines that say how far the running tasks are

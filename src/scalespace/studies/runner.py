@@ -13,15 +13,15 @@ from scalespace import __version__
 from scalespace.config import Config
 from scalespace.data import DataSplits
 from scalespace.files import locked, write_json
-from scalespace.study.about import describe
-from scalespace.study.cluster import Cluster
-from scalespace.study.executors import Executor, Here, SideBySide
-from scalespace.study.folder import ABOUT, DONE, SETTINGS
-from scalespace.study.places import Place
-from scalespace.study.plan import Task, make_plan
-from scalespace.study.rows import collect, other_versions, rows_of
-from scalespace.study.schedule import Done, Say, carry_out
-from scalespace.study.tasks import Context
+from scalespace.studies.about import describe
+from scalespace.studies.cluster import Cluster
+from scalespace.studies.executors import Executor, Here, SideBySide
+from scalespace.studies.folder import ABOUT, DONE, SETTINGS
+from scalespace.studies.places import Place
+from scalespace.studies.plan import Task, make_plan
+from scalespace.studies.rows import collect, other_versions, rows_of
+from scalespace.studies.schedule import Done, Say, carry_out
+from scalespace.studies.tasks import Context
 from scalespace.training.runtime import Runtime
 
 Watch = Callable[[Context, Sequence[Task]], AbstractContextManager[Done]]

@@ -16,11 +16,11 @@ from typing import Any, Self
 from scalespace import __version__
 from scalespace.errors import InputError, one_line
 from scalespace.files import read_json
-from scalespace.study.executors import failed
-from scalespace.study.folder import DONE, LAG, SETTINGS, TASKS, appears
-from scalespace.study.places import ANSWER_SECONDS, Place
-from scalespace.study.plan import Task
-from scalespace.study.remote import Ticket, leave, run_remotely
+from scalespace.studies.executors import failed
+from scalespace.studies.folder import DONE, LAG, SETTINGS, TASKS, appears
+from scalespace.studies.places import ANSWER_SECONDS, Place
+from scalespace.studies.plan import Task
+from scalespace.studies.remote import Ticket, leave, run_remotely
 
 AGAIN = 3
 """How often a task is begun anew whose process was ended; dask counts lost workers likewise."""

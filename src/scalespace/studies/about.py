@@ -8,8 +8,8 @@ from typing import Any
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
 from scalespace.stages.base import Models, Stage
-from scalespace.study.folder import FORMAT
-from scalespace.study.tasks import Context
+from scalespace.studies.folder import FORMAT
+from scalespace.studies.tasks import Context
 
 
 def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:

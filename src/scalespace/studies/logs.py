@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scalespace.errors import InputError
 from scalespace.files import os_reason
-from scalespace.study.folder import LOGS
+from scalespace.studies.folder import LOGS
 
 LONGEST = 300
 """Characters of a line that is told."""
