@@ -14,6 +14,7 @@ from scalespace.data import Samples, load, write_samples
 from scalespace.data.folders import ImageFolder
 from scalespace.data.origins import find_origin
 from scalespace.data.pixels import pictures
+from scalespace.data.summary import summary
 from scalespace.errors import InputError
 from scalespace.evaluation.evaluate import evaluate
 
@@ -68,7 +69,7 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     assert len(splits.whole) == 10
     assert splits.test().labels.tolist() == [0, 0, 1, 1]
     paint(tmp_path / "test" / "c" / "1.png", 1)
-    assert "test/c is a class that no training image is of" in refused(f"folder:{tmp_path}")
+    assert "test/c is of a class without training images: put some" in refused(f"folder:{tmp_path}")
 
 
 def test_the_pixels_are_those_of_the_files(folder: Path) -> None:
@@ -148,16 +149,47 @@ def test_what_is_no_image_is_told_by_name(folder: Path) -> None:
     (folder / "class 05" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     assert "class 05/3.png is no image that can be read" in refused(f"folder:{folder}")
     (folder / "class 05" / "3.png").write_bytes(b"")
-    assert "class 05/3.png is no image that can be read" in refused(f"folder:{folder}")
+    assert "class 05/3.png is no image that can be read: damaged, or neither" in refused(
+        f"folder:{folder}"
+    )
 
 
-def test_other_files_and_hidden_ones_are_left_alone(folder: Path) -> None:
+def test_other_files_are_left_alone_and_told_and_hidden_ones_not(folder: Path) -> None:
     expected = len(load(f"folder:{folder}").whole)
     (folder / "notes.txt").write_text("mine")
     (folder / "class 01" / "notes.txt").write_text("mine")
+    (folder / "class 01" / "inner").mkdir()
     (folder / "class 01" / ".0.png").write_bytes(b"")
     (folder / ".hidden").mkdir()
-    assert len(load(f"folder:{folder}").whole) == expected
+    splits = load(f"folder:{folder}")
+    assert len(splits.whole) == expected
+    assert summary(splits)["left out"] == "3 (class 01/inner, class 01/notes.txt, notes.txt)"
+
+
+def test_what_is_beside_the_parts_is_told(tmp_path: Path) -> None:
+    for part in ("train", "test", "val"):
+        for k in range(6):
+            paint(tmp_path / part / "ab"[k % 2] / f"{k}.png", k)
+    assert summary(load(f"folder:{tmp_path}"))["left out"] == "1 (val)"
+    for k in range(6):
+        (tmp_path / f"{k}.txt").touch()
+    said = "7 (0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ...)"
+    assert summary(load(f"folder:{tmp_path}"))["left out"] == said
+
+
+def test_one_part_without_the_other(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for k in range(6):
+            paint(tmp_path / part / "ab"[k % 2] / f"{k}.png", k)
+    assert "has train/ but no test/: it needs both" in refused(f"folder:{tmp_path}")
+    (tmp_path / "train").rename(tmp_path / "test")
+    assert "has test/ but no train/" in refused(f"folder:{tmp_path}")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for k in range(6):
+        paint(tmp_path / ("train", "bus")[k % 2] / f"{k}.png", k)
+    assert load(f"folder:{tmp_path}").train.classes == ("bus", "train")
 
 
 def test_too_little(tmp_path: Path) -> None:
@@ -191,6 +223,9 @@ def test_a_name_that_no_table_could_show(tmp_path: Path) -> None:
         ("folder:/x", {"data_dir": "/y"}, "--data-dir is for data sets by name"),
         ("mnits", {}, "did you mean 'mnist'.*a folder of images is folder:PATH"),
         ("npz:/none.npz", {}, "none.npz"),
+        ("folder:", {}, "'folder:' needs a path: folder:PATH"),
+        (f"folder:{__file__}", {}, "is a file, not a folder of images"),
+        (str(Path(__file__).parent), {}, "the folder of that name is folder:/"),
     ],
 )
 def test_names_that_do_not_fit(name: str, more: dict[str, object], said: str) -> None:
@@ -210,6 +245,8 @@ def test_a_samples_file_as_data(tmp_path: Path) -> None:
     assert sum(map(len, parts)) == 40
     every = {bytes(image.numpy()) for part in parts for image in part.images}
     assert every == {np.rint(image * 255).astype(np.uint8).tobytes() for image in images}
+    with pytest.raises(InputError, match="the file of that name is npz:/"):
+        load(str(path))
     write_samples(path, Samples(images[:5], labels[:5]))
     assert "has 2 images of class '1'" in refused(f"npz:{path}")
 
@@ -221,7 +258,7 @@ def test_the_command_shows_what_was_understood(
     said = capsys.readouterr().out
     assert "size: 8 x 8" in said
     header, *rows = said[said.index("class ") :].splitlines()
-    assert header.split() == ["class", "train", "test"]
+    assert header.split() == ["class", "train", "validation", "test"]
     assert [row.split()[-1] for row in rows[:4]] == ["1", "1", "1", "2"]
     assert "resampled: the shorter side to 8 (Lanczos)" in said
     assert Image.open(tmp_path / "grid.png").width > 100

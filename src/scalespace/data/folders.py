@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scalespace.data.catalog import Part
 from scalespace.data.info import LONGEST_NAME
@@ -71,11 +71,15 @@ class ImageFolder:
         """The names of the class folders, sorted.
 
         Raises:
-            InputError: there is no such folder, or it has fewer than two classes with images.
+            InputError: there is no such folder, it has a training or a test part alone, or fewer
+                than two classes with images.
         """
         root = self.path / "train" if self.parted else self.path
         if not self.path.is_dir():
+            if self.path.exists():
+                raise InputError(f"{self.path} is a file, not a folder of images")
             raise InputError(f"image folder not found: {self.path}")
+        self._check_parts()
         found = _folders(root)
         for name in found:
             if not name.isprintable() or len(name) > LONGEST_NAME:
@@ -147,10 +151,36 @@ class ImageFolder:
             raise InputError(f"{self.path / part} has no images")
         return paths, np.array(labels, dtype=np.int64)
 
+    def _check_parts(self) -> None:
+        """Refuses one part without the other, unless train or test is a class of that name."""
+        for part, other in (("train", "test"), ("test", "train")):
+            inner = self.path / part
+            if inner.is_dir() and _folders(inner) and not (self.path / other).is_dir():
+                raise InputError(
+                    f"{self.path} has {part}/ but no {other}/: it needs both, or class folders "
+                    "directly in it, which are then split"
+                )
+
     def _check_test_classes(self) -> None:
-        for one in sorted((self.path / "test").iterdir()):
-            if _visible(one) and one.is_dir() and one.name not in self.classes:
-                raise InputError(f"{one} is a class that no training image is of")
+        for name in _folders(self.path / "test"):
+            if name not in self.classes:
+                raise InputError(
+                    f"{self.path / 'test' / name} is of a class without training images: put some "
+                    f"into {self.path / 'train' / name}, or move it away"
+                )
+
+    @property
+    def left_out(self) -> list[str]:
+        """What is visible in it and no image of a class, by its path below the folder, sorted."""
+        roots = [self.path / part for part in ("train", "test")] if self.parted else [self.path]
+        places = [self.path] if self.parted else []
+        taken = set(roots)
+        for root in roots:
+            folders = [root / name for name in self.classes if (root / name).is_dir()]
+            taken.update(folders, *map(class_files, folders))
+            places += [root, *folders]
+        found = {one for place in places for one in place.iterdir() if _visible(one)}
+        return sorted(str(one.relative_to(self.path)) for one in found - taken)
 
     def _split(self, name: str, own: list[Path], part: Part) -> list[Path]:
         """The files of a class that are in a part."""
@@ -209,6 +239,10 @@ def _opened(path: Path) -> Image.Image:
                 ground = Image.new("RGBA", seen.size, (0, 0, 0, 255))
                 return Image.alpha_composite(ground, seen).convert("RGB")
             return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path} is no image that can be read: damaged, or neither PNG nor JPEG"
+        ) from error
     except Exception as error:  # damaged bytes make its parsers raise errors of any kind
         raise InputError(f"{path} is no image that can be read: {one_line(error)}") from error
 

@@ -144,7 +144,8 @@ def find_origin(name: str, data_dir: Path | str | None = None, size: int | None 
         size: what the images of a folder are brought to, in pixels.
 
     Raises:
-        InputError: the name is unknown, or a size is given for what is no folder, or is too small.
+        InputError: the name is unknown, a path is missing, or a size is given for what is no
+            folder, or is too small.
     """
     kind = next((kind for kind in (FOLDER, FILE) if name.startswith(kind)), "")
     if size is not None and kind != FOLDER:
@@ -153,12 +154,18 @@ def find_origin(name: str, data_dir: Path | str | None = None, size: int | None 
         raise InputError(f"--size must be {SMALLEST} to {LARGEST} pixels, got {size}")
     if kind and data_dir is not None:
         raise InputError(f"--data-dir is for data sets by name, and {name} says where it is")
+    if kind == name:
+        raise InputError(f"'{kind}' needs a path: {kind}PATH")
     path = Path(name.removeprefix(kind)).expanduser()
     if kind == FOLDER:
         return ImageFolder(path, size)
     if kind == FILE:
         return SamplesFile(path)
     if name not in DATASETS:
-        known = unknown("data set", name, DATASETS)
-        raise InputError(f"{known}; a folder of images is folder:PATH, a samples file npz:FILE")
+        hint = "a folder of images is folder:PATH, a samples file npz:FILE"
+        if path.is_dir():
+            hint = f"the folder of that name is {FOLDER}{name}"
+        elif path.suffix == ".npz" and path.is_file():
+            hint = f"the file of that name is {FILE}{name}"
+        raise InputError(f"{unknown('data set', name, DATASETS)}; {hint}")
     return Listed(name, data_dir)

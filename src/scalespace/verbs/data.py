@@ -12,8 +12,7 @@ from scalespace.data.catalog import DATASETS
 from scalespace.data.pixels import pictures
 from scalespace.verbs.common import check_target, data_dir_option
 
-LISTS = ("classes", "train per class", "test per class")
-"""What a summary tells of each class."""
+PARTS = ("train", "validation", "test")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -38,10 +37,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.json:
         print(json.dumps(about, indent=2))
         return
-    classes, train, test = (about.pop(key) for key in LISTS)
+    counted = [about.pop("classes"), *(about.pop(f"{part} per class") for part in PARTS)]
     for key, value in about.items():
         print(f"{key}: {' x '.join(map(str, value)) if key == 'size' else value}")
-    width = max(map(len, ("class", *classes)))
-    print(f"{'class':<{width}}  {'train':>6}  {'test':>6}")
-    for name, *counts in zip(classes, train, test, strict=True):
-        print(f"{name:<{width}}  {counts[0]:>6}  {counts[1]:>6}")
+    rows = [("class", *PARTS), *zip(*counted, strict=True)]
+    width = max(len(name) for name, *_ in rows)
+    for name, *cells in rows:
+        print(f"{name:<{width}}", *(f"{cell:>10}" for cell in cells), sep="  ")
