@@ -1,28 +1,36 @@
 """What other learners than the paper's classifier learn from generated images.
 
     python benchmarks/learners.py samples.npz --data-dir DIR [--images 10000] [--sets 3]
+    python benchmarks/learners.py seed0.npz seed1.npz seed2.npz --data-dir DIR --classifiers 3
 
 CAS trains one kind of network. Where generated images teach that kind nearly as much as real ones,
 learners of other kinds tell whether they teach: the 3 nearest neighbours, a linear model, and a
 network without convolutions. Each learns from disjoint sets of the samples, equally many of each
 class, and from as many of real training images, with the same starts and orders, and is examined on
-the test images. The samples file must have images enough for all sets.
+the test images. One samples file must have images enough for all sets; several are a set each.
+
+`--classifiers` adds the paper's classifier, trained that often on each set. CAS compares with one
+set of real images; here each set of generated ones has a set of its own to be compared with.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from torch import Tensor, nn
 
-from scalespace import DataSplits, InputError, load_data, read_samples
+from scalespace import CASConfig, DataSplits, InputError, Samples, load_data, read_samples
+from scalespace.evaluation.cas import cas
 
 Learner = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 """Images [n, d] and labels [n] to learn from, images [m, d] to label, a seed -> labels [m]."""
+Sets = Sequence[tuple[Tensor, Tensor]]
+"""Images [n, h, w] and labels [n] of each set."""
 ROWS = 1000  # of distances at a time
 
 
@@ -85,42 +93,64 @@ def disjoint(labels: Tensor, images: int, sets: int, seed: int) -> list[Tensor]:
     return [torch.cat(part) for part in parts]
 
 
-def score(
-    x: Tensor, y: Tensor, splits: DataSplits, images: int, sets: int
-) -> dict[str, list[float]]:
-    """The accuracies of each learner, one for each set."""
-    test = splits.test()
+def parted(x: Tensor, y: Tensor, images: int, sets: int) -> Sets:
+    """Disjoint sets of some images."""
+    return [(x[rows], y[rows]) for rows in disjoint(y, images, sets, seed=0)]
+
+
+def generated(files: Sequence[Samples], images: int, sets: int) -> Sets:
+    """The sets of one samples file, or one of each of several."""
+    each = sets if len(files) == 1 else 1
+    return [
+        own
+        for file in files
+        for own in parted(
+            torch.from_numpy(file.images), torch.from_numpy(file.labels), images, each
+        )
+    ]
+
+
+def score(sets: Sets, splits: DataSplits, classifiers: int) -> dict[str, list[float]]:
+    """The accuracies of each learner: one for each set or, of the paper's classifier, for each."""
+    test, about = splits.test(), splits.info
     asked, truth = test.unit().flatten(1), test.labels
     found: dict[str, list[float]] = {name: [] for name in LEARNERS}
-    for k, rows in enumerate(disjoint(y, images, sets, seed=0)):
+    for k, (x, y) in enumerate(sets):
         for name, learner in LEARNERS.items():
-            answers = learner(x[rows], y[rows], asked, k)
+            answers = learner(x.flatten(1), y, asked, k)
             found[name].append(float((answers == truth).float().mean()))
+        if classifiers:
+            config = CASConfig(classifiers=classifiers)
+            own = cas(x.numpy(), y.numpy(), test, about.mean, about.std, config, seed=k)
+            found.setdefault("the paper's classifier", []).extend(own.accuracy.tolist())
     return found
 
 
 def main() -> None:
     """Scores both kinds of sets and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("samples")
+    parser.add_argument("samples", nargs="+")
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--data-dir")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--sets", type=int, default=3)
+    parser.add_argument("--sets", type=int, default=3, help="of a single samples file")
+    parser.add_argument("--classifiers", type=int, default=0)
     options = parser.parse_args()
     splits = load_data(options.data, options.data_dir)
-    made = read_samples(options.samples)
-    x = torch.from_numpy(made.images).flatten(1)
-    y = torch.from_numpy(made.labels)
-    generated = score(x, y, splits, options.images, options.sets)
+    made = generated([read_samples(one) for one in options.samples], options.images, options.sets)
     train = splits.train
-    real = score(train.unit().flatten(1), train.labels, splits, options.images, options.sets)
-    print(f"accuracy on real test images, mean ± sd over {options.sets} sets of {options.images:,}")
-    print("| learner | real | generated | difference |\n| --- | ---: | ---: | ---: |")
-    for name in LEARNERS:
-        differences = [g - r for g, r in zip(generated[name], real[name], strict=True)]
-        cells = [_told(one) for one in (real[name], generated[name], differences)]
-        print(f"| {name} | {' | '.join(cells)} |")
+    real = parted(train.unit()[:, 0], train.labels, options.images, len(made))
+    of_real, of_made = (score(sets, splits, options.classifiers) for sets in (real, made))
+    print(
+        f"accuracy on real test images, mean ± sd over {len(made)} sets of {options.images:,}"
+        + (f", {options.classifiers} classifiers each" if options.classifiers else "")
+    )
+    print("| learner | real | generated | difference | p |\n| --- | ---: | ---: | ---: | ---: |")
+    for name, own in of_made.items():
+        differences = [g - r for g, r in zip(own, of_real[name], strict=True)]
+        cells = [_told(one) for one in (of_real[name], own, differences)]
+        p = f"{stats.ttest_1samp(differences, 0).pvalue:.1g}" if len(differences) > 1 else "–"
+        print(f"| {name} | {' | '.join(cells)} | {p} |")
 
 
 def _told(values: list[float]) -> str:

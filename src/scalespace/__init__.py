@@ -6,9 +6,10 @@
     sc.save_grid("out.png", model.sample([2, 0, 2, 6], seed=1).images, columns=4)
 
 `load_data`, `load_config` and `train` make a `Model`, which samples, saves and shares. `redraw`,
-`fill`, `interpolate` and `same_noise` sample from given images or chosen noise. `evaluate` and
-`benchmark` measure. `study` compares methods, and `results` gives its measurements as a data
-frame. Invalid input raises `InputError`, a `ValueError` with a one-line message.
+`fill`, `interpolate` and `same_noise` sample from given images or chosen noise; `select` keeps the
+images that teach most. `evaluate` and `benchmark` measure. `study` compares methods, and `results`
+gives its measurements as a data frame. Invalid input raises `InputError`, a `ValueError` with a
+one-line message.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _PLACES = {
     "save_gif": "scalespace.figures.grids",
     "save_grid": "scalespace.figures.grids",
     "save_strip": "scalespace.figures.grids",
+    "select": "scalespace.evaluation.selection",
     "study": "scalespace.report.study",
     "to_diffusers": "scalespace.model.bridge",
     "train": "scalespace.model",
@@ -88,6 +90,7 @@ __all__ = [
     "save_gif",
     "save_grid",
     "save_strip",
+    "select",
     "study",
     "to_diffusers",
     "train",
@@ -104,6 +107,7 @@ if TYPE_CHECKING:
     from scalespace.errors import InputError
     from scalespace.evaluation.evaluate import evaluate
     from scalespace.evaluation.scores import Scores
+    from scalespace.evaluation.selection import select
     from scalespace.figures.grids import save_gif, save_grid, save_strip
     from scalespace.methods import METHODS
     from scalespace.model import Model, reconstruct, train

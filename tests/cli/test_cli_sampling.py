@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tiny
 from scalespace import options
@@ -17,7 +18,9 @@ from scalespace.cli import main
 from scalespace.config import Config, ProcessConfig
 from scalespace.config.build import build
 from scalespace.data import DataSplits, read_idx, read_samples, write_idx
+from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
+from scalespace.figures.grids import save_strip
 from scalespace.model import Model, train
 
 
@@ -136,9 +139,39 @@ def test_noises(folder: Path, tmp_path: Path) -> None:
     assert picture.exists()
 
 
+def test_the_chosen_of_candidates(folder: Path, judge_dir: Path, tmp_path: Path) -> None:
+    words = ["--labels", "0,2,2", "--seed", "3", "--candidates", "4", "--judge", str(judge_dir)]
+    strip = tmp_path / "way.png"
+    found = sample(folder, tmp_path / "a.npz", *words, "--strip", str(strip))
+    assert sorted(found.labels.tolist()) == [0, 2, 2]
+    assert found.meta["selection"]["candidates"] == 4
+    model, indices = Model.load(folder), found.meta["indices"]
+    again = model.sample(found.labels.tolist(), seed=3, indices=indices)
+    np.testing.assert_allclose(found.images, again.images, atol=1e-4)
+    shown = np.asarray(Image.open(strip).convert("L"))
+    save_strip(
+        tmp_path / "again.png",
+        [
+            pictures(model.data.to_unit(step.x))
+            for step in model.trajectory(found.labels.tolist(), 3, indices)
+        ],
+    )
+    np.testing.assert_array_equal(
+        shown, np.asarray(Image.open(tmp_path / "again.png").convert("L"))
+    )
+    easy = sample(folder, tmp_path / "b.npz", *words, "--hard", "0")
+    assert easy.meta["selection"]["hard"] == 0
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (["--labels", "0", "--candidates", "2"], "pass --judge FOLDER"),
+        (["--labels", "0", "--candidates", "0", "--judge", "mnist"], "between 1 and 1000"),
+        (["--labels", "0", "--candidates", "2", "--judge", "mnist"], "the judge sees 28x28"),
+        (["--labels", "0", "--hard", "0.5"], "--hard is for --candidates"),
+        (["--labels", "0", "--judge", "mnist"], "--judge is for --candidates"),
+        (["--labels", "0", "--candidates", "2", "--same-noise"], "not with --same-noise"),
         (["--labels", "0", "--steps", "7"], "'small' has 6 states to call its network in"),
         (["--labels", "0", "--steps", "six"], "--steps takes a number of calls (6)"),
         (["--labels", "0", "--steps", "2.5"], "--steps takes a number of calls"),

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from scalespace.bench.latency import Latency, Producer, measure
 from scalespace.config import BenchConfig
+from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
+from scalespace.evaluation.selection import Selector
 from scalespace.model.model import Model
 
 
@@ -26,6 +28,7 @@ def benchmark(
     models: Sequence[Model] | Mapping[str, Model],
     config: BenchConfig | None = None,
     progress: bool = False,
+    selectors: Mapping[str, Selector] | None = None,
 ) -> dict[str, Cost]:
     """What a sample of each model costs, measured side by side on their device.
 
@@ -33,6 +36,8 @@ def benchmark(
         models: of different methods; or any, by names of your own.
         config: how many productions, and which batch sizes; None for the defaults.
         progress: show progress bars.
+        selectors: by the name of a model, what chooses among its images: then one image costs all
+            of its candidates, and their reading.
 
     Returns:
         by method, or by name.
@@ -49,13 +54,14 @@ def benchmark(
             )
         models = dict(zip(names, models, strict=True))
 
+    selectors = selectors or {}
     latencies = measure(
-        {name: producer(model) for name, model in models.items()},
+        {name: producer(model, selectors.get(name)) for name, model in models.items()},
         next(iter(models.values())).device,
         config or BenchConfig(),
         progress,
         {
-            name: producer(model.with_engine("torch"))
+            name: producer(model.with_engine("torch"), selectors.get(name))
             for name, model in models.items()
             if model.engine.name != "torch"
         },
@@ -63,7 +69,7 @@ def benchmark(
     return {
         name: Cost(
             **latencies[name],
-            calls=model.calls,
+            calls=model.calls * (selectors[name].config.candidates if name in selectors else 1),
             steps=model.steps,
             parameters=model.parameters,
             engine=model.engine.name,
@@ -72,12 +78,16 @@ def benchmark(
     }
 
 
-def producer(model: Model) -> Producer:
-    """Makes a model's images, of its classes in turn."""
+def producer(model: Model, selector: Selector | None = None) -> Producer:
+    """Makes a model's images, of its classes in turn; or all candidates for each, to be read."""
+    each = selector.config.candidates if selector else 1
 
     def produce(indices: range) -> None:
         known = model.data.labels
-        labels = [known[index % len(known)] for index in indices]
-        model.end(labels, seed=0, indices=indices)
+        labels = [known[index % len(known)] for index in indices for _ in range(each)]
+        made = range(indices.start * each, indices.stop * each)
+        x = model.end(labels, seed=0, indices=made).x
+        if selector:
+            selector.judge.probabilities(pictures(model.data.to_unit(x)), selector.device)
 
     return produce

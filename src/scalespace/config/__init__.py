@@ -26,7 +26,7 @@ from scalespace.config.recipe import (
     TrainConfig,
     TrainRecipe,
 )
-from scalespace.config.study import BenchConfig, CASConfig, Config, StudyConfig
+from scalespace.config.study import BenchConfig, CASConfig, Config, SelectionConfig, StudyConfig
 
 __all__ = [
     "AblationConfig",
@@ -48,6 +48,7 @@ __all__ = [
     "ObjectiveConfig",
     "ProcessConfig",
     "Recipe",
+    "SelectionConfig",
     "StudentRecipe",
     "StudyConfig",
     "TrainConfig",

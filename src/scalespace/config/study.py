@@ -46,6 +46,24 @@ class CASConfig:
 
 
 @dataclass(frozen=True)
+class SelectionConfig:
+    """Which of the images that a method makes are kept.
+
+    Args:
+        candidates: images made for each one that is kept; 1 keeps all, and asks no judge. A judge
+            reads the others: those that it reads as another class are dropped.
+        hard: share of the kept ones that are the hardest to read, 0 to 1; the others are any.
+    """
+
+    candidates: int = 1
+    hard: float = 1.0
+
+    def __post_init__(self) -> None:
+        between(1, 1000, **{"selection.candidates": self.candidates})
+        between(0, 1, **{"selection.hard": self.hard})
+
+
+@dataclass(frozen=True)
 class BenchConfig:
     """How sampling cost is measured.
 
@@ -141,6 +159,7 @@ class Config:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     stages: dict[str, Any] = field(default_factory=dict)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
     cas: CASConfig = field(default_factory=CASConfig)
     bench: BenchConfig = field(default_factory=BenchConfig)
     study: StudyConfig = field(default_factory=StudyConfig)

@@ -36,7 +36,8 @@ class Examples:
 
     Args:
         images: float32 [classes, n, h, w(, 3)] in [0, 1], black where a class has too few.
-        places: the index of each in the file, int64 [classes, n]; -1 where there is none.
+        places: the index of each among its seed's images, int64 [classes, n]; -1 where there is
+            none.
     """
 
     images: NDArray[np.float32]

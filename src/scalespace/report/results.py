@@ -223,9 +223,11 @@ class Results:
 
         def read(path: Path) -> Examples:
             samples = read_samples(path, shape=shape, classes=classes)
+            places = places_of_first(samples.labels, classes, EXAMPLES)
+            indices = np.asarray(samples.meta.get("indices", range(len(samples))))  # if chosen
             return Examples(
                 first_of_each(samples.images, samples.labels, classes, EXAMPLES),
-                places_of_first(samples.labels, classes, EXAMPLES),
+                np.where(places < 0, places, indices[places]),
             )
 
         if (method, seed) not in self._examples:

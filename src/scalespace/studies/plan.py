@@ -138,7 +138,9 @@ class _Draft:
         self.tasks: dict[str, Task] = {}
         self.trainings: dict[str, tuple[Training, ...]] = {}
         self.serves: dict[str, dict[str, None]] = {}
-        self.judged = any(METRICS[metric].judged for metric in self.study.metrics)
+        self.judged = any(METRICS[metric].judged for metric in self.study.metrics) or any(
+            arm.selects for arm in self.arms
+        )
         self.eye = judge_name(self.study.judge, data) if self.judged else ""
         self.judge: Training | None = None
         if self.judged and not self.eye:
@@ -216,6 +218,9 @@ class _Draft:
             inputs = {"method": method, "seed": seed, "images": self.study.images}
             inputs["sampling"] = [training.sampling for training in trainings]
             needs = tuple(self.train(training, variant) for training in trainings)
+            if arm.selects:
+                inputs |= {"selection": arm.selects, "judge": self.eye}
+                needs += self.judge_tasks
             task = Task("sample", f"{method}-seed{seed}", inputs, needs)
             own.append(self.add(task, *trainings, variant=variant))
             for training in trainings if variant else ():
@@ -266,6 +271,9 @@ class _Draft:
             "sampling": [training.sampling for training in used],
         }
         needs = {task.id: task for task in map(self.train, used)}
+        if selects := [arm.selects for arm in timed if arm.selects]:
+            inputs |= {"selections": selects, "judge": self.eye}
+            needs |= {task.id: task for task in self.judge_tasks}
         task = Task("bench", f"seed{self.first}", inputs, tuple(needs.values()), alone=True)
         self.add(task, *used)
 

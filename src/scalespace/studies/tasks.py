@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from scalespace.bench import benchmark
-from scalespace.config import Config
+from scalespace.config import Config, SelectionConfig
 from scalespace.data import (
     DataSplits,
     Samples,
@@ -27,6 +27,7 @@ from scalespace.data.pixels import pictures, planes
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.evaluate import METRICS, Real
 from scalespace.evaluation.judge import Judge
+from scalespace.evaluation.selection import Selector
 from scalespace.fields import digest
 from scalespace.files import sha256, write_arrays, write_json, write_rows
 from scalespace.machine import machine, versions
@@ -113,6 +114,12 @@ class Context:
         }
         return Model(method, stages, self.runtime.torch_device)
 
+    def selector(self, selection: Mapping[str, Any] | None) -> Selector | None:
+        """What chooses by the fields of a `SelectionConfig`; None for a method that keeps all."""
+        if not selection:
+            return None
+        return Selector(self.real.eye, SelectionConfig(**selection), self.runtime.torch_device)
+
     def relative(self, path: Path) -> str:
         """A path relative to the study's folder, as the results name it."""
         return path.relative_to(self.folder).as_posix()
@@ -145,17 +152,24 @@ def _remembered(stage: TrainedStage) -> list[Row]:
 def sample(task: Task, context: Context) -> list[Row]:
     """Makes a method's images with one seed, balanced by class, and one trajectory.
 
+    With several candidates for each, the judge chooses.
+
     A recipe that is wrong on purpose may diverge. That is a finding, not a failure: NaN becomes
     black, and counts as outside the images' domain.
     """
     seed = task.inputs["seed"]
     n = task.inputs["images"]
-    model = context.model(task.inputs["method"], task).with_engine(context.runtime.engine, n)
+    model = context.model(task.inputs["method"], task)
     known = model.data.labels
     labels = [known[i % len(known)] for i in range(n)]
+    selector = context.selector(task.inputs.get("selection"))
+    labels = selector.asked(labels) if selector else labels
+    model = model.with_engine(context.runtime.engine, len(labels))
     place = context.place(task)
     samples = model.sample(labels, seed, progress=context.runtime.progress)
     np.nan_to_num(samples.images, copy=False, nan=0.0)
+    if selector:
+        samples = selector.select(samples)
     write_samples(place / "samples.npz", samples)
     outside = {f"outside_{name}": share for name, share in samples.meta["outside"].items()}
     labels = labels[:TRAJECTORY_IMAGES]
@@ -294,15 +308,18 @@ def bench(task: Task, context: Context) -> list[Row]:
     seed, every = task.inputs["seed"], context.config.bench.variants
     models: dict[str, Model] = {}
     rows_of: dict[str, Row] = {}
+    selectors: dict[str, Selector] = {}
     for arm in context.plan.timed(context.config):
         name = f"{arm.method.name}, {arm.variant.name}" if every else arm.method.name
         stages = {t.stage.name: load_stage(t, context.trainings) for t in arm.trainings[seed]}
         model = Model(arm.method, stages, context.runtime.torch_device)
         models[name] = model.with_engine(context.runtime.engine)
+        if selector := context.selector(arm.selects):
+            selectors[name] = selector
         rows_of[name] = {"method": arm.method.name}
         if every and arm.variant.name:
             rows_of[name]["variant"] = arm.variant.name
-    costs = benchmark(models, context.config.bench, progress=context.runtime.progress)
+    costs = benchmark(models, context.config.bench, context.runtime.progress, selectors)
     found: dict[str, dict[str, Any]] = {name: {**cost} for name, cost in costs.items()}
     where, rows = machine(context.runtime.torch_device), []
     for name, model in models.items():

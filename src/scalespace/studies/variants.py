@@ -7,11 +7,11 @@ has one variant, without name and fields, so that no other code needs a special 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from scalespace.config import Config, StudyConfig
+from scalespace.config import Config, SelectionConfig, StudyConfig
 from scalespace.data.info import LONGEST_NAME, DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping, nested, put_over
@@ -47,11 +47,18 @@ class Arm:
     Args:
         variant: how its stages are trained and sampled.
         trainings: those of its stages, in order, by seed.
+        selection: which of its images are kept.
     """
 
     method: Method
     variant: Variant
     trainings: dict[int, tuple[Training, ...]]
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+
+    @property
+    def selects(self) -> dict[str, Any]:
+        """The fields of `selection`, for a task's inputs; {} if all of its images are kept."""
+        return asdict(self.selection) if self.selection.candidates > 1 else {}
 
     @cached_property
     def models(self) -> Models:
@@ -119,7 +126,7 @@ def make_arms(config: Config, data: DataInfo) -> list[Arm]:
                     seed: tuple(reseeded(training, seed) for training in made)
                     for seed in config.study.seeds
                 }
-                arms.append(Arm(method, variant, trainings))
+                arms.append(Arm(method, variant, trainings, own.selection))
     return arms
 
 

@@ -10,10 +10,14 @@ import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
+from scalespace.config import SelectionConfig
+from scalespace.config.build import build
 from scalespace.data import Samples, check, read_samples, write_samples
 from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
+from scalespace.evaluation.judge import find_judge
 from scalespace.model import Model
+from scalespace.training.runtime import Runtime
 from scalespace.verbs.common import (
     MODEL,
     check_new_folder,
@@ -84,6 +88,19 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
     steps_options(parser)
     parser.add_argument(
+        "--candidates",
+        type=int,
+        help="images made for each that is kept: a judge keeps those that teach most (8)",
+    )
+    parser.add_argument(
+        "--hard",
+        type=float,
+        help="share of the kept ones that are the hardest to read (default: 1)",
+    )
+    parser.add_argument(
+        "--judge", help="folder or name of the judge that chooses (default: the shipped one)"
+    )
+    parser.add_argument(
         "--out", help="the samples file to write (.npz), or a new folder for PNG files"
     )
     parser.add_argument("--grid", help=f"a picture of the images to write (at most {GRID} of them)")
@@ -145,8 +162,9 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     labels = _labels(options, model, source)
     if not model.conditional:
         note(f"{options.model} was trained without labels: those of its images mean nothing")
-    model = model.with_engine(runtime.engine, len(labels) * (options.interpolate or 1))
-    samples = _maker(options, model, source, runtime.progress)(labels)
+    each = options.interpolate or options.candidates or 1
+    model = model.with_engine(runtime.engine, len(labels) * each)
+    samples = _maker(options, model, source, runtime)(labels)
     if to_folder:
         samples.to_folder(options.out)
     elif options.out:
@@ -155,7 +173,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.grid:
         save_grid(options.grid, samples.images[:GRID], columns)
     if options.gif or options.strip:
-        frames = _frames(options, model, labels[: GIF if options.gif else STRIP])
+        frames = _frames(model, samples, GIF if options.gif else STRIP)
         if options.gif:
             save_gif(options.gif, frames, columns)
         if options.strip:
@@ -166,10 +184,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             print(f"{path} has the first {most} of them")
 
 
-def _frames(options: Namespace, model: Model, labels: list[int]) -> list[np.ndarray]:
-    """The states on the way from noise to the images."""
-    indices = [0] * len(labels) if options.same_noise else None
-    steps = model.trajectory(labels, options.seed, indices)
+def _frames(model: Model, samples: Samples, most: int) -> list[np.ndarray]:
+    """The states on the way from noise to the images, or to the first of them."""
+    indices = samples.meta.get("indices", range(len(samples)))[:most]
+    steps = model.trajectory(samples.labels[:most].tolist(), samples.meta["seed"], indices)
     return [pictures(model.data.to_unit(step.x)) for step in steps]
 
 
@@ -189,6 +207,14 @@ def _check(options: Namespace) -> Samples | None:
     for option in ("gif", "strip"):
         if options[option] and asked and asked != ["same_noise"]:
             raise InputError(f"--{option} shows images from noise, and not --{asked[0]}")
+    if options.candidates is None:
+        for option in ("hard", "judge"):
+            if options[option] is not None:
+                raise InputError(f"--{option} is for --candidates: how images are chosen")
+    elif asked:
+        raise InputError(
+            f"--candidates are images from noise: not with --{asked[0].replace('_', '-')}"
+        )
     if options.seed < 0:
         raise InputError(f"--seed must be at least 0, got {options.seed}")
     path = options.redraw or options.fill
@@ -230,12 +256,12 @@ def _columns(options: Namespace, model: Model, n: int) -> int:
 
 
 def _maker(
-    options: Namespace, model: Model, source: Samples | None, progress: bool
+    options: Namespace, model: Model, source: Samples | None, runtime: Runtime
 ) -> Callable[[list[int]], Samples]:
     """The function that makes the images that the options ask for, from their labels."""
     from scalespace.model.edits import fill, interpolate, redraw, region, same_noise
 
-    seed, size = options.seed, options.batch_size
+    seed, size, progress = options.seed, options.batch_size, runtime.progress
     if size < 1:
         raise InputError(f"--batch-size must be at least 1, got {size}")
     if source is not None:
@@ -256,4 +282,28 @@ def _maker(
         return lambda labels: interpolate(model, labels, count, seed, to_seed, size, progress)
     if options.same_noise:
         return lambda labels: same_noise(model, labels, seed, 0, size, progress)
+    if options.candidates is not None:
+        return _chooser(options, model, runtime)
     return lambda labels: model.sample(labels, seed, size, progress=progress)
+
+
+def _chooser(options: Namespace, model: Model, runtime: Runtime) -> Callable[[list[int]], Samples]:
+    """The function that makes candidates for images of some labels, and chooses."""
+    from scalespace.evaluation.selection import Selector
+
+    given = {"candidates": options.candidates, "hard": options.hard}
+    fields = {name: value for name, value in given.items() if value is not None}
+    config = build(SelectionConfig, fields)
+    selector = Selector(find_judge(model.data, options.judge), config, runtime.torch_device)
+
+    def chosen(labels: list[int]) -> Samples:
+        asked = selector.asked(labels)
+        if len(asked) > MOST:
+            raise InputError(
+                f"{len(labels)} images of {options.candidates} candidates each are {len(asked)}, "
+                f"and {MOST:,} may be made: ask for fewer"
+            )
+        made = model.sample(asked, options.seed, options.batch_size, progress=runtime.progress)
+        return selector.select(made)
+
+    return chosen

@@ -33,7 +33,7 @@ def about_image(seed: int | None, index: int, label: int, names: Sequence[str]) 
 
     Args:
         seed: that it was sampled with; None for a real one.
-        index: in its samples file, from 0.
+        index: among the images of its seed, from 0; of a real one, in its file.
         label: of its class.
         names: of all classes; empty if the image is of no class in particular.
     """

@@ -1,0 +1,116 @@
+"""Which images are chosen: the rule against a slow one, and what is told of the chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scalespace as sc
+from scalespace.config import SelectionConfig
+from scalespace.data import Samples
+from scalespace.errors import InputError
+from scalespace.evaluation.judge import Judge
+from scalespace.evaluation.selection import Selector, choose
+from scalespace.model import Model
+
+
+def by_the_book(
+    labels: np.ndarray, sure: np.ndarray, config: SelectionConfig
+) -> dict[int, set[int]]:
+    """What is kept of each class, an image after the other."""
+    kept: dict[int, set[int]] = {}
+    for label in set(labels.tolist()):
+        rows = [k for k in range(len(labels)) if labels[k] == label]
+        right = [k for k in rows if max(range(sure.shape[1]), key=lambda c: sure[k, c]) == label]
+        count = len(rows) // config.candidates
+        own = sorted(right, key=lambda k: sure[k, label])[: round(config.hard * count)]
+        own += [k for k in right if k not in own][: count - len(own)]
+        wrong = sorted(set(rows) - set(right), key=lambda k: -sure[k, label])
+        kept[label] = set(own + wrong[: count - len(own)])
+    return kept
+
+
+@given(
+    st.integers(2, 5),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+    st.integers(0, 10_000),
+)
+def test_the_rule(classes: int, each: int, candidates: int, hard: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(classes), each * candidates))
+    sure = rng.dirichlet(np.ones(classes), len(labels))
+    config = SelectionConfig(candidates, hard)
+    chosen = choose(labels, sure, config)
+    assert len(set(chosen.tolist())) == classes * each
+    assert labels[chosen].tolist() == list(range(classes)) * each  # in turn
+    expected = by_the_book(labels, sure, config)
+    for label in range(classes):
+        assert {k for k in chosen.tolist() if labels[k] == label} == expected[label]
+
+
+def test_the_hardest_that_are_read_right() -> None:
+    sure = np.array([[0.9, 0.1], [0.6, 0.4], [0.4, 0.6], [0.2, 0.8], [0.45, 0.55], [0.7, 0.3]])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    assert choose(labels, sure, SelectionConfig(3)).tolist() == [1, 4]
+    assert choose(labels, sure, SelectionConfig(3, hard=0)).tolist() == [0, 3]
+
+
+def test_where_a_class_has_too_few_that_are_read_right() -> None:
+    sure = np.array([[0.1, 0.9], [0.3, 0.7], [0.2, 0.8], [0.6, 0.4]])
+    labels = np.zeros(4, dtype=np.int64)
+    assert choose(labels, sure, SelectionConfig(2)).tolist() == [1, 3]
+
+
+def test_the_chosen_images_can_be_made_again(trained: Callable[[str], Model], judge: Judge) -> None:
+    model, selector = trained("cascaded"), Selector(judge, SelectionConfig(4))
+    made = model.sample(selector.asked([0, 1, 2, 0]), seed=5, first=7)
+    found = selector.select(made)
+    assert found.labels.tolist() == [0, 1, 2, 0]
+    again = model.sample(found.labels.tolist(), seed=5, indices=found.meta["indices"])
+    np.testing.assert_array_equal(again.images, found.images)
+    about = found.meta["selection"]
+    assert about.pop("read_otherwise") == pytest.approx(
+        (judge.probabilities(made.images).argmax(dim=1).numpy() != made.labels).mean()
+    )
+    assert about == {"candidates": 4, "hard": 1.0, "judge": judge.hash}
+    assert "first" not in found.meta
+
+
+def test_real_images_are_chosen_likewise(judge: Judge) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.random((12, 12, 12), dtype=np.float32)
+    labels = np.arange(12) % 3
+    found = sc.select(Samples(images, labels, {"method": "real"}), 2, judge=judge)
+    sure = judge.probabilities(images).numpy()
+    np.testing.assert_array_equal(found.images, images[choose(labels, sure, SelectionConfig(2))])
+    assert "indices" not in found.meta
+
+
+@pytest.mark.parametrize(
+    ("candidates", "hard", "said"),
+    [
+        (5, 1.0, "no multiple of 5"),
+        (0, 1.0, "selection.candidates must lie between 1 and 1000"),
+        (2, 1.5, "selection.hard must lie between 0 and 1"),
+        (2, float("nan"), "hard must be a finite number"),
+    ],
+)
+def test_refusals(judge: Judge, candidates: int, hard: float, said: str) -> None:
+    samples = Samples(np.zeros((12, 12, 12), np.float32), np.arange(12) % 3)
+    with pytest.raises(InputError, match=said):
+        sc.select(samples, candidates, hard, judge)
+
+
+def test_a_judge_of_other_images(judge: Judge) -> None:
+    samples = Samples(np.zeros((4, 28, 28), np.float32), np.array([0, 0, 1, 1]))
+    with pytest.raises(InputError, match="the judge sees 12x12 images"):
+        sc.select(samples, 2, judge=judge)
+    labelled = Samples(np.zeros((4, 12, 12), np.float32), np.array([0, 0, 7, 7]))
+    with pytest.raises(InputError, match="7"):
+        sc.select(labelled, 2, judge=judge)
