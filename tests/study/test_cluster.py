@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from studies import ABOUT, run, untimed
 
 import tiny
@@ -40,8 +41,9 @@ def parent(pid: int) -> int:
 
 
 def test_results_are_those_of_one_process_though_a_worker_is_killed(
-    splits: DataSplits, tmp_path: Path
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     config = replace(tiny.CONFIG, study=SMALL, train=replace(tiny.TRAIN, epochs=12))
     told: list[str] = []
     killed: list[int] = []

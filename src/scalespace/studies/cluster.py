@@ -6,9 +6,11 @@ names of tasks, and whether they are done. See `remote.py` for the other end.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -46,27 +48,29 @@ class Cluster:
         self.threads: dict[str, int] = {}
         self.futures: dict[str, Any] = {}
         self.told: set[str] = set()
-        self.cluster: Any = None
         self.client: Any = None
+        self.opened = ExitStack()
 
     def __enter__(self) -> Self:
         from distributed import Client
 
-        self.cluster = self.place.open(self.folder)
-        try:
-            self.client = Client(
-                self.cluster or self.place.address,
-                timeout=ANSWER_SECONDS,
-                set_as_default=False,
-                name="scalespace",
-            )
-        except BaseException as error:
-            self._close()
-            if isinstance(error, (OSError, ValueError)):
+        with ExitStack() as opened:
+            opened.enter_context(_quiet())
+            if cluster := self.place.open(self.folder):
+                opened.callback(_close, cluster)
+            try:
+                self.client = Client(
+                    cluster or self.place.address,
+                    timeout=ANSWER_SECONDS,
+                    set_as_default=False,
+                    name="scalespace",
+                )
+            except (OSError, ValueError) as error:
                 raise InputError(
                     f"no scheduler answers at {self.place.address}: {one_line(error)}"
                 ) from error
-            raise
+            opened.callback(_close, self.client)
+            self.opened = opened.pop_all()
         return self
 
     @property
@@ -121,17 +125,31 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         futures = list(self.futures.values())
-        # a scheduler that is gone has nothing to be told
-        with suppress(OSError, RuntimeError, TimeoutError):
-            self.client.cancel(futures)
-            self.client.run(leave, self.ticket.run, on_error="ignore")
-        self._close()
-
-    def _close(self) -> None:
-        for one in (self.client, self.cluster):
-            if one is not None:
+        with self.opened:
+            # a scheduler that is gone has nothing to be told, and its answer would be waited for
+            if self.client.status == "running":
                 with suppress(OSError, RuntimeError, TimeoutError):
-                    one.close()
+                    self.client.cancel(futures)
+                    self.client.run(leave, self.ticket.run, on_error="ignore")
+
+
+def _close(one: Any) -> None:
+    """Closes a client or a cluster of dask, also one whose other end is gone."""
+    with suppress(OSError, RuntimeError, TimeoutError):
+        one.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps to itself what dask logs: what matters of it is told in a line."""
+    handlers = [(one, one.level) for one in logging.getLogger("distributed").handlers]
+    for one, _ in handlers:
+        one.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for one, level in handlers:
+            one.setLevel(level)
 
 
 def _why(future: Any) -> str:
