@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_report import Page
@@ -135,6 +136,49 @@ def test_a_killed_study_shows_by_its_age(
     assert seen[0].tzinfo is not None
     assert SILENT_SECONDS >= 3 * BEAT_SECONDS
     assert REFRESH not in path.read_text()
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_pictures_come_while_the_first_task_is_done_and_results_before_time_is_measured(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where tasks end so soon one after another that nothing is drawn in between."""
+    monkeypatch.setattr(live, "EVERY_SECONDS", 1e6)
+    seen: list[str] = []
+    run_task = executors.run_task
+
+    def watch(context: Context, task: Task) -> None:
+        path = context.folder / "report.html"
+        if not seen:
+            wait_for(lambda: 'id="forward"' in path.read_text())
+        seen.append(path.read_text())
+        if task.alone:
+            time.sleep(0.5)  # beats meanwhile
+            assert made == ["no pictures", "all", "all"]
+        run_task(context, task)
+
+    made: list[str] = []
+    page = live.page
+
+    def count(*arguments: Any, pictures: bool, **more: Any) -> str:
+        made.append("all" if pictures else "no pictures")
+        return page(*arguments, pictures=pictures, **more)
+
+    monkeypatch.setattr(live, "page", count)
+    monkeypatch.setattr(live, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(executors, "run_task", watch)
+    run(tmp_path / "s", data_dir)
+    assert all('id="samples"' not in html for html in seen[:-1])
+    assert 'id="samples"' in seen[-1]
+    assert "No method of this study has been scored yet." not in seen[-1]
 
 
 @pytest.mark.usefixtures("quick_pictures")

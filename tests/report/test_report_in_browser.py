@@ -92,6 +92,38 @@ def test_the_slider_goes_through_the_states_by_keyboard(browser: Any, built: Pat
     leave(page)
 
 
+def test_a_page_that_refreshes_stays_as_its_reader_has_left_it(
+    browser: Any, built: Path, tmp_path: Path
+) -> None:
+    html, often = built.read_text(), '<meta http-equiv="refresh" content="2">'
+    path = tmp_path / "running.html"
+    path.write_text(html.replace("<title>", f"{often}<title>"))
+    page = visit(browser, path, **WIDE)
+    film = page.locator(".film", has_text="Cascaded")
+    film.wait_for()
+    film.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    first = shown(film)
+    page.get_by_text("Recipe of each stage").click()
+    page.locator("#reverse").scroll_into_view_if_needed()
+    before = page.evaluate("window.mark = 1; scrollY")
+    path.write_text(html)
+    page.wait_for_function("() => !window.mark && document.readyState === 'complete'")
+    film.wait_for()
+    assert film.locator("output").inner_text() == "14×14, t = 18 (2 of 30)"
+    assert shown(film) == first
+    page.wait_for_function("before => Math.abs(scrollY - before) < 50", arg=before)
+    opened = page.locator("details").evaluate_all("nodes => nodes.map(one => one.open)")
+    assert opened.count(True) == 1
+    leave(page)
+    other = visit(browser, path, **WIDE)  # another reader
+    film = other.locator(".film", has_text="Cascaded")
+    film.wait_for()
+    assert film.locator("output").inner_text() == "28×28, t = 0 (30 of 30)"
+    leave(other)
+
+
 def test_a_pointer_a_finger_and_the_arrow_keys_tell_of_an_image(browser: Any, built: Path) -> None:
     page = visit(browser, built, **WIDE)
     tip, grid = page.locator(".tip"), page.locator("#samples-small .spots").first

@@ -65,7 +65,8 @@ class LivePage:
 
     How far the study is is written after each task. What was found is worked out at most every
     `EVERY_SECONDS`, and so seldom that it takes at most `SHARE` of the time; only pictures whose
-    content has changed are drawn. No failure of the page ends the study.
+    content has changed are drawn. While time is measured nothing is: what is known is drawn before.
+    No failure of the page ends the study.
     """
 
     def __init__(
@@ -77,15 +78,19 @@ class LivePage:
     ) -> None:
         self.context, self.album, self.say = context, album, say
         self.path: Path = context.folder / REPORT
-        self._left = {task.id: None for task in left}
+        self._left = {task.id: task for task in left}
         self._html = ""
-        self._next = 0.0
-        self._lock = threading.Lock()  # two threads write the page
+        self._stale, self._next = True, 0.0
+        self._making = threading.Lock()  # two threads make the page,
+        self._lock = threading.Lock()  # and write it
         self._over = threading.Event()
 
     def begin(self) -> None:
-        """Writes a first page; without pictures, which take long where a study is resumed."""
-        self._make(pictures=False)
+        """Writes a first page at once; its pictures are drawn while the first task is done."""
+        if self._measuring:
+            self._renew()
+        else:
+            self._make(pictures=False)
         self._write()
         self.say(f"the report so far: {self.path}")
         threading.Thread(target=self._beat, daemon=True).start()
@@ -93,11 +98,8 @@ class LivePage:
     def task_done(self, task: Task) -> None:
         """Writes how far the study is and, if it is time, what was found."""
         self._left.pop(task.id, None)
-        began = time.monotonic()
-        if began >= self._next:
-            self._make()
-            ended = time.monotonic()
-            self._next = ended + max(EVERY_SECONDS, (ended - began) * (1 / SHARE - 1))
+        self._stale = True
+        self._renew()
         self._write()
 
     def stop(self, reason: str) -> None:
@@ -108,8 +110,24 @@ class LivePage:
     def end(self) -> None:
         """Writes no more."""
         self._over.set()
-        with self._lock:  # wait for a beat that is being written
+        with self._making, self._lock:  # wait for a beat that is at it
             self._html = ""
+
+    @property
+    def _measuring(self) -> bool:
+        """Whether all that is left measures time."""
+        left = list(self._left.values())
+        return bool(left) and all(task.alone for task in left)
+
+    def _renew(self) -> None:
+        """Makes the page anew if there is something new, and time for it."""
+        with self._making:
+            began = time.monotonic()
+            if self._stale and not self._over.is_set() and (began >= self._next or self._measuring):
+                self._stale = False
+                self._make()
+                ended = time.monotonic()
+                self._next = ended + max(EVERY_SECONDS, (ended - began) * (1 / SHARE - 1))
 
     def _make(self, pictures: bool = True) -> None:
         try:
@@ -129,7 +147,7 @@ class LivePage:
         status = Status(len(tasks) - len(titles), tuple(titles), stopped)
         now = datetime.now().astimezone()
         with self._lock:
-            if not self._html:
+            if not self._html or (self._over.is_set() and not stopped):
                 return
             refresh, told = status_block(status, now)
             html = self._html.replace(REFRESH_HERE, refresh).replace(STATUS_HERE, told)
@@ -139,5 +157,9 @@ class LivePage:
                 self.say(str(error))
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
+        while True:
+            if not self._measuring:
+                self._renew()
             self._write()
+            if self._over.wait(BEAT_SECONDS):
+                return

@@ -5,6 +5,18 @@
   const add = (parent, tag, of = {}) => parent.appendChild(Object.assign(document.createElement(tag), of));
   document.documentElement.classList.add("js");
 
+  /* The page of a running study is loaded again and again: what a reader has moved or opened stays as it is. */
+  const kept = (() => {
+    const key = `scalespace ${location.pathname}`;
+    let values = {};
+    try { values = JSON.parse(sessionStorage.getItem(key)) ?? {}; } catch { /* there is no such storage, or nothing of ours in it */ }
+    const put = (name, value) => {
+      values[name] = value;
+      try { sessionStorage.setItem(key, JSON.stringify(values)); } catch { /* as above */ }
+    };
+    return { get: (name) => values[name], put };
+  })();
+
   /* The states of a reverse process: each canvas shows one cell of its row of the sheet. */
   for (const film of all(".film")) {
     const [wide, high] = film.dataset.cell.split("x").map(Number);
@@ -13,8 +25,10 @@
     const scales = all(".scales button", film), play = film.querySelector(".play");
     const contexts = all("canvas", film).map((canvas) => canvas.getContext("2d"));
     let timer = 0;
+    const place = `film ${film.querySelector("h3").textContent}`;
     const show = () => {
       const k = Number(slider.value);
+      kept.put(place, { k, of: states.length });
       contexts.forEach((one, row) => one.drawImage(sheet, k * wide, row * high, wide, high, 0, 0, wide, high));
       film.querySelector("output").value = `${states[k]} (${k + 1} of ${states.length})`;
       slider.setAttribute("aria-valuetext", states[k]);
@@ -32,7 +46,15 @@
       play.textContent = "Stop";
       timer = setInterval(step, Math.max(80, Math.min(500, 4000 / states.length)));
     });
+    const before = kept.get(place);
+    if (before?.of === states.length) slider.value = before.k;
     sheet.decode().then(() => { film.hidden = false; show(); });
+  }
+
+  for (const one of all("details")) {
+    const place = `details ${one.querySelector("summary").textContent.split(":")[0]}`;
+    if (kept.get(place)) one.open = true;
+    one.addEventListener("toggle", () => kept.put(place, one.open));
   }
 
   /* What is known of an image: for a mouse, a finger, and the arrow keys. */
