@@ -22,6 +22,7 @@ from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_strip
 from scalespace.model import Model, train
+from scalespace.verbs.sample import read_labels
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,26 @@ def folder(splits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path
 def sample(folder: Path, out: Path, *more: str) -> Any:
     main(["sample", str(folder), "--out", str(out), "--quiet", *more])
     return read_samples(out)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("0,2", [0, 2]),
+        ("moon, star", [2, 3]),
+        ("2,star,0", [2, 3, 0]),
+        ("1", [1]),  # a number is a label, whatever classes are called
+        ("x-ray, 0", [1, 0]),
+    ],
+)
+def test_labels_by_name(text: str, labels: list[int]) -> None:
+    assert read_labels(text, ("1", "x-ray", "moon", "star")) == labels
+
+
+@pytest.mark.parametrize("text", ["sun", "0,", "star moon", "1.5"])
+def test_labels_of_no_class(text: str) -> None:
+    with pytest.raises(InputError, match="--labels takes whole numbers"):
+        read_labels(text, ("1", "moon", "star"))
 
 
 @pytest.mark.parametrize(

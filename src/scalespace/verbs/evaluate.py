@@ -15,7 +15,13 @@ from scalespace.data import check, load
 from scalespace.data.exchange import read_any
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
+from scalespace.verbs.common import (
+    data_dir_option,
+    data_named,
+    make_runtime,
+    note,
+    runtime_options,
+)
 
 MADE = (
     *("method", "model", "seed", "calls", "steps", "guidance", "guidance_states"),
@@ -52,9 +58,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     metrics = options.metrics.replace(" ", "").split(",")
     check_metrics(metrics)
-    data = options.data or read_any(options.samples)[0].meta.get("data")
-    if not isinstance(data, str):
-        raise InputError("say which real data to score against: --data NAME")
+    named = None if options.data else read_any(options.samples)[0].meta.get("data")
+    data = data_named(options, named, options.samples)
     fields = dict(given.get("cas", {}))
     if options.classifiers is not None:
         if fields.get("classifiers", options.classifiers) != options.classifiers:

@@ -11,6 +11,7 @@ from scalespace.model.reconstruction import autoencoder, reconstruct
 from scalespace.verbs.common import (
     check_target,
     data_dir_option,
+    data_named,
     find_model,
     make_runtime,
     runtime_options,
@@ -40,7 +41,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.samples:
         originals = read_samples(options.samples)
     else:
-        splits = load(options.data or model.data.name, options.data_dir, size=options.size)
+        data = data_named(options, model.data.name, options.model)
+        splits = load(data, options.data_dir, size=options.size)
         originals = control(FLOOR, splits, len(splits.test()))
     rebuilt = reconstruct(model, originals)
     write_samples(options.out, rebuilt)

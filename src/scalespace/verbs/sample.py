@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def guided(model: Model, options: Namespace) -> Model:
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--per-class", type=int, help="images of every class")
-    parser.add_argument("--labels", type=str, help="classes, as in 3,1,4")
+    parser.add_argument("--labels", type=str, help="classes, as in 3,1,4, or by name")
     parser.add_argument("--seed", type=int, default=0, help="with its index, fixes an image")
     parser.add_argument("--batch-size", type=int, default=250, help="images made at a time")
     steps_options(parser)
@@ -226,7 +227,7 @@ def _check(options: Namespace) -> Samples | None:
 
 def _labels(options: Namespace, model: Model, source: Samples | None) -> list[int]:
     if options.labels is not None:
-        labels = opt.numbers(options.labels, "--labels")
+        labels = read_labels(options.labels, model.data.classes)
         if source is not None and len(labels) == 1:
             labels *= len(source)
     elif options.per_class is None:
@@ -247,6 +248,19 @@ def _labels(options: Namespace, model: Model, source: Samples | None) -> list[in
             "are given: one for each, or one for all"
         )
     return labels
+
+
+def read_labels(text: str, classes: Sequence[str]) -> list[int]:
+    """'3,1' or 'star,moon' as labels; a number is a label, also where a class is called so."""
+    places = {name: str(label) for label, name in enumerate(classes)}
+    words = [word.strip() for word in text.split(",")]
+    if strange := [word for word in words if word not in places and re.search("[^0-9+-]", word)]:
+        raise InputError(
+            f"--labels takes whole numbers or names of the model's classes "
+            f"({', '.join(classes)}): got '{strange[0]}'"
+        )
+    named = (word if word.isdecimal() else places.get(word, word) for word in words)
+    return opt.numbers(",".join(named), "--labels")
 
 
 def _columns(options: Namespace, model: Model, n: int) -> int:
