@@ -249,6 +249,15 @@ def test_a_score_above_its_control_is_flagged(tmp_path: Path) -> None:
     assert "needs an explanation" in warning
 
 
+def test_a_judge_that_reads_little_is_told(series: Path, tmp_path: Path) -> None:
+    where = shutil.copytree(series, tmp_path / "s")
+    assert not any("judge" in warning for warning in warnings(Results(where)))
+    text = (where / "results.jsonl").read_text()
+    (where / "results.jsonl").write_text(text.replace('"test": 0.98}', '"test": 0.3}'))
+    (warning,) = (one for one in warnings(Results(where)) if "judge" in one)
+    assert warning.startswith("The judge reads only 30.0% of the images that it has not learnt")
+
+
 @pytest.mark.usefixtures("quick_pictures")
 def test_the_papers_numbers_stand_beside_mnist_alone(tmp_path: Path) -> None:
     def table(data: str) -> str:

@@ -37,6 +37,8 @@ SHIPPED = Path(__file__).parent / "judges"
 SEES = {"mnist": "mnist", "digits": "mnist"}
 """Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's."""
 PART = 1000  # images at a time
+FEW = 0.5
+"""A judge that reads a smaller share of images hardly knows what it looks at."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,21 @@ class Judge:
                 except SafetensorError as error:  # how it reports a full disk
                     raise OSError(str(error)) from error
         return folder
+
+
+def doubts(accuracy: Mapping[str, float]) -> str:
+    """Why the distances of a judge say little, in a sentence; empty if there is no such reason.
+
+    Args:
+        accuracy: shares of the images that it reads correctly, by part.
+    """
+    share = min((share for part, share in accuracy.items() if part != "train"), default=1.0)
+    if share >= FEW:
+        return ""
+    return (
+        f"The judge reads only {share:.1%} of the images that it has not learnt from, so its "
+        "distances say little: it needs a longer training, or more images."
+    )
 
 
 def load_judge(folder: Path | str) -> Judge:

@@ -55,6 +55,7 @@ def add_options(parser: ArgumentParser) -> None:
 def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.evaluation.controls import FLOOR, TITLES, control
     from scalespace.evaluation.evaluate import METRICS, Real, check_metrics, evaluate
+    from scalespace.evaluation.judge import doubts
 
     metrics = options.metrics.replace(" ", "").split(",")
     check_metrics(metrics)
@@ -90,8 +91,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         where=options.samples,
     )
     _compare_origin(samples.meta, splits.info, options.samples)
-    if any(METRICS[metric].judged for metric in metrics):
-        _ = real.eye  # fail before the other metrics are measured, if there is none
+    seen = any(METRICS[metric].judged for metric in metrics)
+    # before the other metrics are measured, for there may be no judge
+    if seen and (doubt := doubts(real.eye.record.get("accuracy", {}))):
+        note(doubt)
     try:
         found: dict[str, Any] = {"samples": evaluate(samples, real, metrics, floor=True)}
     except InputError as error:

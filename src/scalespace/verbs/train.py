@@ -102,6 +102,7 @@ def _show(method: str, config: Config) -> None:
 
 
 def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path) -> None:
+    from scalespace.evaluation.judge import doubts
     from scalespace.training.judge import train_judge
 
     splits = load(config.data, options.data_dir, size=config.size)
@@ -112,4 +113,6 @@ def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path)
     judge.save(out)
     shares = ", ".join(f"{share:.2%} of {part}" for part, share in judge.record["accuracy"].items())
     note(f"judge {judge.hash}: reads {shares} images")
+    if doubt := doubts(judge.record["accuracy"]):
+        note(doubt)
     print(f"judge: {out}")

@@ -9,7 +9,7 @@ import numpy as np
 from scalespace.figures.panels import Maps, maps
 from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, sheet
-from scalespace.report.figures.common import MARGIN, zoom
+from scalespace.report.figures.common import margin, zoom
 from scalespace.report.inside import EncoderView
 from scalespace.report.words import digits, join
 from scalespace.stages.vae import TRAVERSAL
@@ -22,9 +22,8 @@ def reconstructions(view: EncoderView) -> list[Picture]:
     """Held-out images above their reconstructions."""
     a = view.arrays
     real, again = a["originals"], a["reconstructions"]
-    block = Block(
-        np.concatenate([real, again]), len(real), zoom(real.shape[1], 84), left=["real", "again"]
-    )
+    beside = ["real", "again"]
+    block = Block(np.concatenate([real, again]), len(real), zoom(real.shape[1], 84), left=beside)
     error = a["error"]
     spread = f" ± {digits(float(error.std(ddof=1)), 2)} (sd over images)" if len(error) > 1 else ""
     mean = digits(float(error.mean()))
@@ -36,7 +35,7 @@ def reconstructions(view: EncoderView) -> list[Picture]:
             f"their latents decode to (seed {view.seed}). Mean squared error of a pixel in "
             f"[0, 1], over {len(error):,} validation images: {mean}{spread}.",
             f"{len(real)} real images above their reconstructions; mean squared error {mean}.",
-            sheet([block], MARGIN + 30),
+            sheet([block], margin(beside)),
         )
     ]
 

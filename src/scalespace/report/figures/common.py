@@ -12,6 +12,8 @@ Figure = Callable[[Results], list[Picture]]
 
 GRID_COLUMNS = 13  # more classes than this go on in a second band
 MARGIN = 34  # dots for a short word beside a row of images
+LETTER = 11  # dots
+LONGEST = 9  # letters of a class's name beside a row
 # the two sets of real images are never in one chart
 CONTROL_COLORS = {
     REAL: "control0",
@@ -49,3 +51,20 @@ def about_image(seed: int | None, index: int, label: int, names: Sequence[str]) 
 def zoom(height: int, dots: int) -> int:
     """Dots a pixel that make images of `height` pixels about `dots` dots high."""
     return max(1, round(dots / height))
+
+
+def shortened(name: str, longest: int = LONGEST) -> str:
+    """The name of a class with at most so many letters."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def margin(words: Sequence[str]) -> int:
+    """Dots for words beside rows of images."""
+    return max([MARGIN, *(8 + LETTER * len(word) for word in words)])
+
+
+def ends(coloured: bool) -> str:
+    """How a picture shows numbers beyond black and white, in a clause."""
+    if coloured:
+        return "what lies below black or above white in a colour is cut off there"
+    return "blue lies below black, red above white"

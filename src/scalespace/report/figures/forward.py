@@ -19,7 +19,7 @@ from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.methods import stages
 from scalespace.report.about import StageInfo
-from scalespace.report.figures.common import MARGIN, zoom
+from scalespace.report.figures.common import ends, margin, shortened, zoom
 from scalespace.report.results import REAL, Results
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.from_recipe import make_schedule
@@ -81,13 +81,14 @@ def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]
         columns.insert(0, beside)
         top.insert(0, "given")
     height, width = x0.shape[-2:]
+    names = [shortened(data.classes[label]) for label in labels]
     film = pictures(torch.stack(columns, dim=1).flatten(0, 1))
     block = Block(
         in_domain_colors(film, *data.domain),
         len(columns),
         zoom(height, 56),
         top=top,
-        left=[data.classes[label][:3] for label in labels],
+        left=names,
     )
     number = IN_PAPER.get(segment.name)
     figure = f" Figure {number} of the paper." if number else ""
@@ -96,9 +97,9 @@ def _forward_sheet(results: Results, segment: Segment, real: NDArray[np.float32]
         f"forward-{segment.name}",
         f"Forward process of {segment.name}",
         f"{len(labels)} real images at {height}×{width} in {len(states)} of {schedule.states} "
-        f"states; blue lies below black, red above white.{given}{figure}",
+        f"states; {ends(data.channels > 1)}.{given}{figure}",
         f"Real images at {height} by {width} pixels dissolve into noise from left to right.",
-        sheet([block], MARGIN),
+        sheet([block], margin(names)),
     )
 
 

@@ -13,7 +13,7 @@ from scalespace.figures.charts import Line, curves
 from scalespace.figures.panels import Histogram, histograms
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, sheet
-from scalespace.report.figures.common import MARGIN, zoom
+from scalespace.report.figures.common import margin, shortened, zoom
 from scalespace.report.inside import KINDS, JudgeView
 from scalespace.report.words import plural
 
@@ -26,7 +26,7 @@ HALF = (5.5, 3.6)
 
 def activations(view: JudgeView) -> list[Picture]:
     """Mean activation of each channel within each class, after each of its pooling layers."""
-    pictures = []
+    pictures, names = [], [shortened(name) for name in view.classes]
     for layer in (1, 2, 3):
         maps = view.arrays[f"activations_{layer}"]
         classes, channels, height, width = maps.shape
@@ -37,7 +37,7 @@ def activations(view: JudgeView) -> list[Picture]:
             channels,
             zoom(height, 48 if channels <= 16 else 24),
             top=[str(k) for k in range(channels)],
-            left=[name[:3] for name in view.classes],
+            left=names,
         )
         silent = f" {dead} of them {'is' if dead == 1 else 'are'} always 0." if dead else ""
         pictures.append(
@@ -48,7 +48,7 @@ def activations(view: JudgeView) -> list[Picture]:
                 f"{view.part} images of a class (rows), {view.n:,} in all. White is the channel's "
                 f"largest value, black 0.{silent}",
                 f"Mean activations of {channels} channels for each of {classes} classes.",
-                sheet([block], MARGIN),
+                sheet([block], margin(names)),
             )
         )
     return pictures

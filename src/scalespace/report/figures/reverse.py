@@ -17,7 +17,15 @@ from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.report.about import MethodInfo
 from scalespace.report.arrays import Trajectory
-from scalespace.report.figures.common import MARGIN, about_image, color, zoom
+from scalespace.report.figures.common import (
+    LONGEST,
+    about_image,
+    color,
+    ends,
+    margin,
+    shortened,
+    zoom,
+)
 from scalespace.report.results import Results
 
 LATENT_ENDS = 3.0  # deviations of a latent that are black and white
@@ -69,11 +77,11 @@ class Reverse:
         first = np.cumsum([0, *(count for _, count in runs)])
         return [(word, int(first[k]), count) for k, (word, count) in enumerate(runs)]
 
-    def names(self) -> list[str]:
-        """The classes that were asked for; none if the method ignores them."""
+    def names(self, longest: int = LONGEST) -> list[str]:
+        """The classes that were asked for, shortened; none if the method ignores them."""
         if not self.method.conditional:
             return []
-        return [self.classes[label][:3] for label in self.trajectory.labels]
+        return [shortened(self.classes[label], longest) for label in self.trajectory.labels]
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,7 @@ def _strip(one: Reverse, height: int, width: int) -> Picture:
         figure = " Figure 2 of the paper." if method.name == "baseline" else ""
         caption = (
             f"{n} images of seed {one.seed}, {len(chosen)} of {total} states from noise (left) to "
-            f"image (right). Blue lies below black, red above white. In the finished images "
+            f"image (right); {ends(last.ndim > 3)}. In the finished images "
             f"{outside:.1%} of the pixels lie outside the domain by more than 5% of its "
             f"width.{figure}"
         )
@@ -193,7 +201,7 @@ def _strip(one: Reverse, height: int, width: int) -> Picture:
         groups=groups if one.latents or len(groups) > 1 else (),
     )
     title = f"Reverse process of {method.title}"
-    drawing = sheet([block], MARGIN + 6)
+    drawing = sheet([block], margin(block.left) + 6)
     return Picture(f"reverse-{method.name}", title, caption, alt, drawing)
 
 
@@ -201,14 +209,15 @@ def _decoded(one: Reverse, height: int, width: int) -> Picture:
     """No process: a latent for each image, and under it what it decodes to."""
     n, dots = len(one.trajectory.labels), zoom(height, 84)
     shown = [one.frame(k, height * dots, width * dots) for k in range(2)]
-    block = Block(np.concatenate(shown), n, 1, top=one.names(), left=["latent", "image"])
+    beside = ["latent", "image"]
+    block = Block(np.concatenate(shown), n, 1, top=one.names(6), left=beside)
     return Picture(
         f"reverse-{one.method.name}",
         f"From latent to image: {one.method.title}",
         f"{n} latents drawn with seed {one.seed}, and under each the image that it decodes to. "
         f"{_units()}",
         f"{n} latents of {one.method.title} above the images that they decode to.",
-        sheet([block], MARGIN + 42),
+        sheet([block], margin(beside)),
     )
 
 

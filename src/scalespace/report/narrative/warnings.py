@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+from scalespace.evaluation.judge import doubts
 from scalespace.report import paper
+from scalespace.report.inside import judge_of_study
 from scalespace.report.results import Results
 from scalespace.report.words import by_size
 
 
 def warnings(results: Results) -> list[str]:
-    """Scores above their control, sets of unequal size, and what data a number is of."""
+    """Scores above their control, sets of unequal size, a poor judge, and what numbers are of."""
     out = [*_above_control(results), *_unequal(results)]
+    if (judge := judge_of_study(results)) and (doubt := doubts(judge.accuracy)):
+        out.append(doubt)
     if results.study.data.name == paper.EMBEDDED_DATA:
         out.append(
             "These numbers are for the embedded digits, a small subset of MNIST's training part: "

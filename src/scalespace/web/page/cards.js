@@ -30,7 +30,7 @@ export function card(start, take, only) {
   const node = make("figure", {}, make("figcaption", {}, make("b", { textContent: start.model }), where));
   if (start.given) {
     node.append(make("div", { className: "given facts" },
-      make("img", { src: start.given.image, alt: "the drawing at the coarse size" }),
+      make("img", { src: start.given.image, alt: "the drawing at the coarse size", style: `aspect-ratio: ${ratio(start.given.size)}` }),
       `the drawing at ${start.given.size.join("×")}, which is given to the upscaler`));
   }
   node.append(pictures, way, slider, facts, make("details", {},
@@ -43,6 +43,7 @@ export function card(start, take, only) {
     images.forEach((image, i) => {
       const j = only ?? i;
       image.src = frame.images[j];
+      image.style.aspectRatio = ratio(frame.size);
       image.alt = `${start.classes[j]}, ${last ? "finished" : `state ${frame.state}`}`;
     });
     const at = frame.segment ? `state ${+frame.state.toFixed(2)} of ${frame.segment}` : "finished";
@@ -88,6 +89,8 @@ export function card(start, take, only) {
     },
   };
 }
+
+const ratio = ([height, width]) => `${width} / ${height}`;
 
 /** The way through the scales: a dot a step, filled up to step `k`. */
 function dots(frames, k) {

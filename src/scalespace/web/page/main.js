@@ -2,7 +2,7 @@
 
 import * as board from "./board.js";
 import { $, make, percent } from "./dom.js";
-import { choice, chosen, classesOf, classesTold, load, named } from "./models.js";
+import { choice, chosen, classesOf, classesTold, labelsIn, load, named, someClasses } from "./models.js";
 import { post } from "./server.js";
 import { work } from "./work.js";
 
@@ -16,8 +16,11 @@ $("#make").onsubmit = (event) => {
     $(".status", making).textContent = "Choose a model first.";
     return;
   }
-  const words = $("#labels").value.split(/[\s,]+/).filter(Boolean);
-  const labels = words.map((word) => (/^\d+$/.test(word) ? +word : word));  // the server refuses the others by name
+  const labels = labelsIn($("#labels").value), strange = labels.find((label) => typeof label === "string");
+  if (strange !== undefined) {
+    $(".status", making).textContent = `Not done: ${strange} is none of the classes.`;
+    return;
+  }
   work(making, "api/sample", { models: chosen().map(({ name }) => choice(name)), labels, seed: +$("#seed").value }, board.take);
 };
 $("#another").onclick = () => {
@@ -146,7 +149,11 @@ document.addEventListener("invalid", ({ target }) => { if (target.closest("detai
 
 try {
   await load($("#models"), [$("#edit-model"), $("#between-model")]);
-  $("#models").onchange = () => { $("#classes").textContent = classesTold(); };
+  let offered = $("#labels").value;
+  $("#models").onchange = () => {
+    $("#classes").textContent = classesTold();
+    if ($("#labels").value === offered) $("#labels").value = offered = someClasses() || offered;
+  };
   for (const id of ["#models", "#edit-model", "#between-model"]) $(id).onchange();
 } catch (error) {
   $("#failed").textContent = error.message;

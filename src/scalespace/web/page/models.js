@@ -58,11 +58,31 @@ export function classesOf(select, model, ...before) {
   if ([...select.options].some((option) => option.value === value)) select.value = value;
 }
 
+const byNumber = ({ classes }) => classes.every((name, k) => name === String(k));
+
 /** The classes of the first chosen model, in words. */
 export function classesTold() {
   const [first] = chosen();
   if (!first) return "Choose a model.";
   const { labels, classes } = first;
-  if (classes.some((name, k) => name !== String(k))) return labels.map((k) => `${k} ${classes[k]}`).join(", ");
+  if (!byNumber(first)) return `By number or by name: ${labels.map((k) => `${k} ${classes[k]}`).join(", ")}.`;
   return `Classes ${labels[0]} to ${labels.at(-1)}, with commas between them.`;
+}
+
+/** Some classes that the first chosen model has, to begin with. */
+export function someClasses() {
+  const [first] = chosen(), digits = [2, 0, 2, 6];
+  if (!first) return "";
+  const { labels, classes } = first;
+  if (byNumber(first) && digits.every((label) => labels.includes(label))) return digits.join(", ");
+  return labels.slice(0, 4).map((label) => classes[label]).join(", ");
+}
+
+/** What is written, as labels: numbers, and names of the first chosen model's classes. What is neither stays a word. */
+export function labelsIn(text) {
+  const { classes } = chosen()[0], words = text.split(",").map((word) => word.trim()).filter(Boolean);
+  return words.flatMap((word) => {
+    if (/^[\d\s]+$/.test(word)) return word.split(/\s+/).map(Number);
+    return classes.includes(word) ? classes.indexOf(word) : word;
+  });
 }
