@@ -24,6 +24,19 @@ N = 40_000
 IMAGE = torch.tensor([[0.5, -1.0, 2.0, 0.0], [1.5, 0.3, -0.7, 0.1]] * 2)[None, None]  # 4x4
 
 
+class Normal:
+    """Noise of N images from one generator, where `Seeded` makes one for each of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = torch.Generator().manual_seed(seed)
+
+    def stream(self, purpose: str) -> Normal:
+        return self
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        return torch.randn((N, *shape), generator=self.rng)
+
+
 def covariance(x: Tensor) -> Tensor:
     return torch.cov(x.flatten(1).T)
 
@@ -64,7 +77,7 @@ def test_renoised_is_the_forward_process_of_the_enlarged_image() -> None:
     fine = Segment("fine", cosine(8), (1, 4, 4), 1, jump)
     coarse = Segment("coarse", cosine(8), (1, 2, 2), 2)
     low = down(IMAGE, 2).expand(N, -1, -1, -1)
-    begun = jump.begin(fine, Handed(coarse, low), Condition(), Seeded(0, range(N)))
+    begun = jump.begin(fine, Handed(coarse, low), Condition(), Normal(0))
     a, b = fine.schedule.scales(3)
     assert begun.t == 3
     assert float((begun.x.mean(0) - a * up(down(IMAGE, 2), 2)[0]).abs().max()) < 5 * b / N**0.5
@@ -102,7 +115,7 @@ def test_the_exact_jump_keeps_the_marginal(factor: int, at: float) -> None:
     rng = torch.Generator().manual_seed(0)
     eps = torch.randn((N, *coarse.shape), generator=rng)
     z = a_c * down(IMAGE, factor) + b_c * eps
-    begun = fine.jump.begin(fine, Handed(coarse, z), Condition(), Seeded(1, range(N)))
+    begun = fine.jump.begin(fine, Handed(coarse, z), Condition(), Normal(1))
     a, s = fine.schedule.scales(begun.t)
     expected = a * enlarge(down(IMAGE, factor), factor)[0]
     assert float((begun.x.mean(0) - expected).abs().max()) < 5.5 * s / N**0.5

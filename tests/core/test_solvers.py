@@ -47,6 +47,7 @@ MAKERS: dict[str, Solver] = {
     "dpm2m-0.5": make_solver("dpm2m", 0.5),
     "dpm2m-1": make_solver("dpm2m", 1.0),
 }
+PLAIN = (cosine(30, 3.0), linear(25), flow(20))
 
 
 class Normal:
@@ -116,7 +117,7 @@ def test_any_way_keeps_the_marginals_of_an_estimate_that_stands_still(
     name: str, data: st.DataObject
 ) -> None:
     """x = a x0 + b noise in every state visited: by the weights alone, for any falling choice."""
-    schedule = data.draw(st.sampled_from([cosine(30, 3.0), linear(25), flow(20)]))
+    schedule = data.draw(st.sampled_from(PLAIN))
     inner = data.draw(st.sets(st.integers(1, schedule.last - 1), max_size=8))
     between = data.draw(st.sets(st.floats(0.1, 0.9), max_size=3))
     way = sorted({schedule.last, *inner, *between, 0}, reverse=True)
@@ -184,7 +185,7 @@ def test_gaussian_data_come_out_with_their_moments(
     solver: Solver, mean: float, std: float, predict: str
 ) -> None:
     """The best network for them is known: the expectation of its target given x_t."""
-    schedule, n = cosine(500), 20_000
+    schedule, n = cosine(500), 5000
     parametrization = PARAMETRIZATIONS[predict]
 
     def estimate(x: Tensor, t: float) -> Tensor:
@@ -203,7 +204,7 @@ def test_gaussian_data_come_out_with_their_moments(
 @pytest.mark.parametrize("solver", [ancestral, ddim, dpm2m])
 @pytest.mark.parametrize("schedule", [flow(400), linear(400)], ids=["flow", "linear"])
 def test_gaussian_data_by_other_schedules(solver: Solver, schedule: Schedule) -> None:
-    mean, std, n = 0.7, 0.5, 20_000
+    mean, std, n = 0.7, 0.5, 5000
 
     def estimate(x: Tensor, t: float) -> Tensor:
         a, b = schedule.scales(t)

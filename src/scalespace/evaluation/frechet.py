@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 from scalespace.core.noise import derive_seed
 from scalespace.errors import InputError
@@ -41,6 +40,8 @@ class Frechet:
     """
 
     def __init__(self, reference: Tensor) -> None:
+        from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import
+
         reference = checked_features(reference, name="reference")
         # Sums of raw squares lose digits of the covariance where means are much larger. A shift of
         # both sets changes no distance.

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics.image.kid import KernelInceptionDistance
 
 from scalespace.core.noise import derive_seed
 from scalespace.evaluation.frechet import Ready, checked_features
@@ -48,6 +47,8 @@ def kid(
     Raises:
         InputError: too few rows, or features that are not finite.
     """
+    from torchmetrics.image.kid import KernelInceptionDistance  # takes seconds to import
+
     reference = checked_features(reference, name="reference")
     features = checked_features(features)
     size = min(subset_size, len(features), len(reference))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from scalespace.evaluation.cas import sample_sd
 from scalespace.report import words
@@ -39,6 +38,8 @@ class Paired:
     @property
     def p(self) -> float:
         """p of a two-sided t test that the mean is 0; 1 for a single seed."""
+        from scipy import stats  # takes seconds to import
+
         if len(self.values) < 2 or not self.values.any():
             return 1.0
         with np.errstate(divide="ignore"):  # equal differences: no spread at all
