@@ -18,11 +18,11 @@ import tiny
 from browsers import launched
 from scalespace.data import DataSplits, load
 from scalespace.evaluation.judge import Judge
-from scalespace.figures.picture import Drawing, Picture
 from scalespace.model import Model, train
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
 from scalespace.training.judge import train_judge
+from undrawn import undrawn
 
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -52,10 +52,10 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report without its drawings, which take most of its time: for tests of its words."""
-    dot = Picture("dot", "", "", "", Drawing((0.1, 0.1), lambda figure, theme: None)).png()
-    monkeypatch.setattr(Picture, "png", lambda self, theme=None: dot)
+def quick_pictures() -> Iterator[None]:
+    """A report without its drawings, for tests of its words."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,14 @@ def folder(splits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path
     return model.save(root / "model")
 
 
+@pytest.fixture(scope="module")
+def source(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of it, to be redrawn."""
+    path = tmp_path_factory.mktemp("source") / "source.npz"
+    sample(folder, path, "--labels", "0,1,2")
+    return path
+
+
 def sample(folder: Path, out: Path, *more: str) -> Any:
     main(["sample", str(folder), "--out", str(out), "--quiet", *more])
     return read_samples(out)
@@ -223,15 +231,14 @@ def test_the_chosen_of_candidates(folder: Path, judge_dir: Path, tmp_path: Path)
 )  # fmt: skip
 def test_refusals(
     folder: Path,
+    source: Path,
     tmp_path: Path,
     more: list[str],
     message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One line, exit code 2, and nothing written."""
-    source, out = tmp_path / "source.npz", tmp_path / "out.npz"
-    sample(folder, source, "--labels", "0,1,2")
-    capsys.readouterr()
+    out = tmp_path / "out.npz"
     words = [word.format(source) if word == "{}" else word for word in more]
     with pytest.raises(SystemExit) as stopped:
         main(["sample", str(folder), "--out", str(out), "--quiet", *words])
@@ -312,6 +319,7 @@ def test_steps_that_are_none(text: str) -> None:
         options.steps(text, "--steps")
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_labels_with_gaps(tmp_path: Path, preset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What no image teaches is neither sampled nor scored, by command or by study."""
     root = tmp_path / "data"

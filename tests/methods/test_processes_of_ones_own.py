@@ -71,6 +71,7 @@ def test_the_example_of_contributing(registry: None, splits: DataSplits, tmp_pat
     np.testing.assert_array_equal(again.sample([0, 1, 2], seed=4).images, images)
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_the_example_in_a_study(
     registry: None, data_dir: Path, preset: Path, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from scalespace.report.results import Results
 from scalespace.report.study import study
 from scalespace.settings import load_config
 from scalespace.studies.plan import make_plan
+from undrawn import undrawn
 
 CHANGES: dict[str, Any] = {
     "process.states": 5,
@@ -48,7 +49,8 @@ CALLS = {
 def results(data_dir: Path, preset: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("frontier")
     config = load_config(preset, CHANGES)
-    study(folder, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
+    with undrawn():
+        study(folder, config, data_dir=data_dir, runtime=tiny.CPU, say=lambda line: None)
     about = json.loads((folder / "study.json").read_text())
     about["data"]["own"] = False  # as MNIST's own files would be, beside which the paper stands
     (folder / "study.json").write_text(json.dumps(about))

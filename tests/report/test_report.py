@@ -152,6 +152,7 @@ def test_table_is_exact(built: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_page_of_a_study_with_stages_of_every_kind(series: Path) -> None:
     html = report.build(series).read_text()
     page = Page(html)
@@ -175,7 +176,6 @@ def test_page_of_a_study_with_stages_of_every_kind(series: Path) -> None:
     ):
         assert words in text
     assert "not finished" not in text
-    assert len(html) < 8_000_000
 
 
 @pytest.mark.parametrize("rule", X0_RULES)

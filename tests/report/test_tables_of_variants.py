@@ -101,6 +101,7 @@ def test_differences_are_paired_by_seed(variants: Path) -> None:
     assert paired(results, "kid", "small", "better", "as it is") is None
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_only_seeds_that_both_have(variants: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (variants / "results.jsonl").read_text().splitlines()]
     lost = [r for r in rows if not (r.get("variant") == "better" and r.get("seed") == 1)]
@@ -286,6 +287,7 @@ def test_trainings_that_are_alike_are_one_leak(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["variants", "switches"])
+@pytest.mark.usefixtures("quick_pictures")
 def test_the_page_is_whole(folder: str, request: pytest.FixtureRequest) -> None:
     html = report.build(request.getfixturevalue(folder)).read_text()
     text = " ".join(html.split())
@@ -308,6 +310,7 @@ def test_the_table_in_markdown(variants: Path) -> None:
     assert "The rest is about the variant “as it is”." in lines
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_study_without_variants_speaks_of_none(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "s", methods=("small",), pictures=False)
     text = report.build(folder).read_text()

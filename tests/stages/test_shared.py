@@ -112,6 +112,7 @@ def test_steps_by_scale(splits: DataSplits, tmp_path: Path) -> None:
         model.stepped({"quarter": 1})
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_study_shows_each_scale(data_dir: Path, preset: Path, tmp_path: Path) -> None:
     changes = {
         "study.methods": ["scale-space", "pyramid"],

@@ -23,6 +23,7 @@ from scalespace.errors import InputError
 from scalespace.studies import executors, processes, schedule
 from scalespace.studies.runner import run_tasks
 from scalespace.training.runtime import Runtime
+from undrawn import undrawn
 
 
 @pytest.mark.slow
@@ -224,7 +225,8 @@ def test_by_the_command_line(
     assert "Small, upscaled" in out
     assert "[1/" in err
     assert str(data_dir) not in (tmp_path / "study" / "report.html").read_text()
-    main([*words, "--device", "cpu"])
+    with undrawn():  # it has been drawn before
+        main([*words, "--device", "cpu"])
     again, err = capsys.readouterr()
     assert again == out
     assert "tasks are done already" in err
@@ -233,6 +235,7 @@ def test_by_the_command_line(
         return path.read_bytes().decode(encoding or "latin-1", errors or "strict")
 
     monkeypatch.setattr(Path, "read_text", read_text)  # a machine whose own text is not UTF-8
-    main([*words, "--device", "cpu"])
+    with undrawn():
+        main([*words, "--device", "cpu"])
     assert "±" in again
     assert capsys.readouterr().out == again

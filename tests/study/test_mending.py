@@ -23,6 +23,7 @@ from scalespace.report.study import study
 from scalespace.studies import executors
 from scalespace.studies.runner import run_tasks
 
+pytestmark = pytest.mark.usefixtures("quick_pictures")
 SMALL: dict[str, Any] = {"study": replace(tiny.CONFIG.study, methods=("small",), seeds=(0,))}
 
 

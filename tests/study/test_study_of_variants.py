@@ -195,6 +195,7 @@ def test_values_outside_the_domain_are_counted(finished: Path, rows: list[Row]) 
         assert shares[name, "outside_images"] >= shares[name, "outside_pixels"]
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_the_page_of_a_study(finished: Path) -> None:
     text = report.build(finished).read_text()
     assert "not finished" not in text
@@ -238,6 +239,7 @@ WRONG = {
 }
 
 
+@pytest.mark.usefixtures("quick_pictures")
 def test_an_autopsy_end_to_end(splits: DataSplits, tmp_path: Path) -> None:
     """All wrong to all right, by the command's own path, on data in [0, 1] among others."""
     base = config(
