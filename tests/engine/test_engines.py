@@ -179,9 +179,28 @@ class Small(nn.Module):
 EXAMPLES = (torch.zeros(2, 1, 5, 4), torch.zeros(2, 2))
 
 
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    """One such network: each other one would be exported anew, for seconds."""
+    torch.manual_seed(0)
+    return Small().eval()
+
+
+@pytest.fixture(scope="module")
+def exported(network: nn.Module) -> bytes:
+    return onnx_engine.export(network, EXAMPLES, most=onnx_engine.MOST)
+
+
+@pytest.fixture
+def exports(exported: bytes, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Has `network` exported at once; what was exported."""
+    done: list[object] = []
+    monkeypatch.setattr(onnx_engine, "export", lambda *given, **_: done.append(given) or exported)
+    return done
+
+
 @pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 200])
-def test_onnx_takes_any_number_of_rows(rows: int) -> None:
-    network = Small().eval()
+def test_onnx_takes_any_number_of_rows(rows: int, network: nn.Module) -> None:
     torch.manual_seed(0)
     given = torch.randn(rows, 1, 5, 4), torch.randn(rows, 2)
     call = ENGINES["onnx"]().load(network, EXAMPLES)
@@ -213,22 +232,26 @@ def test_a_network_is_exported_once(own_cache: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x0a\x12\x00" * 50])
-def test_a_damaged_cache_is_made_anew(own_cache: Path, content: bytes) -> None:
-    network, x = Small().eval(), (torch.randn(3, 1, 5, 4), torch.randn(3, 2))
+def test_a_damaged_cache_is_made_anew(
+    own_cache: Path, content: bytes, network: nn.Module, exports: list[object]
+) -> None:
+    x = torch.randn(3, 1, 5, 4), torch.randn(3, 2)
     expected = ENGINES["onnx"]().load(network, EXAMPLES)(*x)
     (path,) = own_cache.iterdir()
     path.write_bytes(content)
     onnx_engine.open_session.cache_clear()
     torch.testing.assert_close(ENGINES["onnx"]().load(network, EXAMPLES)(*x), expected)
     assert path.read_bytes() != content
+    assert len(exports) == 2
 
 
+@pytest.mark.usefixtures("exports")
 def test_a_cache_that_cannot_be_written_is_none(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    network, x = Small().eval(), (torch.randn(3, 1, 5, 4), torch.randn(3, 2))
+    x = torch.randn(3, 1, 5, 4), torch.randn(3, 2)
     with torch.no_grad():
         torch.testing.assert_close(ENGINES["onnx"]().load(network, EXAMPLES)(*x), network(*x))
 
@@ -240,22 +263,25 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="threads are counted in /proc")
-def test_a_session_has_as_many_threads_as_torch() -> None:
+def test_a_session_has_as_many_threads_as_torch(network: nn.Module) -> None:
     before = len(list(Path("/proc/self/task").iterdir()))
     onnx_engine.open_session.cache_clear()
-    call = ENGINES["onnx"]().load(Small().eval(), EXAMPLES)
+    call = ENGINES["onnx"]().load(network, EXAMPLES)
     assert torch.get_num_threads() == 1
     assert len(list(Path("/proc/self/task").iterdir())) == before
     assert call is not None
 
 
-@pytest.mark.parametrize("rows", [1, 7])
-def test_onnx_makes_the_images_of_a_shipped_model(rows: int) -> None:
-    model = Model.from_pretrained("small").stepped(3)
-    labels = [k % 10 for k in range(rows)]
+@pytest.mark.parametrize("calls", [6, pytest.param(3, marks=pytest.mark.slow)])
+def test_onnx_makes_the_images_of_a_shipped_model(calls: int) -> None:
+    """Call by call, and as one chain, whose export takes 20 s."""
+    model = Model.from_pretrained("small").stepped(calls)
     fast = model.with_engine("onnx")
-    expected, images = (one.sample(labels, seed=4).images for one in (model, fast))
-    np.testing.assert_allclose(images, expected, atol=1e-4)
+    assert (fast.chain is None) == (calls == 6)
+    for rows in (1, 7):
+        labels = [k % 10 for k in range(rows)]
+        expected, images = (one.sample(labels, seed=4).images for one in (model, fast))
+        np.testing.assert_allclose(images, expected, atol=1e-4)
 
 
 @pytest.mark.slow
