@@ -28,9 +28,10 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# one thread a process: two processes of two threads each on two cores wait for one another
+# one thread a process: two processes of two threads each on two cores wait for one another;
+# worksteal keeps neighbouring tests in one process, which makes what they share once
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: setup
 	$(BIN)/pytest -m slow

@@ -31,7 +31,11 @@ every_process = pytest.mark.parametrize(
 )
 """The methods whose calls are of choice: a student's are fixed by its training."""
 LABELS = [0, 1, 2, 1]
-LONG = replace(tiny.CONFIG, process=replace(tiny.PROCESS, states=7))
+LONG = replace(
+    tiny.CONFIG,
+    process=replace(tiny.PROCESS, states=7),
+    train=replace(tiny.TRAIN, epochs=1),
+)
 """The tiny recipe with six states to call in."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from scalespace.evaluation.frechet import Frechet
 from scalespace.methods import METHODS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -23,11 +24,19 @@ def test_all_are_run() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(MADE)
 
 
-@pytest.mark.parametrize("name", MADE)
+SLOW = ("compare_two_methods",)  # its parts are tested one by one
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MADE],
+)
 def test_an_example(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # without the bootstrap, which is most of the time of scoring
+    monkeypatch.setattr(Frechet, "standard_error", lambda *_: 0.0)
     before = dict(METHODS)
     try:
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")

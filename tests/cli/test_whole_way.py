@@ -98,7 +98,9 @@ def test_controls_stand_beside_a_score(samples: Path, data_dir: Path, capsys: Ca
     assert found["real"]["cas"]["cas"] > 0.8
 
 
-@pytest.mark.parametrize("method", ["vae", "latent", "latent-flow"])
+@pytest.mark.parametrize(
+    "method", ["vae", pytest.param("latent", marks=pytest.mark.slow), "latent-flow"]
+)
 def test_methods_with_latents(
     method: str, data_dir: Path, preset: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from scalespace.cli import main
 from scalespace.errors import InputError
+from scalespace.toy import experiment as whole
 from scalespace.toy import figures
 from scalespace.toy import model as module
 from scalespace.toy.config import CURES, PAPER, ToyConfig
@@ -144,6 +145,7 @@ def run(capsys: Capture, *words: str) -> str:
 
 def test_command(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "draw", lambda *_: {})
+    monkeypatch.setattr(whole, "STATE_COUNTS", STATE_COUNTS[:2])
     common = ["--epochs", "1", "--samples", "30", "--quiet", "--no-cures"]
     words = ["--out", str(tmp_path / "a"), "--points", "-2,1,3", "--seeds", "4,5", *common]
     out = run(capsys, *words)
