@@ -141,7 +141,6 @@ def test_lazily() -> None:
     assert loaded == [1]
 
 
-@pytest.mark.slow
 def test_onnx_runs_a_chain(trained: Trained) -> None:
     model = few(trained("small"))
     fast = model.with_engine("onnx")
