@@ -247,3 +247,20 @@ def test_jobs_must_be_positive(data_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--jobs must be at least 1"):
         study(tmp_path, tiny.CONFIG, data_dir=data_dir, jobs=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_locks_of_killed_tasks_are_removed_and_held_ones_are_not(
+    harmed: Path, splits: DataSplits
+) -> None:
+    """Also where nothing is left to do: the last task may end just after its study was killed."""
+    stale = harmed / ".running" / "bench-seed0"
+    stale.mkdir(parents=True)
+    (stale / ".lock").write_text("1\n")
+    held = harmed / ".running" / "train-small"
+    with locked(held, "task"):
+        run(harmed, splits, **SMALL)
+        assert not stale.exists()
+        assert (held / ".lock").exists()
+    (harmed / ".running").mkdir(exist_ok=True)
+    run(harmed, splits, **SMALL)
+    assert not (harmed / ".running").exists()

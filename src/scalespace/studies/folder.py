@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scalespace.errors import InputError
+from scalespace.files import locked
 
 FORMAT = 1  # of study.json
 ABOUT, SETTINGS, RESULTS = "study.json", "settings.json", "results.jsonl"
@@ -51,3 +52,14 @@ def appears(path: Path, seconds: float = LAG) -> bool:
             os.listdir(path.parent)  # a network drive then looks again
         time.sleep(0.2)
     return True
+
+
+def clear_locks(folder: Path) -> None:
+    """Removes the locks of tasks that were killed; nobody may start one meanwhile."""
+    for lock in (folder / LOCKS).glob("*"):
+        with suppress(InputError, OSError):  # somebody holds it
+            with locked(lock, "task"):
+                pass
+            lock.rmdir()
+    with suppress(OSError):
+        (folder / LOCKS).rmdir()

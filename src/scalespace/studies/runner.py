@@ -16,7 +16,7 @@ from scalespace.files import locked, write_json
 from scalespace.studies.about import describe
 from scalespace.studies.cluster import Cluster
 from scalespace.studies.executors import Executor, Here, SideBySide
-from scalespace.studies.folder import ABOUT, DONE, SETTINGS
+from scalespace.studies.folder import ABOUT, DONE, SETTINGS, clear_locks
 from scalespace.studies.places import Place
 from scalespace.studies.plan import Task, make_plan
 from scalespace.studies.rows import collect, other_versions, rows_of
@@ -68,6 +68,7 @@ def run_tasks(
         if left := _prepare(context, about or {}, say):
             with watch(context, left) as done:
                 carry_out(context, left, _executor(context, jobs, cluster), say, done)
+        clear_locks(folder)
         results = collect(context)
         if report:
             report(folder)
