@@ -175,6 +175,10 @@ def test_a_file_that_names_no_data(refused: Callable[..., str], tmp_path: Path) 
     path = tmp_path / "x.npz"
     np.savez(path, images=np.zeros((2, 12, 12), np.float32), labels=np.array([0, 1]))
     assert "--data NAME" in refused("evaluate", path)
+    write_samples(
+        path, Samples(np.zeros((2, 12, 12), np.float32), np.array([0, 1]), {"data": "my"})
+    )
+    assert "is of 'my', which does not come by name: say where it lies" in refused("evaluate", path)
 
 
 def test_samples_of_another_size(

@@ -153,6 +153,28 @@ def test_redraw_and_fill(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(box.images[:, 2:9, :5], first.images[:, 2:9, :5], atol=1e-6)
 
 
+def test_redraw_and_fill_a_folder_of_images(folder: Path, tmp_path: Path) -> None:
+    """Also one that `sample` has written, with its classes; and one without classes."""
+    pictures = tmp_path / "pictures"
+    main(["sample", str(folder), "--out", str(pictures), "--labels", "0,1,2", "--quiet"])
+    near = sample(folder, tmp_path / "a.npz", "--redraw", str(pictures), "--from-state", "1")
+    assert near.labels.tolist() == [0, 1, 2]
+    kept = sample(folder, tmp_path / "b.npz", "--fill", str(pictures), "--keep", "top")
+    first = sample(folder, tmp_path / "c.npz", "--labels", "0,1,2")
+    np.testing.assert_allclose(kept.images[:, :6], first.images[:, :6], atol=0.5 / 255 + 1e-6)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in sorted(pictures.rglob("*.png")):
+        path.rename(flat / path.name)
+    with pytest.raises(SystemExit):
+        sample(folder, tmp_path / "d.npz", "--redraw", str(flat), "--from-state", "1")
+    found = sample(
+        folder, tmp_path / "d.npz", *["--redraw", str(flat), "--from-state", "1"],
+        *["--labels", "2"],
+    )  # fmt: skip
+    assert found.labels.tolist() == [2, 2, 2]
+
+
 def test_noises(folder: Path, tmp_path: Path) -> None:
     way = sample(folder, tmp_path / "a.npz", "--labels", "0,2", "--interpolate", "4", "--seed", "5")
     assert way.labels.tolist() == [0] * 4 + [2] * 4

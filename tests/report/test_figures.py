@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -262,6 +264,16 @@ def test_trajectories_that_cannot_be(
 def test_a_judges_own_folder(judge_dir: Path, data_dir: Path, name: str) -> None:
     for picture in pictures_of(judge_dir, name, data_dir):
         assert picture.png()
+
+
+def test_a_judge_of_ones_own_data(judge_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(judge_dir, tmp_path / "judge")
+    config = json.loads((own / "config.json").read_text())
+    config["data"]["name"] = "mine"
+    (own / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"judge is of 'mine', which does not come by name: say"):
+        pictures_of(own, "judge-features", data_dir)
+    assert pictures_of(own, "judge-features", data_dir, data="mnist")
 
 
 @pytest.mark.parametrize("name", AUTOENCODER_FIGURES)

@@ -134,6 +134,22 @@ class SamplesFile:
         return images, labels[chosen]
 
 
+def name_told(name: object, whose: str) -> str:
+    """The name of a data set that a file or a model tells.
+
+    Raises:
+        InputError: it tells none, or that of somebody's own data, which no name finds.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"{whose} does not say of which data it is: say it with --data NAME")
+    if name not in DATASETS:
+        raise InputError(
+            f"{whose} is of '{name}', which does not come by name: say where it lies, with "
+            "--data folder:PATH or --data npz:FILE"
+        )
+    return name
+
+
 def find_origin(name: str, data_dir: Path | str | None = None, size: int | None = None) -> Origin:
     """The origin of a data set.
 

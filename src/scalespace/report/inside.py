@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scalespace.config.checks import HISTORY
-from scalespace.data import DataSplits, load
+from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge
@@ -169,13 +168,17 @@ def judge_of_study(results: Results) -> JudgeView | None:
     )
 
 
-def judge_of_folder(judge: Judge, data_dir: Path | str | None) -> JudgeView:
+Find = Callable[[DataInfo], DataSplits]
+"""Finds the data that something was trained on."""
+
+
+def judge_of_folder(judge: Judge, find: Find) -> JudgeView:
     """A judge, inspected on the test part of its own data.
 
     Raises:
         InputError: the data cannot be loaded, or do not fit the judge.
     """
-    splits = load(judge.data.name, data_dir)
+    splits = find(judge.data)
     _check_fit(judge.data, splits)
     return JudgeView(
         judge.inspect(splits.test()),
@@ -195,7 +198,7 @@ def encoders_of_study(results: Results) -> list[EncoderView]:
     ]
 
 
-def encoders_of_model(model: Model, data_dir: Path | str | None) -> list[EncoderView]:
+def encoders_of_model(model: Model, find: Find) -> list[EncoderView]:
     """The autoencoders of a model, inspected on the validation part of its data.
 
     Raises:
@@ -204,7 +207,7 @@ def encoders_of_model(model: Model, data_dir: Path | str | None) -> list[Encoder
     names = [name for name, stage in model.models.items() if stage.facts().get("kind") == "vae"]
     if not names:
         return []
-    splits = load(model.data.name, data_dir)
+    splits = find(model.data)
     _check_fit(model.data, splits)
     images, labels = splits.val.unit(), splits.val.labels
     return [

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import presets, pretrained
-from scalespace.data.catalog import DATASETS
 from scalespace.errors import InputError
 from scalespace.files import check_suffix
 from scalespace.methods import METHODS
@@ -57,24 +56,6 @@ def data_dir_option(parser: ArgumentParser, size: bool = False) -> None:
     parser.add_argument(
         "--data-dir", help="root folder of the data (else $SCALESPACE_DATA, else the user's cache)"
     )
-
-
-def data_named(options: Namespace, named: object, whose: str) -> str:
-    """The data set that --data names, or else the one that a file or a model was made from.
-
-    Raises:
-        InputError: neither is there, or that one is somebody's own, who must say where it lies.
-    """
-    if options.data:
-        return str(options.data)
-    if not isinstance(named, str):
-        raise InputError(f"{whose} does not say of which data it is: say it with --data NAME")
-    if named not in DATASETS:
-        raise InputError(
-            f"{whose} is of '{named}', which does not come by name: say where it lies, with "
-            "--data folder:PATH or --data npz:FILE"
-        )
-    return named
 
 
 def preset_option(parser: ArgumentParser) -> None:

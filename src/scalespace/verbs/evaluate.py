@@ -14,14 +14,9 @@ from scalespace.config.build import build
 from scalespace.data import check, load
 from scalespace.data.exchange import read_any
 from scalespace.data.info import DataInfo
+from scalespace.data.origins import name_told
 from scalespace.errors import InputError
-from scalespace.verbs.common import (
-    data_dir_option,
-    data_named,
-    make_runtime,
-    note,
-    runtime_options,
-)
+from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
 
 MADE = (
     *("method", "model", "seed", "calls", "steps", "guidance", "guidance_states"),
@@ -59,8 +54,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     metrics = options.metrics.replace(" ", "").split(",")
     check_metrics(metrics)
-    named = None if options.data else read_any(options.samples)[0].meta.get("data")
-    data = data_named(options, named, options.samples)
+    data = options.data or name_told(read_any(options.samples)[0].meta.get("data"), options.samples)
     fields = dict(given.get("cas", {}))
     if options.classifiers is not None:
         if fields.get("classifiers", options.classifiers) != options.classifiers:

@@ -49,6 +49,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         print(json.dumps(config, indent=2))
         return
     print(f"{config['method']} ({config['hash']}), trained on {model.data.title}")
+    data = model.data
+    colours = " in colour" if data.channels > 1 else ""
+    classes = ", ".join(data.classes[label] for label in data.labels)
+    print(f"images of {data.height} x {data.width} pixels{colours}, classes: {classes}")
     print(f"{config['calls']} network calls a sample, {config['parameters']} parameters")
     for name, states in model.steps.items():
         listed = ", ".join(f"{t:g}" for t in states)

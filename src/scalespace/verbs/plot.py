@@ -21,7 +21,10 @@ def add_options(parser: ArgumentParser) -> None:
         "autoencoder's also of a model",
     )
     parser.add_argument("--out", required=True, help="the picture to write (.png, .svg or .pdf)")
-    data_dir_option(parser)
+    parser.add_argument(
+        "--data", help="the data set (default: the one that the judge or the model was trained on)"
+    )
+    data_dir_option(parser, size=True)
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
@@ -30,7 +33,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     shipped = pretrained.is_shipped(options.folder)
     folder = pretrained.find(options.folder) if shipped else Path(options.folder)
-    pictures = pictures_of(folder, options.figure, options.data_dir)
+    where = {name: options[name] for name in ("data", "data_dir", "size")}
+    pictures = pictures_of(folder, options.figure, **where)
     save(options.out, pictures)
     for picture in pictures:
         print(f"{picture.title}. {picture.caption}\n")

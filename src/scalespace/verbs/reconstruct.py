@@ -6,21 +6,25 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from scalespace.data import load, read_samples, write_samples
+from scalespace.data import load, write_samples
+from scalespace.data.exchange import read_any
+from scalespace.data.origins import name_told
 from scalespace.model.reconstruction import autoencoder, reconstruct
 from scalespace.verbs.common import (
     check_target,
     data_dir_option,
-    data_named,
     find_model,
     make_runtime,
+    note,
     runtime_options,
 )
 
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", help="a model folder of a method with an autoencoder")
-    parser.add_argument("--samples", help="a samples file (default: the data's test images)")
+    parser.add_argument(
+        "--samples", help="a samples file, or a folder of images (default: the data's test images)"
+    )
     parser.add_argument("--out", required=True, help="the samples file to write (.npz)")
     parser.add_argument("--grid", help="also a picture: originals above their reconstructions")
     parser.add_argument("--data", help="the data set (default: the one the model was trained on)")
@@ -39,9 +43,11 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     model = find_model(options.model, make_runtime(options).torch_device)
     autoencoder(model)
     if options.samples:
-        originals = read_samples(options.samples)
+        originals, assumed = read_any(options.samples, model.data.classes, model.data.channels > 1)
+        for sentence in assumed:
+            note(sentence)
     else:
-        data = data_named(options, model.data.name, options.model)
+        data = options.data or name_told(model.data.name, options.model)
         splits = load(data, options.data_dir, size=options.size)
         originals = control(FLOOR, splits, len(splits.test()))
     rebuilt = reconstruct(model, originals)

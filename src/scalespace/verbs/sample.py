@@ -13,7 +13,8 @@ from jsonargparse import ArgumentParser, Namespace
 from scalespace import options as opt
 from scalespace.config import SelectionConfig
 from scalespace.config.build import build
-from scalespace.data import Samples, check, read_samples, write_samples
+from scalespace.data import Samples, check, write_samples
+from scalespace.data.exchange import read_any
 from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import find_judge
@@ -112,13 +113,14 @@ def add_options(parser: ArgumentParser) -> None:
         "--strip", help=f"a picture of the reverse process to write (at most {STRIP} images)"
     )
     parser.add_argument(
-        "--redraw", help="a samples file: start from its images, noised to --from-state"
+        "--redraw",
+        help="a samples file or a folder of images to start from, noised to --from-state",
     )
     parser.add_argument(
         "--from-state", type=str, help="state of the first stage (12), or of another (upscaler=5)"
     )
     parser.add_argument(
-        "--fill", help="a samples file: keep the part --keep of its images, and make the rest"
+        "--fill", help="a samples file or a folder of images: keep their part --keep, make the rest"
     )
     parser.add_argument(
         "--keep",
@@ -143,7 +145,7 @@ def add_options(parser: ArgumentParser) -> None:
 def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.figures.grids import PICTURES, save_gif, save_grid, save_strip
 
-    source = _check(options)
+    _check(options)
     to_folder = options.out is not None and not Path(options.out).suffix
     if to_folder:
         check_new_folder("--out", Path(options.out))
@@ -160,6 +162,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         )
     runtime = make_runtime(options)
     model = changed(find_model(options.model, runtime.torch_device), options, given)
+    source = _source(options, model)
     labels = _labels(options, model, source)
     if not model.conditional:
         note(f"{options.model} was trained without labels: those of its images mean nothing")
@@ -192,8 +195,8 @@ def _frames(model: Model, samples: Samples, most: int) -> list[np.ndarray]:
     return [pictures(model.data.to_unit(step.x)) for step in steps]
 
 
-def _check(options: Namespace) -> Samples | None:
-    """Refuses options that exclude each other; returns the images to start from, if any."""
+def _check(options: Namespace) -> None:
+    """Refuses options that exclude each other."""
     asked = [name for name in MODES if options[name] not in (None, False)]
     if len(asked) > 1:
         named = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
@@ -222,7 +225,16 @@ def _check(options: Namespace) -> Samples | None:
     ways = (options.per_class is not None) + (options.labels is not None)
     if ways == 2 or (ways == 0 and path is None):
         raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
-    return None if path is None else read_samples(path)
+
+
+def _source(options: Namespace, model: Model) -> Samples | None:
+    """The images to start from, if any."""
+    if (path := options.redraw or options.fill) is None:
+        return None
+    source, assumed = read_any(path, model.data.classes, model.data.channels > 1)
+    for sentence in assumed:
+        note(sentence)
+    return source
 
 
 def _labels(options: Namespace, model: Model, source: Samples | None) -> list[int]:
@@ -232,6 +244,11 @@ def _labels(options: Namespace, model: Model, source: Samples | None) -> list[in
             labels *= len(source)
     elif options.per_class is None:
         assert source is not None
+        if model.conditional and source.meta.get("conditional") is False:
+            raise InputError(
+                f"the images in {options.redraw or options.fill} are of no class: say with "
+                "--labels which ones to make, one for each or one for all"
+            )
         labels = source.labels.tolist()
     elif options.per_class < 1:
         raise InputError(f"--per-class must be at least 1, got {options.per_class}")

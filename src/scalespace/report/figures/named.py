@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from scalespace.data import DataSplits, load
+from scalespace.data.info import DataInfo
+from scalespace.data.origins import name_told
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.judge import load_judge
 from scalespace.figures.picture import Picture
@@ -64,7 +67,13 @@ FIGURES: dict[str, Figure] = {
 """Every figure by its name on the command line."""
 
 
-def pictures_of(folder: Path | str, name: str, data_dir: Path | str | None = None) -> list[Picture]:
+def pictures_of(
+    folder: Path | str,
+    name: str,
+    data_dir: Path | str | None = None,
+    data: str | None = None,
+    size: int | None = None,
+) -> list[Picture]:
     """The parts of one figure, each with its title and caption.
 
     Args:
@@ -72,6 +81,8 @@ def pictures_of(folder: Path | str, name: str, data_dir: Path | str | None = Non
             training or an autoencoder also a model's.
         name: one of `FIGURES`.
         data_dir: root of the data that a judge or a model is inspected on; a study needs none.
+        data: which data that is; None for what it was trained on.
+        size: of an image folder's images.
 
     Raises:
         InputError: no such figure, the folder cannot be read or is none of these, or it holds
@@ -100,13 +111,17 @@ def pictures_of(folder: Path | str, name: str, data_dir: Path | str | None = Non
             f"{folder} is {words[kind]}, which shows {', '.join(shown[kind])}: '{name}' needs "
             f"{needs}"
         )
+
+    def found(info: DataInfo) -> DataSplits:
+        return load(data or name_told(info.name, str(folder)), data_dir, size=size)
+
     views: list[Any]
     if kind == "judge":
-        views = [judge_of_folder(load_judge(folder), data_dir)]
+        views = [judge_of_folder(load_judge(folder), found)]
     elif name == "training":
         views = trainings_of_model(Model.load(folder))
     else:
-        views = encoders_of_model(Model.load(folder), data_dir)
+        views = encoders_of_model(Model.load(folder), found)
     if not (pictures := [picture for view in views for picture in shown[kind][name](view)]):
         raise InputError(f"{folder} holds nothing to show as '{name}'")
     return pictures
