@@ -22,7 +22,7 @@ from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.figures.grids import save_strip
 from scalespace.model import Model, train
-from scalespace.verbs.sample import read_labels
+from scalespace.verbs.labels import read_labels
 
 
 @pytest.fixture(scope="module")

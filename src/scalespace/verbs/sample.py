@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from scalespace import options as opt
 from scalespace.config import SelectionConfig
 from scalespace.config.build import build
 from scalespace.data import Samples, check, write_samples
-from scalespace.data.exchange import read_any
 from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import find_judge
@@ -30,9 +28,8 @@ from scalespace.verbs.common import (
     note,
     runtime_options,
 )
+from scalespace.verbs.labels import MOST, find_labels, read_source
 
-MOST = 1_000_000
-"""The most images in one file: 3 GB at MNIST's size."""
 GRID, GIF, STRIP = 400, 100, 20
 """The most images that a picture, an animation, and a film strip has."""
 MODES = ("redraw", "fill", "interpolate", "same_noise")
@@ -162,8 +159,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         )
     runtime = make_runtime(options)
     model = changed(find_model(options.model, runtime.torch_device), options, given)
-    source = _source(options, model)
-    labels = _labels(options, model, source)
+    source = read_source(options, model)
+    labels = find_labels(options, model, source)
     if not model.conditional:
         note(f"{options.model} was trained without labels: those of its images mean nothing")
     each = options.interpolate or options.candidates or 1
@@ -225,59 +222,6 @@ def _check(options: Namespace) -> None:
     ways = (options.per_class is not None) + (options.labels is not None)
     if ways == 2 or (ways == 0 and path is None):
         raise InputError("say what to sample: either --per-class N or --labels 3,1,4")
-
-
-def _source(options: Namespace, model: Model) -> Samples | None:
-    """The images to start from, if any."""
-    if (path := options.redraw or options.fill) is None:
-        return None
-    source, assumed = read_any(path, model.data.classes, model.data.channels > 1)
-    for sentence in assumed:
-        note(sentence)
-    return source
-
-
-def _labels(options: Namespace, model: Model, source: Samples | None) -> list[int]:
-    if options.labels is not None:
-        labels = read_labels(options.labels, model.data.classes)
-        if source is not None and len(labels) == 1:
-            labels *= len(source)
-    elif options.per_class is None:
-        assert source is not None
-        if model.conditional and source.meta.get("conditional") is False:
-            raise InputError(
-                f"the images in {options.redraw or options.fill} are of no class: say with "
-                "--labels which ones to make, one for each or one for all"
-            )
-        labels = source.labels.tolist()
-    elif options.per_class < 1:
-        raise InputError(f"--per-class must be at least 1, got {options.per_class}")
-    elif (count := options.per_class * len(model.data.labels)) > MOST:
-        raise InputError(
-            f"--per-class {options.per_class} makes {count} images, and a file holds {MOST:,} at "
-            "most: make several, each with a --seed of its own"
-        )
-    else:
-        labels = [label for _ in range(options.per_class) for label in model.data.labels]
-    if source is not None and len(labels) != len(source):
-        raise InputError(
-            f"{options.redraw or options.fill} has {len(source)} images, and {len(labels)} labels "
-            "are given: one for each, or one for all"
-        )
-    return labels
-
-
-def read_labels(text: str, classes: Sequence[str]) -> list[int]:
-    """'3,1' or 'star,moon' as labels; a number is a label, also where a class is called so."""
-    places = {name: str(label) for label, name in enumerate(classes)}
-    words = [word.strip() for word in text.split(",")]
-    if strange := [word for word in words if word not in places and re.search("[^0-9+-]", word)]:
-        raise InputError(
-            f"--labels takes whole numbers or names of the model's classes "
-            f"({', '.join(classes)}): got '{strange[0]}'"
-        )
-    named = (word if word.isdecimal() else places.get(word, word) for word in words)
-    return opt.numbers(",".join(named), "--labels")
 
 
 def _columns(options: Namespace, model: Model, n: int) -> int:
