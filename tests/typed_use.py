@@ -57,6 +57,7 @@ def edited(model: sc.Model, samples: sc.Samples) -> list[sc.Samples]:
         sc.interpolate(model, [2, 7], 8),
         sc.same_noise(model, [0, 1, 2]),
         sc.reconstruct(model, samples),
+        sc.select(samples, candidates=2),
         sc.to_diffusers(model)([2, 0], seed=1),
     ]
 

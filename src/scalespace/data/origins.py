@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -179,9 +180,9 @@ def find_origin(name: str, data_dir: Path | str | None = None, size: int | None 
         return SamplesFile(path)
     if name not in DATASETS:
         hint = "a folder of images is folder:PATH, a samples file npz:FILE"
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path.is_dir, it raises nothing for absurd names
             hint = f"the folder of that name is {FOLDER}{name}"
-        elif path.suffix == ".npz" and path.is_file():
+        elif path.suffix == ".npz" and os.path.isfile(path):
             hint = f"the file of that name is {FILE}{name}"
         raise InputError(f"{unknown('data set', name, DATASETS)}; {hint}")
     return Listed(name, data_dir)
