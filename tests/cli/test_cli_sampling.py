@@ -190,7 +190,13 @@ def test_noises(folder: Path, tmp_path: Path) -> None:
     assert picture.exists()
 
 
-def test_the_chosen_of_candidates(folder: Path, judge_dir: Path, tmp_path: Path) -> None:
+def test_the_chosen_of_candidates(
+    folder: Path,
+    judge_dir: Path,
+    data_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     words = ["--labels", "0,2,2", "--seed", "3", "--candidates", "4", "--judge", str(judge_dir)]
     strip = tmp_path / "way.png"
     found = sample(folder, tmp_path / "a.npz", *words, "--strip", str(strip))
@@ -210,6 +216,10 @@ def test_the_chosen_of_candidates(folder: Path, judge_dir: Path, tmp_path: Path)
     np.testing.assert_array_equal(
         shown, np.asarray(Image.open(tmp_path / "again.png").convert("L"))
     )
+    capsys.readouterr()
+    root = str(data_dir)
+    main(["evaluate", str(tmp_path / "a.npz"), "--metrics", "copies", "--data-dir", root])
+    assert "upscaler 6, 5, 4, 3, 2, 1), chosen from 4 times as many" in capsys.readouterr().out
     easy = sample(folder, tmp_path / "b.npz", *words, "--hard", "0")
     assert easy.meta["selection"]["hard"] == 0
 

@@ -20,7 +20,7 @@ from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime
 
 MADE = (
     *("method", "model", "seed", "calls", "steps", "guidance", "guidance_states"),
-    *("redrawn_from", "kept"),
+    *("redrawn_from", "kept", "selection"),
 )
 """The fields of a samples file's `meta` that tell how its images were made."""
 
@@ -135,7 +135,10 @@ def _made(made: dict[str, Any]) -> str:
     )
     plural = "" if calls == 1 else "s"
     states = f" ({listed})" if listed else ""
-    return f"made by {made.get('method')} in {calls} network call{plural}{states}"
+    selection = made.get("selection")
+    candidates = selection.get("candidates") if isinstance(selection, dict) else None
+    chosen = f", chosen from {candidates} times as many" if isinstance(candidates, int) else ""
+    return f"made by {made.get('method')} in {calls} network call{plural}{states}{chosen}"
 
 
 def _told(metric: str, result: dict[str, Any]) -> str:
