@@ -110,6 +110,14 @@ def test_a_stopped_study_says_so(
     assert "score cas-small" in text  # is still to do
 
 
+def wait_for(holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came")
+
+
 @pytest.mark.usefixtures("quick_pictures")
 def test_a_killed_study_shows_by_its_age(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
@@ -122,11 +130,7 @@ def test_a_killed_study_shows_by_its_age(
     def slow(context: Context, task: Task) -> None:
         page = context.folder / "report.html"
         before = page.stat().st_mtime_ns
-        for _ in range(0 if seen else 600):
-            if page.stat().st_mtime_ns != before:
-                break
-            time.sleep(0.1)
-        assert seen or page.stat().st_mtime_ns != before
+        wait_for(lambda: bool(seen) or page.stat().st_mtime_ns != before)
         (when,) = re.findall(r'<time datetime="([^"]+)"', page.read_text())
         seen.append(datetime.fromisoformat(when))
         run_task(context, task)
@@ -136,14 +140,6 @@ def test_a_killed_study_shows_by_its_age(
     assert seen[0].tzinfo is not None
     assert SILENT_SECONDS >= 3 * BEAT_SECONDS
     assert REFRESH not in path.read_text()
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if holds():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it never came")
 
 
 @pytest.mark.usefixtures("quick_pictures")

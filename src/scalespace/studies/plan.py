@@ -271,7 +271,7 @@ class _Draft:
             "sampling": [training.sampling for training in used],
         }
         needs = {task.id: task for task in map(self.train, used)}
-        if selects := [arm.selects for arm in timed if arm.selects]:
+        if any(selects := [arm.selects for arm in timed]):
             inputs |= {"selections": selects, "judge": self.eye}
             needs |= {task.id: task for task in self.judge_tasks}
         task = Task("bench", f"seed{self.first}", inputs, tuple(needs.values()), alone=True)
