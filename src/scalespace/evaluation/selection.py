@@ -105,10 +105,10 @@ def choose(
 ) -> NDArray[np.int64]:
     """Which candidates are kept, as indices, the classes in turn.
 
-    Of each class one in `config.candidates`: first the share `config.hard` of them of which the
-    judge is least sure, among those that it reads as their class; then others in their order,
-    which are as good as drawn at random. Where it reads too few as their class, those that it
-    holds likeliest to be of it follow.
+    One in `config.candidates` of each class is kept. The share `config.hard` of these are the
+    hardest: the judge reads them as their class, and gives it the lowest probability. Other images
+    that it reads as their class fill the rest, in their order, which is random. If there are too
+    few, those follow to which it gives their class the highest probability.
 
     Args:
         labels: the classes that the candidates were made as, int [n].
