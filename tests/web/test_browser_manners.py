@@ -159,7 +159,11 @@ def test_what_is_wrong_is_told_where_it_was_asked(visit: Visit) -> None:
     make.click()
     assert status.inner_text() == "Choose a model first."
     visit.choose("cascaded")
-    for words, told in {"2, x": 'got "x"', "12": "label 12 is none", "": "1 to 64 classes"}.items():
+    for words, told in {
+        "2, x": "x is none of the classes",
+        "12": "label 12 is none",
+        "": "1 to 64 classes",
+    }.items():
         visit.page.get_by_label("Classes").fill(words)
         make.click()
         visit.part("Make").get_by_text(told).wait_for()

@@ -199,7 +199,7 @@ def test_a_picture_goes_to_the_board_and_back(visit: Visit, tmp_path: Path) -> N
     visit.part("Make").get_by_role("button", name="Make").click()
     made = shown(visit.finished("Make").first)
     visit.page.locator(".picture").nth(3).click()
-    visit.page.wait_for_function("document.activeElement.id === 'board'")
+    visit.page.locator("#board:focus").wait_for()
     np.testing.assert_array_equal(grey(saved(visit, tmp_path)), made[3:4])
     visit.page.get_by_role("button", name="Undo").click()
     assert not saved(visit, tmp_path).any()
