@@ -81,3 +81,22 @@ def test_a_strip_has_a_row_an_image_and_a_column_a_state(tmp_path: Path) -> None
     assert Image.open(tmp_path / "colours.png").mode == "RGB"
     with pytest.raises(InputError, match="at least 1 state"):
         save_strip(tmp_path / "none.png", [])
+
+
+@pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "coloured"])
+def test_words_above_the_columns(channels: tuple[int, ...], tmp_path: Path) -> None:
+    images = np.full((4, 28, 28, *channels), 0.5)
+    save_grid(tmp_path / "plain.png", images, 2, 4)
+    save_grid(tmp_path / "named.png", images, 2, 4, ["sun", "an extraordinarily long name"])
+    plain, named = (
+        np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("plain", "named")
+    )
+    line = len(named) - len(plain)
+    assert line > 0
+    np.testing.assert_array_equal(named[line:], plain)
+    left, right = named[:line, : plain.shape[1] // 2], named[:line, plain.shape[1] // 2 :]
+    written = [np.flatnonzero((half > 100).any(axis=0)) for half in (left, right)]
+    middle = [(found.min() + found.max()) / 2 / left.shape[1] for found in written]
+    assert middle == pytest.approx([0.5, 0.5], abs=0.05)
+    assert len(written[0]) < len(written[1])
+    assert np.ptp(written[1]) < 28 * 4  # cut where the column ends

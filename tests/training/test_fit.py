@@ -32,6 +32,7 @@ from scalespace.training import TrainedStage, Training, fit, load_stage, loop
 from scalespace.training.checkpoint import load_tensors
 from scalespace.training.loop import learning_rate
 from scalespace.training.metrics import read_metrics
+from scalespace.training.training import FEW_STEPS, hurried
 
 fit_module = sys.modules["scalespace.training.fit"]
 STEPS = 10  # of tiny.RECIPE: 2 epochs of 5
@@ -600,3 +601,15 @@ def test_without_an_average_both_weights_are_the_same(splits: DataSplits, tmp_pa
 def test_default_recipe_is_the_papers() -> None:
     assert Recipe().net.channels == (16, 32, 64)
     assert (Recipe().process.power, Recipe().process.predict) == (1.5, "noise")
+
+
+def test_a_hurried_training_is_told_with_what_would_be_enough(splits: DataSplits) -> None:
+    few = training(splits)
+    (told,) = hurried([few], splits)
+    assert told.startswith(f"small learns for {STEPS} steps only")
+    enough = int(told.split("--stages.small.train.epochs=")[1].split()[0])
+    assert not list(hurried([training(splits, epochs=enough)], splits))
+    assert list(hurried([training(splits, epochs=enough - 1)], splits))
+    batch, steps = training(splits, epochs=enough).steps(len(splits.train))
+    assert batch == few.recipe.train.batch_size
+    assert steps >= FEW_STEPS > steps - steps // enough

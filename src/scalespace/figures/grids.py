@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from scalespace.errors import InputError
 from scalespace.files import atomic, check_suffix
@@ -17,6 +17,7 @@ from scalespace.files import atomic, check_suffix
 GAP = 2
 WIDTH, LARGEST = 900, 112  # dots
 BACKGROUND = 40
+WORDS = 13  # dots, the height of a word
 STATES = 12  # of a film strip
 PICTURES = (".png", ".jpg", ".webp")
 """The suffixes of pictures."""
@@ -80,15 +81,40 @@ def save_grid(
     images: NDArray[np.floating],
     columns: int | None = None,
     zoom: int | None = None,
+    names: Sequence[str] = (),
 ) -> None:
     """Writes `tile(...)` as a picture; the format is that of the path's suffix.
+
+    Args:
+        path: the file.
+        images, columns, zoom: as of `tile`.
+        names: a word above each column, cut where it is wider than the column; or none.
 
     Raises:
         InputError: what `tile` refuses, a suffix of no format, or the file cannot be written.
     """
     check_suffix(path, PICTURES)
+    picture = tile(images, columns, zoom)
     with atomic(path) as aside:
-        tile(images, columns, zoom).save(aside)
+        (headed(picture, names) if names else picture).save(aside)
+
+
+def headed(picture: Image.Image, names: Sequence[str]) -> Image.Image:
+    """A picture of images with a word above each of its columns, which are equally wide."""
+    import matplotlib  # slow to import, and its font knows more alphabets than Pillow's
+
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", WORDS)
+    line = WORDS + 3 * GAP
+    grey = f"rgb({BACKGROUND},{BACKGROUND},{BACKGROUND})"
+    sheet = Image.new(picture.mode, (picture.width, picture.height + line), grey)
+    sheet.paste(picture, (0, line))
+    draw, cell = ImageDraw.Draw(sheet), (picture.width - GAP) / len(names)
+    for k, name in enumerate(names):
+        shown = name
+        while font.getlength(shown) > cell - GAP and len(shown) > 1:
+            shown = shown.removesuffix("…")[:-1] + "…"
+        draw.text((GAP + (k + 0.5) * cell, line / 2), shown, "white", font, "mm")
+    return sheet
 
 
 def save_strip(

@@ -23,6 +23,7 @@ from scalespace.studies.rows import collect, other_versions, rows_of
 from scalespace.studies.schedule import Done, Say, carry_out
 from scalespace.studies.tasks import Context
 from scalespace.training.runtime import Runtime
+from scalespace.training.training import hurried
 
 Watch = Callable[[Context, Sequence[Task]], AbstractContextManager[Done]]
 """Is told of the tasks left and, while its context lasts, of each that is done."""
@@ -101,6 +102,9 @@ def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
             f"{len(again)} of {len(plan.tasks)} tasks are done again: their files are gone or "
             "damaged"
         )
+    coming = {one.stage for task in left if task.kind == "train" for one in plan.trainings[task.id]}
+    for sentence in hurried((one for one in plan.shown.values() if one.stage in coming), splits):
+        say(sentence)
     return left
 
 

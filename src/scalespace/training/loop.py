@@ -113,9 +113,8 @@ class Loop:
         self.held_out, self.held_out_labels = self._resident(
             val.subset(balanced_sample(val.labels, held_out, seed=0)), device
         )
-        self.batch_size = min(self.config.batch_size, len(self.labels))
-        self.steps_per_epoch = len(self.labels) // self.batch_size
-        self.steps = self.config.epochs * self.steps_per_epoch
+        self.batch_size, self.steps = training.steps(len(self.labels))
+        self.steps_per_epoch = self.steps // self.config.epochs
         self.step = 0
         self.seconds = 0.0
         wide = torch.float32 if device.type == "mps" else torch.float64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scalespace.core.noise import derive_seed
 from scalespace.core.torch_state import check_defaults
+from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.fields import digest
@@ -19,6 +20,8 @@ from scalespace.stages.base import Models, Stage, StageModel
 from scalespace.training.checkpoint import load_tensors, load_weights, under_prefix, with_prefix
 
 FINISHED = "stage.safetensors"
+FEW_STEPS = 200
+"""A network that takes fewer steps in all has hardly begun to learn."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,12 @@ class Training:
         """The trainings that it builds on, and those that they build on."""
         return tuple(one for need in self.needs for one in (*need.every_need, need))
 
+    def steps(self, images: int) -> tuple[int, int]:
+        """Images a step, and steps in all, if it learns from so many images."""
+        train = self.recipe.train
+        batch = min(train.batch_size, images)
+        return batch, train.epochs * (images // batch)
+
     def folder(self, root: Path) -> Path:
         """Where below `root` this training lives."""
         return root / f"{self.stage.name}-{self.identity}"
@@ -96,6 +105,20 @@ class Training:
             torch.manual_seed(derive_seed(self.seed, self.stage.name, "weights"))
             model: StageModel = self.stage.build(self.recipe, self.data, needs)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def hurried(trainings: Iterable[Training], splits: DataSplits) -> Iterator[str]:
+    """A sentence on each training of fewer than `FEW_STEPS` steps: it is no longer than that."""
+    for training in trainings:
+        name, epochs = training.stage.name, training.recipe.train.epochs
+        images = len(training.stage.parts(splits)[0])
+        batch, steps = training.steps(images)
+        if steps < FEW_STEPS:
+            enough = -(-FEW_STEPS // (images // batch))
+            yield (
+                f"{name} learns for {steps} steps only ({images} images, epochs: {epochs}), which "
+                f"are too few: give it more, by --stages.{name}.train.epochs={enough} say"
+            )
 
 
 def chosen(config: Any) -> dict[str, Any]:

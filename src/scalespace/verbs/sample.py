@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         write_samples(options.out, samples)
     columns = _columns(options, model, len(samples))
     if options.grid:
-        save_grid(options.grid, samples.images[:GRID], columns)
+        names = _names(model, samples.labels[:GRID].tolist(), columns)
+        save_grid(options.grid, samples.images[:GRID], columns, names=names)
     if options.gif or options.strip:
         frames = _frames(model, samples, GIF if options.gif else STRIP)
         if options.gif:
@@ -228,6 +229,16 @@ def _columns(options: Namespace, model: Model, n: int) -> int:
     if options.interpolate:
         return int(options.interpolate)
     return len(model.data.labels) if options.per_class is not None else min(n, 10)
+
+
+def _names(model: Model, labels: Sequence[int], columns: int) -> list[str]:
+    """The class of each column, if it has one class alone and classes have names of their own."""
+    classes = model.data.classes
+    numbered = all(name == str(label) for label, name in enumerate(classes))
+    mixed = any(label != labels[k % columns] for k, label in enumerate(labels))
+    if numbered or mixed or not model.conditional:
+        return []
+    return [classes[label] for label in labels[:columns]]
 
 
 def _maker(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
 from scalespace.config import Config
-from scalespace.data import load
+from scalespace.data import DataSplits, load
 from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, get_method
 from scalespace.model import Model, train
@@ -21,7 +21,7 @@ from scalespace.model.folder import CONFIG, check_free
 from scalespace.settings import load_config, make_training, make_trainings, stage_recipe
 from scalespace.stages.judge import JUDGE
 from scalespace.training.runtime import is_helper
-from scalespace.training.training import Training
+from scalespace.training.training import Training, hurried
 from scalespace.verbs.common import (
     check_folder,
     data_dir_option,
@@ -67,7 +67,9 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     check_free(out)
     method = get_method(options.method)
     splits = load(config.data, options.data_dir, size=config.size)
-    _tell_of_replaced(out, make_trainings(config, method, options.seed, splits.info))
+    wanted = make_trainings(config, method, options.seed, splits.info)
+    _tell_of_replaced(out, wanted)
+    _tell_of_hurried(wanted, splits)
     model = train(method.name, splits, config, trainings, options.seed, make_runtime(options))
     if is_helper():
         return  # one of several processes that train together; the first one writes
@@ -93,6 +95,13 @@ def _tell_of_replaced(out: Path, wanted: Sequence[Training]) -> None:
         )
 
 
+def _tell_of_hurried(wanted: Iterable[Training], splits: DataSplits) -> None:
+    """Notes which trainings are too short to learn much."""
+    if not is_helper():
+        for sentence in hurried(wanted, splits):
+            note(sentence)
+
+
 def _show(method: str, config: Config) -> None:
     """Prints the recipe of each stage, with all fields, as YAML that a preset may hold."""
     stages = [JUDGE] if method == JUDGE.name else get_method(method).stages
@@ -107,6 +116,7 @@ def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path)
 
     splits = load(config.data, options.data_dir, size=config.size)
     training = make_training(config, JUDGE, options.seed, splits.info)
+    _tell_of_hurried([training], splits)
     judge = train_judge(training, splits, trainings, make_runtime(options))
     if is_helper():
         return
