@@ -248,11 +248,22 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _has_colours(path: Path) -> bool:
+    if _is_stored_grey(path):
+        return False
     image = _opened(path)
     if image.mode == "L":
         return False
     pixels = np.asarray(image)
     return bool((pixels != pixels[..., :1]).any())
+
+
+def _is_stored_grey(path: Path) -> bool:
+    """Whether its header says so; the pixels are not read. False for a damaged one."""
+    try:
+        with Image.open(path) as file:
+            return file.mode in ("1", "L") and "transparency" not in file.info
+    except Exception:  # `_opened` tells what is wrong with it
+        return False
 
 
 def read_image(path: Path, size: int | None, coloured: bool) -> np.ndarray:

@@ -142,7 +142,7 @@ def name_told(name: object, whose: str) -> str:
         InputError: it tells none, or that of somebody's own data, which no name finds.
     """
     if not isinstance(name, str):
-        raise InputError(f"{whose} does not say of which data it is: say it with --data NAME")
+        raise InputError(f"{whose} names no data set: name it with --data NAME")
     if name not in DATASETS:
         raise InputError(
             f"{whose} is of '{name}', which does not come by name: say where it lies, with "

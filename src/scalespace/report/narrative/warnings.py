@@ -40,8 +40,8 @@ def _above_control(results: Results) -> list[str]:
                 f"{titles[method.name]} scores {own.mean - its.mean:.4f} above its control "
                 f"{titles[control]}, more than 2 sd ({2 * sd:.4f}). This needs an explanation: "
                 f"generated images cannot teach what the real ones lack, unless the generator saw "
-                f"more real images than the {its.n:,} of the control, or {results.study.part} "
-                "images leaked."
+                f"more real images than the {its.n:,} of the control, its images were chosen among "
+                f"more, or {results.study.part} images leaked."
                 + (f" It was also given more images, {own.n:,}." if own.n > its.n else "")
             )
     return out
