@@ -14,7 +14,7 @@ UPSCALER = DiffusionStage("upscaler", states=10, conditioned=SMALL.states)
 
 @register
 class Cascaded(ProcessMethod):
-    """The scale-space method of the seed paper, after Ho et al. 2021."""
+    """The seed paper's cascade, after Ho et al. 2021."""
 
     name = "cascaded"
     title = "Cascaded"

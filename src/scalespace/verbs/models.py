@@ -33,9 +33,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         if options.json:
             print(json.dumps(about, indent=2))
             return
+        widest = max(len(one["method"]) for one in about)
         for one in about:
             stages = ", ".join(one["stages"])
-            print(f"{one['method']:<13} stages: {stages:<23} {one['about']}")
+            print(f"{one['method']:<{widest}}  {one['about']} Stages: {stages}.")
         shipped = [
             name if name == one["method"] else f"{name} (a model of {one['method']})"
             for one in about
