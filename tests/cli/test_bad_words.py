@@ -60,7 +60,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         ("sample MODEL --per-class 999999999999 --out OUT.npz", "a file holds 1,000,000 at most"),
         (
             "sample MODEL --labels 0 --interpolate 999999999999 --out OUT.npz",
-            "a file holds 1,000,000 images at most",
+            "a file holds 1,000,000 at most",
         ),
         ("sample MODEL --labels 0 --out=", "--out is empty"),
         ("train small --out=", "--out is empty"),

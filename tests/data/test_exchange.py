@@ -11,7 +11,7 @@ from PIL import Image
 
 from scalespace.cli import main
 from scalespace.data import Samples, write_samples
-from scalespace.data.exchange import read_any
+from scalespace.data.exchange import read_any, told_data
 from scalespace.data.pngs import safe
 from scalespace.errors import InputError
 
@@ -166,3 +166,45 @@ def test_sample_and_evaluate_by_folder(
     with pytest.raises(SystemExit):
         main(["sample", str(model_dir), "--per-class", "4", "--out", str(out)])
     assert "is there already" in capsys.readouterr().err
+
+
+def test_pictures_beside_class_folders(tmp_path: Path) -> None:
+    samples().to_folder(tmp_path / "out")
+    Image.new("L", (6, 5)).save(tmp_path / "out" / "grid.png")
+    with pytest.raises(InputError, match=r"in class folders .* and beside them \(grid.png"):
+        read_any(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b'{"classes": "\xe9"}', "not UTF-8"), (b"[1]", "meta"), (b'{"classes": 10}', "")],
+)
+def test_the_meta_of_others(tmp_path: Path, content: bytes, said: str) -> None:
+    folder = tmp_path / "out"
+    samples().to_folder(folder)
+    (folder / "meta.json").write_bytes(content)
+    if said:
+        with pytest.raises(InputError, match=said):
+            read_any(folder)
+    else:
+        assert len(read_any(folder)[0]) == len(samples())
+
+
+def test_names_that_collide_with_one_that_has_no_image(tmp_path: Path) -> None:
+    classes = ["T-shirt/top", "T-shirt-top", "c"]
+    made = Samples(np.zeros((2, 5, 6), np.float32), np.array([0, 0]), {"classes": classes})
+    made.to_folder(tmp_path / "out")
+    assert read_any(tmp_path / "out", tuple(classes))[0].labels.tolist() == [0, 0]
+
+
+def test_the_data_that_samples_tell(tmp_path: Path) -> None:
+    made = samples()
+    told = Samples(made.images, made.labels, {**made.meta, "data": "mnist"})
+    told.to_folder(tmp_path / "out")
+    write_samples(tmp_path / "a.npz", told)
+    write_samples(tmp_path / "b.npz", made)
+    assert [told_data(tmp_path / name) for name in ("out", "a.npz", "b.npz")] == [
+        "mnist",
+        "mnist",
+        None,
+    ]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scalespace.cli import main
-from scalespace.data import Samples, load, write_samples
+from scalespace.data import Samples, load, load_told, write_samples
 from scalespace.data.folders import ImageFolder
 from scalespace.data.origins import find_origin
 from scalespace.data.pixels import pictures
@@ -280,3 +280,40 @@ def test_a_judge_is_offered_by_a_command_that_reads_this_data(folder: Path, tmp_
         size = given.get("--size")
         again = load(given["--data"], size=None if size is None else int(size))
         assert again.info == splits.info
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"), [("made", ["a" * 150, "b"]), ("made", ["a\nb", "c"]), ("x" * 120, [])]
+)
+def test_names_that_a_model_could_not_carry(tmp_path: Path, name: str, classes: list[str]) -> None:
+    path = tmp_path / f"{name}.npz"
+    images, labels = np.random.default_rng(0).random((40, 6, 6), np.float32), np.arange(40) % 2
+    write_samples(path, Samples(images, labels, {"classes": classes}))
+    with pytest.raises(InputError, match="names of one line and at most 100 characters"):
+        _ = load(f"npz:{path}").info
+
+
+def test_a_label_far_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "big.npz"
+    labels = np.array([0, 30_000_000] * 10)
+    write_samples(path, Samples(np.zeros((20, 6, 6), np.float32), labels))
+    assert "there is a label 30000000" in refused(f"npz:{path}")
+
+
+def test_a_home_that_nobody_has() -> None:
+    assert "image folder not found: ~nobody-of-that-name/a" in refused(
+        "folder:~nobody-of-that-name/a"
+    )
+
+
+def test_data_that_a_model_tells(tmp_path: Path) -> None:
+    images, labels = np.random.default_rng(0).random((40, 6, 6), np.float32), np.arange(40) % 2
+    path = tmp_path / "digits.npz"
+    write_samples(path, Samples(images, labels))
+    own = load(f"npz:{path}")
+    assert own.name == "digits"
+    with pytest.raises(InputError, match="the model is of own data called 'digits'"):
+        load_told(own.info, "the model")
+    assert load_told(own.info, "the model", f"npz:{path}").info == own.info
+    public = load("digits").info
+    assert load_told(public, "the model").info == public

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,3 +115,31 @@ def test_a_judge_of_other_images(judge: Judge) -> None:
     labelled = Samples(np.zeros((4, 12, 12), np.float32), np.array([0, 0, 7, 7]))
     with pytest.raises(InputError, match="7"):
         sc.select(labelled, 2, judge=judge)
+
+
+def test_images_are_kept_in_the_order_asked_for(judge: Judge) -> None:
+    labels = [2, 0, 2, 1]
+    selector = Selector(judge, SelectionConfig(3))
+    rng = np.random.default_rng(0)
+    asked = np.array(selector.asked(labels))
+    samples = Samples(rng.random((12, 12, 12), dtype=np.float32), asked, {"seed": 1})
+    in_turn, in_order = selector.select(samples), selector.select(samples, labels)
+    assert in_order.labels.tolist() == labels
+    for label in range(3):
+        one, other = (found.images[found.labels == label] for found in (in_turn, in_order))
+        np.testing.assert_array_equal(one, other)
+    rows = in_order.meta["indices"]
+    np.testing.assert_array_equal(in_order.images, samples.images[rows])
+
+
+def test_one_candidate_for_each_leaves_all_as_they_are(judge: Judge) -> None:
+    samples = Samples(np.zeros((4, 12, 12), np.float32), np.array([2, 0, 2, 1]), {"seed": 1})
+    assert sc.select(samples, 1, judge=judge).labels.tolist() == [2, 0, 2, 1]
+
+
+def test_a_judge_of_other_classes_does_not_choose(judge: Judge) -> None:
+    selector = Selector(judge, SelectionConfig(2))
+    selector.check(judge.data)
+    other = replace(judge.data, classes=("cat", "dog", "owl"))
+    with pytest.raises(InputError, match=r"of the classes that it reads .* are cat, dog, owl"):
+        selector.check(other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -108,6 +109,11 @@ def test_a_stopped_study_says_so(
     assert REFRESH not in html
     assert 'data-silent="' not in html
     assert "score cas-small" in text  # is still to do
+    # what was found since the page was last made is on it, and in the results
+    rows = (tmp_path / "s" / "results.jsonl").read_text().splitlines()
+    done = {json.loads(row).get("task", "") for row in rows}
+    assert any(task.startswith("sample-small") for task in done)
+    assert 'id="samples"' in html
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

@@ -15,7 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import tiny
 from scalespace.config import SelectionConfig
 from scalespace.data import DataSplits, read_samples
+from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge
+from scalespace.report.narrative.warnings import warnings
 from scalespace.report.page import REPORT, build
 from scalespace.report.results import Results
 from scalespace.studies.plan import make_plan
@@ -97,7 +99,10 @@ def test_a_page_tells_which_image_of_its_seed_each_is(finished: Path, rows: list
         rank = np.flatnonzero(samples.labels == label)[: len(places)]
         assert places.tolist() == [samples.meta["indices"][k] for k in rank]
     build(finished)
-    assert "hardest" in (finished / REPORT).read_text()
+    page = (finished / REPORT).read_text()
+    told = "where a judge chooses each among 3, in the other rows not selected"
+    assert told in page
+    assert "The first 4 images of every class, not selected" in page  # of the first variant
 
 
 def test_units_of_what_chooses_nothing_are_as_before(splits: DataSplits) -> None:
@@ -118,3 +123,20 @@ def test_a_study_without_a_judge_trains_one_to_choose_by(splits: DataSplits) -> 
     for task in plan.tasks:
         if "selection" in task.inputs or "selections" in task.inputs:
             assert judge in task.needs
+
+
+def test_a_judge_that_has_seen_the_scored_images_is_told(finished: Path) -> None:
+    results = Results(finished)
+    assert not any("A judge has chosen" in text for text in warnings(results))
+    study = replace(results.study.config.study, part="validation")
+    results.study = replace(results.study, config=replace(results.study.config, study=study))
+    assert any("have learnt from the validation part" in text for text in warnings(results))
+
+
+def test_a_judge_of_other_classes_is_refused_before_any_work(
+    splits: DataSplits, judge_dir: Path
+) -> None:
+    config = replace(CONFIG, study=replace(CONFIG.study, judge=str(judge_dir)))
+    make_plan(config, splits.info)
+    with pytest.raises(InputError, match="of the classes that it reads"):
+        make_plan(config, replace(splits.info, classes=("cat", "dog", "owl")))

@@ -19,11 +19,12 @@ import torch
 from safetensors.torch import save_file
 
 import tiny
+from scalespace import settings
 from scalespace.config import ConditionConfig, ObjectiveConfig, Recipe, TrainConfig
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.files import locked
-from scalespace.methods import stages
+from scalespace.methods import METHODS, stages
 from scalespace.methods.baseline import BASELINE
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
@@ -601,6 +602,13 @@ def test_without_an_average_both_weights_are_the_same(splits: DataSplits, tmp_pa
 def test_default_recipe_is_the_papers() -> None:
     assert Recipe().net.channels == (16, 32, 64)
     assert (Recipe().process.power, Recipe().process.predict) == (1.5, "noise")
+
+
+def test_hurried_teachers_are_told_once(splits: DataSplits) -> None:
+    config = replace(tiny.CONFIG, train=replace(tiny.TRAIN, epochs=1))
+    fast = settings.make_trainings(config, METHODS["cascaded-fast"], 0, splits.info)
+    names = [told.split()[0] for told in hurried(fast, splits)]
+    assert sorted(names) == ["small", "small-student", "upscaler", "upscaler-student"]
 
 
 def test_a_hurried_training_is_told_with_what_would_be_enough(splits: DataSplits) -> None:

@@ -250,7 +250,7 @@ def test_the_code_makes_the_same_picture(
     start = events[0][1]
     pictures: list[np.ndarray] = []
 
-    def keep(path: str, images: np.ndarray, columns: int | None = None) -> None:
+    def keep(path: str, images: np.ndarray, columns: int | None = None, **_: object) -> None:
         pictures.append(images)
 
     monkeypatch.setattr(sc, "save_grid", keep, raising=False)

@@ -7,6 +7,7 @@ from scalespace.data.images import (
     balanced_sample,
     first_of_each,
     load,
+    load_told,
     places_of_first,
 )
 from scalespace.data.samples import Samples, check, read_samples, write_samples
@@ -19,6 +20,7 @@ __all__ = [
     "check",
     "first_of_each",
     "load",
+    "load_told",
     "places_of_first",
     "read_idx",
     "read_samples",

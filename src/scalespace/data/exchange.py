@@ -11,6 +11,7 @@ from scalespace.data.folders import ImageFolder, class_files, read_image
 from scalespace.data.pngs import ABOUT, safe
 from scalespace.data.samples import META, Samples, check, meta_of, read_arrays
 from scalespace.errors import InputError
+from scalespace.files import read_text
 
 GUIDED = ("arr_0", "arr_1")
 """The arrays of the guided-diffusion evaluation suite: images uint8 [n, h, w, c], and labels."""
@@ -66,19 +67,42 @@ def _file(path: Path) -> tuple[Samples, list[str]]:
     return check(images, labels, meta, where=path), assumed
 
 
+def told_data(path: Path | str) -> object:
+    """The name of the data set that samples of any form tell, unchecked; None if they tell none.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _meta_of_folder(path).get("data")
+    arrays = read_arrays(path, (META,))
+    return meta_of(arrays[META], path).get("data") if META in arrays else None
+
+
+def _meta_of_folder(path: Path) -> dict[str, Any]:
+    about = path / ABOUT
+    return meta_of(np.array(read_text(about, "meta")), about) if about.is_file() else {}
+
+
 def _folder(path: Path, classes: tuple[str, ...]) -> tuple[Samples, list[str]]:
     """The images of a folder, in colour whatever they are."""
-    meta: dict[str, Any] = {}
-    if (path / ABOUT).is_file():
-        meta = meta_of(np.array((path / ABOUT).read_text(encoding="utf-8")), path / ABOUT)
+    meta = _meta_of_folder(path)
     flat = sorted(class_files(path))
     if flat:
+        if inner := [name for name in ImageFolder(path).folders if any(class_files(path / name))]:
+            raise InputError(
+                f"{path} has images both in class folders ({inner[0]}, say) and beside them "
+                f"({flat[0].name}, say): move one of the two away"
+            )
         images = [read_image(file, None, coloured=True) for file in flat]
         labels, meta = [0] * len(flat), {**meta, "conditional": False}
         assumed = [f"{path}: without class folders, its images are of no class"]
     else:
         own = ImageFolder(path)
-        named = classes or tuple(meta.get("classes") or ()) or own.folders
+        told = meta.get("classes")
+        listed = tuple(map(str, told)) if isinstance(told, list) else ()
+        named = classes or listed or own.folders
         place = {safe(name): label for label, name in enumerate(named)}
         place |= {f"{label} {safe(name)}": label for label, name in enumerate(named)}
         images, labels = [], []

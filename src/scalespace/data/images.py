@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scalespace.data.catalog import Part
 from scalespace.data.info import DataInfo
-from scalespace.data.origins import Origin, find_origin
+from scalespace.data.origins import Origin, find_origin, name_told
 from scalespace.data.pixels import COLOURS, planes
 from scalespace.errors import InputError
 
@@ -187,6 +187,34 @@ def load(
         raise InputError(f"every pixel of {name}'s training images is the same grey")
     root = None if data_dir is None else Path(data_dir)
     return DataSplits(origin.name, train, val, mean, std, root, origin.own, origin)
+
+
+def load_told(
+    info: DataInfo,
+    whose: str,
+    name: str | None = None,
+    data_dir: Path | str | None = None,
+    size: int | None = None,
+) -> DataSplits:
+    """The data that a model or a judge was trained on, or those that are named instead.
+
+    Args:
+        info: what the model tells of its data.
+        whose: what to call the model in a message, such as its path.
+        name, data_dir, size: as of `load`; without a name the model's own is taken.
+
+    Raises:
+        InputError: the model's data are somebody's own, and nothing says where they lie; or what
+            `load` raises.
+    """
+    splits = load(name or name_told(info.name, whose), data_dir, size=size)
+    alone = name is None and data_dir is None
+    if alone and info.own and splits.info.fingerprint != info.fingerprint:
+        raise InputError(
+            f"{whose} is of own data called '{info.name}', and these are other ones: say where "
+            "they lie, with --data folder:PATH, --data npz:FILE, or --data-dir"
+        )
+    return splits
 
 
 def balanced_split(

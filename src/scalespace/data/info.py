@@ -26,6 +26,9 @@ class DataInfo:
         own: whether the files are known not to be those published under this name.
         absent: labels that no training image has, where the labels have gaps.
         channels: of an image: 1 if it is grey, 3 if coloured.
+
+    Raises:
+        InputError: the images are too small or too large or all alike, or a name is none.
     """
 
     name: str
@@ -42,6 +45,12 @@ class DataInfo:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "absent", tuple(self.absent))
+        for text in (self.name, *self.classes):
+            if not isinstance(text, str) or len(text) > LONGEST_NAME or not text.isprintable():
+                raise InputError(
+                    f"a data set and its classes must have names of one line and at most "
+                    f"{LONGEST_NAME} characters, got {text!r:.100}"
+                )
         sides = (self.height, self.width)
         if not all(isinstance(side, int) and 4 <= side <= 1024 for side in sides):
             raise InputError(
@@ -62,9 +71,8 @@ class DataInfo:
         for name in ("mean", "std"):
             if not (isinstance(number := getattr(info, name), int | float) and 0 <= number <= 1):
                 raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
-        for text in (info.name, info.fingerprint, *info.classes):
-            if not isinstance(text, str) or len(text) > LONGEST_NAME or not text.isprintable():
-                raise ValueError(f"names must be one line of text, got {text!r:.100}")
+        if not isinstance(info.fingerprint, str) or len(info.fingerprint) > LONGEST_NAME:
+            raise ValueError(f"fingerprint must be a word, got {info.fingerprint!r:.100}")
         if not info.classes:
             raise ValueError("there must be classes")
         if not isinstance(info.own, bool):

@@ -173,7 +173,7 @@ def find_origin(name: str, data_dir: Path | str | None = None, size: int | None 
         raise InputError(f"--data-dir is for data sets by name, and {name} says where it is")
     if kind == name:
         raise InputError(f"'{kind}' needs a path: {kind}PATH")
-    path = Path(name.removeprefix(kind)).expanduser()
+    path = Path(os.path.expanduser(name.removeprefix(kind)))  # unlike Path.expanduser never raises
     if kind == FOLDER:
         return ImageFolder(path, size)
     if kind == FILE:

@@ -17,6 +17,7 @@ from scalespace.errors import InputError
 from scalespace.files import os_reason
 
 ABOUT = "meta.json"
+MOST_CLASSES = 10_000
 
 
 def to_pil(images: NDArray[np.floating]) -> list[Image.Image]:
@@ -49,7 +50,7 @@ def write_folder(
     """
     folder = Path(folder)
     names, used = class_names(labels, meta), sorted(set(labels.tolist()))
-    if len({safe(names[label]) for label in used}) < len(used):
+    if len(set(map(safe, names))) < len(names):
         names = [f"{label} {name}" for label, name in enumerate(names)]
     digits = max(5, len(str(len(images) - 1)))
     aside = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.part")
@@ -70,8 +71,16 @@ def write_folder(
 
 
 def class_names(labels: NDArray[np.int64], meta: Mapping[str, Any]) -> list[str]:
-    """Those that the meta names, or the labels as they are."""
+    """Those that the meta names, or the labels as they are.
+
+    Raises:
+        InputError: a label is too large for one class of a list.
+    """
     named, most = meta.get("classes"), int(labels.max()) + 1
+    if most > MOST_CLASSES:
+        raise InputError(
+            f"there is a label {most - 1}: classes are numbered from 0, and {MOST_CLASSES:,} may be"
+        )
     if isinstance(named, list) and len(named) >= most:
         return [str(name) for name in named]
     return [str(label) for label in range(most)]

@@ -36,6 +36,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "judges"
 SEES = {"mnist": "mnist", "digits": "mnist"}
 """Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's."""
+COLOUR = {1: "grey", COLOURS: "coloured"}
 PART = 1000  # images at a time
 FEW = 0.5
 """A judge that reads a smaller share of images hardly knows what it looks at."""
@@ -108,9 +109,8 @@ class Judge:
         x = torch.as_tensor(images, dtype=torch.float32)
         x = planes(x) if x.ndim == 3 or x.shape[1] not in (1, COLOURS) else x
         if x.shape[1] != self.data.channels:
-            names = {1: "grey", 3: "coloured"}
             raise InputError(
-                f"the judge sees {names[self.data.channels]} images, and these are not"
+                f"the judge sees {COLOUR[self.data.channels]} images, and these are not"
             )
         if tuple(x.shape[2:]) != (self.data.height, self.data.width):
             raise InputError(
@@ -239,7 +239,8 @@ def find_judge(data: DataInfo, folder: Path | str | None = None, options: str = 
         options: those that ask a command for this data, for the message.
 
     Raises:
-        InputError: there is none for this data, or it sees images of another size.
+        InputError: there is none for this data, or it sees images of another size or in other
+            colours.
     """
     judge = named_judge(folder) if folder else shipped_judge(data)
     if judge is None:
@@ -254,5 +255,10 @@ def find_judge(data: DataInfo, folder: Path | str | None = None, options: str = 
         raise InputError(
             f"the judge sees {judge.data.height}x{judge.data.width} images, those of {data.name} "
             f"are {data.height}x{data.width}"
+        )
+    if judge.data.channels != data.channels:
+        raise InputError(
+            f"the judge sees {COLOUR[judge.data.channels]} images, those of {data.name} are "
+            f"{COLOUR[data.channels]}"
         )
     return judge

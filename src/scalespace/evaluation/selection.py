@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from scalespace.config import SelectionConfig
 from scalespace.config.build import build
+from scalespace.data.info import DataInfo
 from scalespace.data.samples import Samples, check
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge, named_judge
@@ -38,20 +39,32 @@ class Selector:
     config: SelectionConfig
     device: torch.device | str = "cpu"
 
+    def check(self, data: DataInfo) -> None:
+        """Raises `InputError` unless the judge reads the classes of images like `data`."""
+        if self.judge.data.classes != data.classes:
+            own, others = (", ".join(one.classes) for one in (self.judge.data, data))
+            raise InputError(
+                f"a judge chooses among images of the classes that it reads ({own:.60}), and those "
+                f"here are {others:.60}: name another by its folder, or train one with 'scalespace "
+                "train judge'"
+            )
+
     def asked(self, labels: Sequence[int]) -> list[int]:
         """The labels of the candidates that images of `labels` are chosen from."""
         return [*labels] * self.config.candidates
 
-    def select(self, samples: Samples) -> Samples:
-        """The images worth keeping: one in `config.candidates` of each class, the classes in turn.
+    def select(self, samples: Samples, labels: Sequence[int] = ()) -> Samples:
+        """The images worth keeping: one in `config.candidates` of each class.
 
         Args:
             samples: the candidates, of each class a multiple of `config.candidates`.
+            labels: the classes of the images to keep, in order; if empty, the classes in turn.
 
         Returns:
             the chosen images. `meta["selection"]` has the rule, the judge and the share of
             candidates that it reads as another class. `meta["indices"]` tells which image of its
-            seed each one is, if the candidates have a seed.
+            seed each one is, if the candidates have a seed. With one candidate each, all are kept,
+            as they are.
 
         Raises:
             InputError: there are not that many of a class, or the judge sees other images.
@@ -63,8 +76,15 @@ class Selector:
                     f"one in {count} images is to be kept, and of class {label} there are {own}, "
                     f"which is no multiple of {count}"
                 )
+        if count == 1:
+            return samples
         sure = self.judge.probabilities(samples.images, self.device).cpu().numpy()
         chosen = choose(samples.labels, sure, self.config)
+        if len(labels):
+            in_order = np.empty_like(chosen)
+            by_class = np.argsort(samples.labels[chosen], kind="stable")
+            in_order[np.argsort(np.asarray(labels), kind="stable")] = chosen[by_class]
+            chosen = in_order
         meta = {name: value for name, value in samples.meta.items() if name != "first"}
         if "seed" in meta:
             first = samples.meta.get("first", 0)

@@ -38,10 +38,12 @@ class Examples:
         images: float32 [classes, n, h, w(, 3)] in [0, 1], black where a class has too few.
         places: the index of each among its seed's images, int64 [classes, n]; -1 where there is
             none.
+        candidates: how many there were for each; more than one, if a judge has chosen.
     """
 
     images: NDArray[np.float32]
     places: NDArray[np.int64]
+    candidates: int = 1
 
 
 def read_epochs(path: Path) -> list[Row]:

@@ -103,8 +103,11 @@ class LivePage:
         self._write()
 
     def stop(self, reason: str) -> None:
-        """Writes why the study does not go on; browsers need not look again."""
-        self._over.set()
+        """Writes why the study does not go on, and all that was found; browsers may rest."""
+        with self._making:
+            if self._stale:
+                self._make(pictures=False)
+            self._over.set()
         self._write(reason)
 
     def end(self) -> None:

@@ -228,6 +228,7 @@ class Results:
             return Examples(
                 first_of_each(samples.images, samples.labels, classes, EXAMPLES),
                 np.where(places < 0, places, indices[places]),
+                _candidates(samples.meta.get("selection")),
             )
 
         if (method, seed) not in self._examples:
@@ -248,6 +249,12 @@ class Results:
             if seal and sha256(path, kind) != seal:
                 raise InputError(f"{kind} {path} is damaged: it is not what the study wrote")
             return read(path)
+
+
+def _candidates(selection: object) -> int:
+    """How many images each one was chosen from, by what its samples file says."""
+    found = selection.get("candidates") if isinstance(selection, dict) else None
+    return found if isinstance(found, int) else 1
 
 
 def _read_rows(path: Path, classes: int) -> list[Row]:

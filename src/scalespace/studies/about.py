@@ -29,7 +29,7 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
                 "name": arm.method.name,
                 "title": arm.method.title,
                 "doc": " ".join((arm.method.__doc__ or "").split()),
-                "calls": arm.method.calls(models),
+                "calls": arm.method.calls(models) * arm.selection.candidates,
                 "conditional": arm.conditional,
                 "stages": [stage.name for stage in arm.method.stages],
             }

@@ -15,7 +15,8 @@ from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.controls import FLOORS
 from scalespace.evaluation.evaluate import METRICS, check_metrics
-from scalespace.evaluation.judge import named_judge, shipped_judge
+from scalespace.evaluation.judge import Judge, named_judge, shipped_judge
+from scalespace.evaluation.selection import Selector
 from scalespace.fields import digest
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
@@ -141,7 +142,12 @@ class _Draft:
         self.judged = any(METRICS[metric].judged for metric in self.study.metrics) or any(
             arm.selects for arm in self.arms
         )
-        self.eye = judge_name(self.study.judge, data) if self.judged else ""
+        eye = judge_of(self.study.judge, data) if self.judged else None
+        self.eye = eye.hash if eye else ""
+        if eye:
+            for arm in self.arms:
+                if arm.selects:
+                    Selector(eye, arm.selection).check(data)
         self.judge: Training | None = None
         if self.judged and not self.eye:
             self.judge = make_training(config, JUDGE, self.first, data)
@@ -283,7 +289,6 @@ def reconstruction(stage: str) -> str:
     return f"{stage}-reconstruction"
 
 
-def judge_name(folder: str, data: DataInfo) -> str:
-    """The hash of the judge that a study uses; empty for one that it trains itself."""
-    judge = named_judge(folder) if folder else shipped_judge(data)
-    return judge.hash if judge else ""
+def judge_of(folder: str, data: DataInfo) -> Judge | None:
+    """The judge that a study uses; None for one that it trains itself."""
+    return named_judge(folder) if folder else shipped_judge(data)

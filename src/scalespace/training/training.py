@@ -108,16 +108,18 @@ class Training:
 
 
 def hurried(trainings: Iterable[Training], splits: DataSplits) -> Iterator[str]:
-    """A sentence on each training of fewer than `FEW_STEPS` steps: it is no longer than that."""
-    for training in trainings:
+    """A sentence on each training of fewer than `FEW_STEPS` steps, those that it needs included."""
+    every = {one.identity: one for own in trainings for one in (*own.every_need, own)}
+    for training in every.values():
         name, epochs = training.stage.name, training.recipe.train.epochs
         images = len(training.stage.parts(splits)[0])
         batch, steps = training.steps(images)
         if steps < FEW_STEPS:
             enough = -(-FEW_STEPS // (images // batch))
+            times = "1 step" if steps == 1 else f"{steps} steps"
             yield (
-                f"{name} learns for {steps} steps only ({images} images, epochs: {epochs}), which "
-                f"are too few: give it more, by --stages.{name}.train.epochs={enough} say"
+                f"{name} learns for {times} only ({images} images, epochs: {epochs}), which is too "
+                f"little: give it more, by --stages.{name}.train.epochs={enough} say"
             )
 
 

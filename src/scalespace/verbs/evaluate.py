@@ -12,7 +12,7 @@ from scalespace import options as opt
 from scalespace.config import CASConfig
 from scalespace.config.build import build
 from scalespace.data import check, load
-from scalespace.data.exchange import read_any
+from scalespace.data.exchange import read_any, told_data
 from scalespace.data.info import DataInfo
 from scalespace.data.origins import name_told
 from scalespace.errors import InputError
@@ -54,7 +54,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     metrics = options.metrics.replace(" ", "").split(",")
     check_metrics(metrics)
-    data = options.data or name_told(read_any(options.samples)[0].meta.get("data"), options.samples)
+    data = options.data or name_told(told_data(options.samples), options.samples)
     fields = dict(given.get("cas", {}))
     if options.classifiers is not None:
         if fields.get("classifiers", options.classifiers) != options.classifiers:

@@ -6,9 +6,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from scalespace.data import load, write_samples
+from scalespace.data import load_told, write_samples
 from scalespace.data.exchange import read_any
-from scalespace.data.origins import name_told
 from scalespace.model.reconstruction import autoencoder, reconstruct
 from scalespace.verbs.common import (
     check_target,
@@ -47,8 +46,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         for sentence in assumed:
             note(sentence)
     else:
-        data = options.data or name_told(model.data.name, options.model)
-        splits = load(data, options.data_dir, size=options.size)
+        where = options.data, options.data_dir, options.size
+        splits = load_told(model.data, options.model, *where)
         originals = control(FLOOR, splits, len(splits.test()))
     rebuilt = reconstruct(model, originals)
     write_samples(options.out, rebuilt)

@@ -172,8 +172,9 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         write_samples(options.out, samples)
     columns = _columns(options, model, len(samples))
     if options.grid:
-        names = _names(model, samples.labels[:GRID].tolist(), columns)
-        save_grid(options.grid, samples.images[:GRID], columns, names=names)
+        across = min(columns, GRID)
+        names = _names(model, samples.labels[:GRID].tolist(), across)
+        save_grid(options.grid, samples.images[:GRID], across, names=names)
     if options.gif or options.strip:
         frames = _frames(model, samples, GIF if options.gif else STRIP)
         if options.gif:
@@ -263,9 +264,16 @@ def _maker(
     if options.interpolate is not None:
         to_seed = seed + 1 if options.to_seed is None else options.to_seed
         count = options.interpolate
-        if count > MOST:
-            raise InputError(f"--interpolate {count}: a file holds {MOST:,} images at most")
-        return lambda labels: interpolate(model, labels, count, seed, to_seed, size, progress)
+
+        def between(labels: list[int]) -> Samples:
+            if count * len(labels) > MOST:
+                raise InputError(
+                    f"--interpolate {count} makes {count * len(labels)} images, and a file holds "
+                    f"{MOST:,} at most"
+                )
+            return interpolate(model, labels, count, seed, to_seed, size, progress)
+
+        return between
     if options.same_noise:
         return lambda labels: same_noise(model, labels, seed, 0, size, progress)
     if options.candidates is not None:
@@ -281,15 +289,16 @@ def _chooser(options: Namespace, model: Model, runtime: Runtime) -> Callable[[li
     fields = {name: value for name, value in given.items() if value is not None}
     config = build(SelectionConfig, fields)
     selector = Selector(find_judge(model.data, options.judge), config, runtime.torch_device)
+    selector.check(model.data)
 
     def chosen(labels: list[int]) -> Samples:
-        asked = selector.asked(labels)
-        if len(asked) > MOST:
+        if (count := len(labels) * config.candidates) > MOST:
             raise InputError(
-                f"{len(labels)} images of {options.candidates} candidates each are {len(asked)}, "
+                f"{len(labels)} images of {config.candidates} candidates each are {count}, "
                 f"and {MOST:,} may be made: ask for fewer"
             )
+        asked = selector.asked(labels)
         made = model.sample(asked, options.seed, options.batch_size, progress=runtime.progress)
-        return selector.select(made)
+        return selector.select(made, labels)
 
     return chosen

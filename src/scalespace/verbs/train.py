@@ -68,9 +68,10 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     method = get_method(options.method)
     splits = load(config.data, options.data_dir, size=config.size)
     wanted = make_trainings(config, method, options.seed, splits.info)
+    runtime = make_runtime(options)
     _tell_of_replaced(out, wanted)
     _tell_of_hurried(wanted, splits)
-    model = train(method.name, splits, config, trainings, options.seed, make_runtime(options))
+    model = train(method.name, splits, config, trainings, options.seed, runtime)
     if is_helper():
         return  # one of several processes that train together; the first one writes
     model.save(out)
@@ -116,8 +117,9 @@ def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path)
 
     splits = load(config.data, options.data_dir, size=config.size)
     training = make_training(config, JUDGE, options.seed, splits.info)
+    runtime = make_runtime(options)
     _tell_of_hurried([training], splits)
-    judge = train_judge(training, splits, trainings, make_runtime(options))
+    judge = train_judge(training, splits, trainings, runtime)
     if is_helper():
         return
     judge.save(out)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scalespace.errors import InputError
 from scalespace.web import requests
@@ -79,6 +79,25 @@ def _files() -> Iterator[Route]:
             yield route("" if path.stem == "index" else path.name, path.read_bytes(), kind)
 
 
+class _Stream(StreamingResponse):
+    """An answer of events.
+
+    Args:
+        body: the events, as bytes.
+        over: called when it has ended, also where a client left before its first event.
+    """
+
+    def __init__(self, body: AsyncIterator[bytes], over: Callable[[], None]) -> None:
+        super().__init__(body, media_type="text/event-stream")
+        self.over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.over()
+
+
 class _Server:
     """Answers requests; each blocking call goes to one of `WORKERS` threads."""
 
@@ -108,16 +127,21 @@ class _Server:
         task = await self._work(requests.task, kind, await self._body(request))
         if self.streams >= STREAMS:
             raise HTTPException(503, "too many others are being served: try again in a moment")
-        found = await self._work(runs, task, self.library)
-        return StreamingResponse(
-            self._stream(request, events(found)), media_type="text/event-stream"
-        )
+        self.streams += 1
+        try:
+            found = await self._work(runs, task, self.library)
+            return _Stream(self._stream(request, events(found)), self._streamed)
+        except BaseException:
+            self._streamed()
+            raise
+
+    def _streamed(self) -> None:
+        self.streams -= 1
 
     async def _stream(
         self, request: Request, made: Generator[Event, None, None]
     ) -> AsyncIterator[bytes]:
         """Events as they come; a client that leaves ends the work at its next step."""
-        self.streams += 1
         try:
             while not self.stopping() and not await request.is_disconnected():
                 # it waits for the step that is being computed even when it is cancelled, so that
@@ -130,7 +154,6 @@ class _Server:
             log.exception("a request failed midway")
             yield written(("error", {"error": FAILED}))
         finally:
-            self.streams -= 1
             made.close()
 
     async def _work(self, call: Callable[..., Made], *args: object) -> Made:

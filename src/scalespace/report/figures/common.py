@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from scalespace.evaluation.controls import FLOORS
 from scalespace.figures.picture import Color, Picture
+from scalespace.report.arrays import Examples
 from scalespace.report.results import REAL, REAL_DOWN_UP, Results
 
 Figure = Callable[[Results], list[Picture]]
@@ -28,6 +29,12 @@ def color(results: Results, name: str) -> Color:
     if name in CONTROL_COLORS:
         return CONTROL_COLORS[name]
     return [method.name for method in results.study.methods].index(name)
+
+
+def how_chosen(sets: Iterable[Examples]) -> str:
+    """Whether the images of some sets are as they come, in words."""
+    most = max(one.candidates for one in sets)
+    return f"each chosen among {most} by the judge" if most > 1 else "not selected"
 
 
 def about_image(seed: int | None, index: int, label: int, names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, sheet
 from scalespace.report import paper
 from scalespace.report.arrays import Examples
-from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
+from scalespace.report.figures.common import GRID_COLUMNS, about_image, how_chosen, zoom
 from scalespace.report.results import EXAMPLES, REAL, Results
 from scalespace.report.words import of_seeds
 
@@ -47,7 +47,8 @@ def samples(results: Results) -> list[Picture]:
             held_out = f"The first {EXAMPLES} {results.study.part} images of every class."
             caption = {results.floor: held_out, "pixel-noise": NOISE}.get(name, caption)
         elif of_classes:
-            caption = f"The first {EXAMPLES} images of every class, not selected; {each}{shown}."
+            how = how_chosen(one for _, one in found if one)
+            caption = f"The first {EXAMPLES} images of every class, {how}; {each}{shown}."
         else:
             caption = (
                 f"{EXAMPLES * len(classes)} images, not selected, of no class in particular; "

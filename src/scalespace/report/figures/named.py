@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scalespace.data import DataSplits, load
+from scalespace.data import DataSplits, load_told
 from scalespace.data.info import DataInfo
-from scalespace.data.origins import name_told
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.judge import load_judge
 from scalespace.figures.picture import Picture
@@ -113,7 +112,7 @@ def pictures_of(
         )
 
     def found(info: DataInfo) -> DataSplits:
-        return load(data or name_told(info.name, str(folder)), data_dir, size=size)
+        return load_told(info, str(folder), data, data_dir, size)
 
     views: list[Any]
     if kind == "judge":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from scalespace.figures.charts import Line, Series, curves, gaps
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, sheet
 from scalespace.report.about import MethodInfo
+from scalespace.report.arrays import Examples
 from scalespace.report.batch_leaks import leaks
 from scalespace.report.differences import paired, right_alone, wrong_alone
 from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
@@ -59,13 +61,23 @@ def variant_samples(results: Results) -> list[Picture]:
             Picture(
                 f"variant-samples-{method.name}",
                 f"{method.title}, by variant",
-                f"The first image of every class, not selected; {of_seeds(study.seeds[:1])}, the "
-                "same noise in every row.",
+                _told(found.values(), of_seeds(study.seeds[:1])),
                 f"Grid of images of {method.title}, a row for each of {len(found)} variants.",
                 sheet([block], margin=LETTER * max(map(len, found))),
             )
         )
     return pictures
+
+
+def _told(rows: Collection[Examples], seed: str) -> str:
+    """The caption of a picture of rows of images."""
+    first = "The first image of every class"
+    if all(one.candidates == 1 for one in rows):
+        return f"{first}, not selected; {seed}, the same noise in every row."
+    kept = {one.candidates for one in rows} - {1}
+    among = " or ".join(map(str, sorted(kept)))
+    rest = "" if all(one.candidates > 1 for one in rows) else ", in the other rows not selected"
+    return f"{first}, where a judge chooses each among {among}{rest}; {seed}."
 
 
 def variant_gaps(results: Results) -> list[Picture]:

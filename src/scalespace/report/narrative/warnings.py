@@ -16,6 +16,7 @@ def warnings(results: Results) -> list[str]:
     out = [*_above_control(results), *_unequal(results)]
     if (judge := judge_of_study(results)) and (doubt := doubts(judge.accuracy)):
         out.append(doubt)
+    out += _chosen_by_who_knows(results)
     if results.study.data.name == paper.EMBEDDED_DATA:
         out.append(
             "These numbers are for the embedded digits, a small subset of MNIST's training part: "
@@ -45,6 +46,23 @@ def _above_control(results: Results) -> list[str]:
                 + (f" It was also given more images, {own.n:,}." if own.n > its.n else "")
             )
     return out
+
+
+def _chosen_by_who_knows(results: Results) -> list[str]:
+    """A warning if a judge has chosen images that are scored by images which it has learnt from."""
+    study = results.study
+    if study.part != "validation" or not any(
+        (found := results.of(variant).examples(method.name, study.seeds[0]))
+        and found.candidates > 1
+        for variant in study.variants
+        for method in study.methods
+    ):
+        return []
+    return [
+        "A judge has chosen some of these images. The shipped judges, and those that 'scalespace "
+        "train judge' makes, have learnt from the validation part, too: scores on it flatter what "
+        "they choose. The test part decides."
+    ]
 
 
 def _unequal(results: Results) -> list[str]:
