@@ -1,8 +1,9 @@
-"""The shipped judge's accuracy on MNIST's test part, from its weights alone.
+"""A shipped judge's accuracy on the test part of its data, from its weights alone.
 
 Imports nothing of the package: the network is written out as the seed series lists it.
 
     python tools/check_judge.py FOLDER_OF_MNIST_RAW
+    python tools/check_judge.py FOLDER_OF_FASHIONMNIST_RAW fashion-mnist
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-WEIGHTS = Path(__file__).parents[1] / "src/scalespace/evaluation/judges/mnist/model.safetensors"
+JUDGES = Path(__file__).parents[1] / "src/scalespace/evaluation/judges"
 
 
 def idx(folder: Path, name: str) -> np.ndarray:
@@ -27,7 +28,7 @@ def idx(folder: Path, name: str) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, judge: str = "mnist") -> None:
     layers = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding="same"),
         nn.ReLU(),
@@ -43,7 +44,7 @@ def main(folder: Path) -> None:
         nn.Linear(128, 10),
     )
     model = nn.ModuleDict({"layers": layers})
-    model.load_state_dict(load_file(WEIGHTS))
+    model.load_state_dict(load_file(JUDGES / judge / "model.safetensors"))
     model.eval()
     images = torch.from_numpy(idx(folder, "t10k-images-idx3-ubyte").copy())[:, None] / 255
     labels = torch.from_numpy(idx(folder, "t10k-labels-idx1-ubyte").astype(np.int64))
@@ -55,4 +56,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:3])

@@ -34,7 +34,7 @@ from scalespace.nets.judge import Features, JudgeNet
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "judges"
-SEES = {"mnist": "mnist", "digits": "mnist"}
+SEES = {"mnist": "mnist", "digits": "mnist", "fashion-mnist": "fashion-mnist"}
 """Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's."""
 COLOUR = {1: "grey", COLOURS: "coloured"}
 PART = 1000  # images at a time

@@ -83,6 +83,7 @@ def card(about: About, source: str) -> str:
         source=source,
         labels=[known[k % len(known)] for k in (2, 0, 2, 6)],
         is_mnist=data["name"] in MNIST and not data.get("own"),
+        is_fashion=data["name"] == "fashion-mnist" and not data.get("own"),
     )
 
 
