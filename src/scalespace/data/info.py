@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,11 @@ from scalespace.errors import InputError
 
 LONGEST_NAME = 100  # of a data set or a class, in characters
 ROUNDING = 1e-6  # how far outside [0, 1] float arithmetic may carry a pixel
+
+
+def has_names(classes: Sequence[str]) -> bool:
+    """Whether classes are called otherwise than by their labels."""
+    return any(name != str(label) for label, name in enumerate(classes))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,11 @@ TEMPLATE = Path(__file__).parent / "card.md.jinja"
 HUB_DATASETS = {"mnist": "mnist", "digits": "mnist", "fashion-mnist": "fashion_mnist"}
 """The Hub's names of the data sets that it has, by their names here."""
 MNIST = ("mnist", "digits")  # the embedded digits are MNIST's
-TITLES = {"mnist": "MNIST", "digits": "5,000 digits of MNIST"}
+TITLES = {
+    "mnist": "MNIST",
+    "digits": "5,000 digits of MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+}
 HUB_METRICS = {
     "cas": "classification-accuracy-score",
     "fd": "frechet-distance",  # not FID: that names another extractor

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.data import first_of_each, load
 from scalespace.data.catalog import DATASETS
+from scalespace.data.info import has_names
 from scalespace.data.pixels import pictures
 from scalespace.verbs.common import check_target, data_dir_option
 
@@ -33,7 +34,9 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         train = splits.train
         columns = len(train.classes)
         found = first_of_each(pictures(train.images), train.labels.numpy(), columns, 10) / 255
-        save_grid(options.grid, found.swapaxes(0, 1).reshape(-1, *found.shape[2:]), columns)
+        names = train.classes if has_names(train.classes) else ()
+        images = found.swapaxes(0, 1).reshape(-1, *found.shape[2:])
+        save_grid(options.grid, images, columns, names=names)
     if options.json:
         print(json.dumps(about, indent=2))
         return

@@ -13,6 +13,7 @@ from scalespace import options as opt
 from scalespace.config import SelectionConfig
 from scalespace.config.build import build
 from scalespace.data import Samples, check, write_samples
+from scalespace.data.info import has_names
 from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import find_judge
@@ -235,9 +236,8 @@ def _columns(options: Namespace, model: Model, n: int) -> int:
 def _names(model: Model, labels: Sequence[int], columns: int) -> list[str]:
     """The class of each column, if it has one class alone and classes have names of their own."""
     classes = model.data.classes
-    numbered = all(name == str(label) for label, name in enumerate(classes))
     mixed = any(label != labels[k % columns] for k, label in enumerate(labels))
-    if numbered or mixed or not model.conditional:
+    if mixed or not has_names(classes) or not model.conditional:
         return []
     return [classes[label] for label in labels[:columns]]
 
