@@ -62,6 +62,7 @@ def tree(folder: Path) -> dict[str, bytes]:
             "sample MODEL --labels 0 --interpolate 999999999999 --out OUT.npz",
             "a file holds 1,000,000 at most",
         ),
+        ("sample MODEL --labels 0 --out OUT.jpg", "or a new folder for a PNG file of each image"),
         ("sample MODEL --labels 0 --out=", "--out is empty"),
         ("train small --out=", "--out is empty"),
         ("study --out=", "--out is empty"),

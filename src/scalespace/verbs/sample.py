@@ -148,6 +148,11 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if to_folder:
         check_new_folder("--out", Path(options.out))
     else:
+        if options.out is not None and Path(options.out).suffix.lower() in PICTURES:
+            raise InputError(
+                f"--out {options.out} would be a picture: --grid {options.out} writes one, and --out "
+                "takes a samples file (.npz), or a new folder for a PNG file of each image"
+            )
         check_target("--out", options.out, ".npz")
     check_target("--grid", options.grid, *PICTURES)
     check_target("--gif", options.gif, ".gif")
