@@ -150,7 +150,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     else:
         if options.out is not None and Path(options.out).suffix.lower() in PICTURES:
             raise InputError(
-                f"--out {options.out} would be a picture: --grid {options.out} writes one, and --out "
+                f"--out {options.out} would be a picture, which --grid {options.out} writes: --out "
                 "takes a samples file (.npz), or a new folder for a PNG file of each image"
             )
         check_target("--out", options.out, ".npz")
