@@ -77,8 +77,9 @@ class DataInfo:
         for name in ("mean", "std"):
             if not (isinstance(number := getattr(info, name), int | float) and 0 <= number <= 1):
                 raise ValueError(f"{name} must be a number from 0 to 1, got {number!r}")
-        if not isinstance(info.fingerprint, str) or len(info.fingerprint) > LONGEST_NAME:
-            raise ValueError(f"fingerprint must be a word, got {info.fingerprint!r:.100}")
+        mark = info.fingerprint
+        if not isinstance(mark, str) or len(mark) > LONGEST_NAME or not mark.isprintable():
+            raise ValueError(f"fingerprint must be a word, got {mark!r:.100}")
         if not info.classes:
             raise ValueError("there must be classes")
         if not isinstance(info.own, bool):
