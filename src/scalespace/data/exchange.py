@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scalespace.data.folders import ImageFolder, class_files, read_image
-from scalespace.data.pngs import ABOUT, safe
+from scalespace.data.pngs import ABOUT, safe, told_classes
 from scalespace.data.samples import META, Samples, check, meta_of, read_arrays
 from scalespace.errors import InputError
 from scalespace.files import read_text
@@ -100,9 +100,7 @@ def _folder(path: Path, classes: tuple[str, ...]) -> tuple[Samples, list[str]]:
         assumed = [f"{path}: without class folders, its images are of no class"]
     else:
         own = ImageFolder(path)
-        told = meta.get("classes")
-        listed = tuple(map(str, told)) if isinstance(told, list) else ()
-        named = classes or listed or own.folders
+        named = classes or told_classes(meta) or own.folders
         place = {safe(name): label for label, name in enumerate(named)}
         place |= {f"{label} {safe(name)}": label for label, name in enumerate(named)}
         images, labels = [], []

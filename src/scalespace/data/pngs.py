@@ -70,17 +70,23 @@ def write_folder(
     return folder
 
 
+def told_classes(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of classes that a meta has; none if it has no list of them."""
+    named = meta.get("classes")
+    return tuple(map(str, named)) if isinstance(named, list) else ()
+
+
 def class_names(labels: NDArray[np.int64], meta: Mapping[str, Any]) -> list[str]:
     """Those that the meta names, or the labels as they are.
 
     Raises:
         InputError: a label is too large for one class of a list.
     """
-    named, most = meta.get("classes"), int(labels.max()) + 1
+    named, most = told_classes(meta), int(labels.max()) + 1
     if most > MOST_CLASSES:
         raise InputError(
             f"there is a label {most - 1}: classes are numbered from 0, and {MOST_CLASSES:,} may be"
         )
-    if isinstance(named, list) and len(named) >= most:
-        return [str(name) for name in named]
+    if len(named) >= most:
+        return list(named)
     return [str(label) for label in range(most)]
