@@ -98,7 +98,7 @@ def measure(model: Model, real: Real, images: int, rounds: int) -> list[dict[str
         ranges = list(inputs(model, labels[:200], seed=99))
         paths = {"float32": path}
         paths |= {name: quantised(path, ops, ranges) for name, ops in KINDS.items()}
-        sessions = {name: open_session(one.read_bytes(), 1) for name, one in paths.items()}
+        sessions = {name: open_session(one.read_bytes()) for name, one in paths.items()}
     one = {name: value[:1] for name, value in batches[0].items()}
     alone: dict[str, Callable[[], object]] = {
         name: partial(session.run, None, one) for name, session in sessions.items()

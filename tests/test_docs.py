@@ -11,6 +11,7 @@ import pytest
 
 from scalespace import options
 from scalespace.cli import VERBS
+from scalespace.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -63,3 +64,13 @@ def test_commands(command: str) -> None:
 
 def test_the_readme_is_one_screen() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
+
+
+def test_the_methods_page_has_every_method_and_stage() -> None:
+    rows = [
+        re.findall(r"`([\w-]+)`", line)
+        for line in (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").splitlines()
+    ]
+    for name, method in METHODS.items():
+        (own,) = (row for row in rows if row and row[0] == name)
+        assert set(own) >= {stage.name for stage in method.stages}

@@ -144,7 +144,7 @@ def test_lazily() -> None:
 def test_onnx_runs_a_chain(trained: Trained) -> None:
     model = few(trained("small"))
     fast = model.with_engine("onnx")
-    for rows in (1, 7, 65):  # more than it runs at a time
+    for rows in (1, 7, 33):  # more than it runs at a time
         labels = [k % 3 for k in range(rows)]
         expected, images = (one.sample(labels, seed=4).images for one in (model, fast))
         np.testing.assert_allclose(images, expected, atol=1e-4)

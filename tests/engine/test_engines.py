@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -199,7 +201,7 @@ def exports(exported: bytes, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return done
 
 
-@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 200])
+@pytest.mark.parametrize("rows", [1, 2, 31, 32, 33, 200])
 def test_onnx_takes_any_number_of_rows(rows: int, network: nn.Module) -> None:
     torch.manual_seed(0)
     given = torch.randn(rows, 1, 5, 4), torch.randn(rows, 2)
@@ -263,21 +265,64 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="threads are counted in /proc")
-def test_a_session_has_as_many_threads_as_torch(network: nn.Module) -> None:
+def test_a_session_has_no_threads_of_its_own(network: nn.Module) -> None:
     before = len(list(Path("/proc/self/task").iterdir()))
     onnx_engine.open_session.cache_clear()
     call = ENGINES["onnx"]().load(network, EXAMPLES)
-    assert torch.get_num_threads() == 1
     assert len(list(Path("/proc/self/task").iterdir())) == before
     assert call is not None
 
 
-@pytest.mark.parametrize("calls", [6, pytest.param(3, marks=pytest.mark.slow)])
-def test_onnx_makes_the_images_of_a_shipped_model(calls: int) -> None:
-    """Call by call, and as one chain, whose export takes 20 s."""
+@pytest.mark.parametrize(
+    ("rows", "threads", "parts"),
+    [
+        (1, 3, [1]),
+        (2, 3, [2]),
+        (5, 3, [2, 2, 1]),
+        (65, 2, [32, 32, 1]),
+        (65, 3, [22, 22, 21]),
+        (20, 1, [20]),
+        (70, 1, [32, 32, 6]),
+    ],
+)
+def test_parts_of_a_batch_run_side_by_side(
+    rows: int, threads: int, parts: list[int], exported: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, found = onnx_engine.open_session(exported), []
+
+    class Watched:
+        get_inputs = session.get_inputs
+
+        def run(self, names: None, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+            found.append((len(given["x0"]), threading.current_thread().name))
+            return session.run(names, given)
+
+    monkeypatch.setattr(onnx_engine, "_content", lambda *_: exported)
+    monkeypatch.setattr(onnx_engine, "open_session", lambda _: Watched())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    call = ENGINES["onnx"]().load(nn.Identity(), EXAMPLES)
+    given = torch.randn(rows, 1, 5, 4), torch.randn(rows, 2)
+    (expected,) = session.run(None, {f"x{k}": one.numpy() for k, one in enumerate(given)})
+    np.testing.assert_allclose(call(*given).numpy(), expected, atol=1e-6)  # in their order
+    assert sorted(n for n, _ in found) == sorted(parts)
+    own = threads == 1 or len(parts) == 1
+    assert all((name == threading.current_thread().name) == own for _, name in found)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    assert list(onnx_engine._pool(2).map(len, ["a", "bc"])) == [1, 2]
+    if (child := os.fork()) == 0:
+        os._exit(0 if list(onnx_engine._pool(2).map(len, ["abc"])) == [3] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("calls", ["all", pytest.param(6, marks=pytest.mark.slow)])
+def test_onnx_makes_the_images_of_a_shipped_model(calls: int | str) -> None:
+    """Call by call, and as one chain."""
     model = Model.from_pretrained("small").stepped(calls)
     fast = model.with_engine("onnx")
-    assert (fast.chain is None) == (calls == 6)
+    assert (fast.chain is None) == (calls == "all")
     for rows in (1, 7):
         labels = [k % 10 for k in range(rows)]
         expected, images = (one.sample(labels, seed=4).images for one in (model, fast))

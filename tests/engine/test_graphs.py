@@ -211,7 +211,7 @@ class Recording(Engine):
         self.chain = chain
         return Graphed(chain, self.record)
 
-    def part(self, network: nn.Module) -> Call:
+    def part(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call:
         def call(*given: Tensor) -> Tensor:
             self.parts += 1
             return network(*given)

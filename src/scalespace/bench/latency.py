@@ -14,7 +14,7 @@ from scalespace.bench.roofline import wait
 from scalespace.config import BenchConfig
 
 # Makes the images with the given indices and leaves them on the device.
-Producer = Callable[[range], None]
+Producer = Callable[[range], object]
 
 
 class Latency(TypedDict):

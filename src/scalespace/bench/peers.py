@@ -21,17 +21,12 @@ WIDTHS, SIDE, CLASSES = (16, 32, 56), 28, 10
 """Of the baseline's network; the peers' have the same."""
 
 
-def diffusers(calls: int, solver: bool = False) -> Sampler:
-    """diffusers' UNet2DModel under its DDPM, or its DPM-Solver++.
-
-    Args:
-        calls: of the network, an image.
-        solver: DPM-Solver++(2M) in place of DDPM.
-    """
-    from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+def diffusers_net() -> Any:
+    """diffusers' UNet2DModel, as deep and as wide as the baseline's network."""
+    from diffusers import UNet2DModel
 
     n = len(WIDTHS)
-    net: Any = UNet2DModel(
+    return UNet2DModel(
         sample_size=SIDE,
         in_channels=1,
         out_channels=1,
@@ -43,7 +38,18 @@ def diffusers(calls: int, solver: bool = False) -> Sampler:
         num_class_embeds=CLASSES,
         add_attention=False,
     )
-    net.eval()
+
+
+def diffusers(calls: int, solver: bool = False) -> Sampler:
+    """diffusers' UNet2DModel under its DDPM, or its DPM-Solver++.
+
+    Args:
+        calls: of the network, an image.
+        solver: DPM-Solver++(2M) in place of DDPM.
+    """
+    from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+
+    net = diffusers_net().eval()
     scheduler: Any = DPMSolverMultistepScheduler() if solver else DDPMScheduler()
     scheduler.set_timesteps(calls)
 

@@ -66,8 +66,12 @@ class Engine(ABC):
         """
         return self.load(chain, inputs)
 
-    def part(self, network: nn.Module) -> Call | None:
-        """What runs a network within a chain; None for the network as it is written."""
+    def part(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call | None:
+        """What runs a network within a chain; None for the network as it is written.
+
+        Args:
+            network, inputs: as for `load`.
+        """
         return None
 
     def worth(self, device: torch.device) -> int:

@@ -50,7 +50,7 @@ class Compiled(Engine):
     def load_chain(self, chain: nn.Module, inputs: Sequence[Tensor]) -> Call:
         return Graphed(chain)
 
-    def part(self, network: nn.Module) -> Call:
+    def part(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call:
         return compile_alone(network)
 
     def worth(self, device: torch.device) -> int:

@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,16 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from scalespace.engine.base import Call, Engine
+from scalespace.engine.bricks import Brick, fill
 from scalespace.errors import InputError, one_line
 from scalespace.files import read_bytes, source, user_cache, write_bytes
 
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
-MOST = 64
+MOST = 32
 """Rows a run: the features of more do not stay in a CPU's caches."""
+LEAST = 2
+"""Rows that are worth a thread of their own."""
 
 
 class Onnx(Engine):
-    """ONNX Runtime, with as many threads as torch has.
+    """ONNX Runtime, which runs parts of a batch side by side, on as many threads as torch has.
 
     An exported network stays in the user's cache, under a name made of its weights and its code.
     So its first use alone is slow: some seconds a network.
@@ -34,7 +39,7 @@ class Onnx(Engine):
 
     name = "onnx"
     needs = "scalespace[fast]"
-    chains = 4  # an export takes some 20 s a call
+    chains = 12  # half a second each to export; of more, the networks themselves take the time
 
     @classmethod
     def lacks(cls, device: torch.device) -> str:
@@ -44,46 +49,62 @@ class Onnx(Engine):
         return f"{', '.join(missing)} is not installed" if missing else ""
 
     def load(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call:
-        session = _session(network, inputs)
+        session = open_session(_content(network, inputs))
         names = [one.name for one in session.get_inputs()]
 
-        def call(*given: Tensor) -> Tensor:
-            if len(given[0]) > MOST:
-                return torch.cat(
-                    [call(*part) for part in zip(*(one.split(MOST) for one in given), strict=True)]
-                )
+        def run(given: Sequence[Tensor]) -> Tensor:
             arrays = (one.detach().contiguous().numpy() for one in given)
             (found,) = session.run(None, dict(zip(names, arrays, strict=True)))
             return torch.from_numpy(found)
 
+        def call(*given: Tensor) -> Tensor:
+            rows, threads = len(given[0]), torch.get_num_threads()
+            most = min(MOST, max(LEAST, -(-rows // threads)))
+            if rows <= most:
+                return run(given)
+            parts = zip(*(one.split(most) for one in given), strict=True)
+            return torch.cat(list((_pool(threads).map if threads > 1 else map)(run, parts)))
+
         return call
 
+    def part(self, network: nn.Module, inputs: Sequence[Tensor]) -> Call:
+        with torch.no_grad():
+            tail = tuple(network(*inputs).shape[1:])
+        return Brick(network, lambda: _content(network, inputs), tail)
 
-def _session(network: nn.Module, inputs: Sequence[Tensor]) -> Any:
-    """The network's session: one that is open, or from the cache, or made anew."""
-    key, threads = _key(network, inputs), torch.get_num_threads()
-    if place := _place(key):
+
+def _content(network: nn.Module, inputs: Sequence[Tensor]) -> bytes:
+    """The network as ONNX: from the cache, if a session can be made of what lies there."""
+    if place := _place(_key(network, inputs)):
         with contextlib.suppress(InputError):
-            return open_session(read_bytes(place), threads)
+            content = read_bytes(place)
+            open_session(content)
+            return content
     content = export(network, inputs, most=MOST)
-    session = open_session(content, threads)
     if place:
         with contextlib.suppress(InputError, OSError):  # a cache that cannot be written is none
             place.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(place, content)
-    return session
+    return content
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "onnx")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @lru_cache(maxsize=16)
-def open_session(content: bytes, threads: int) -> Any:
-    """A session of ONNX Runtime; `InputError` if the content is damaged."""
+def open_session(content: bytes) -> Any:
+    """A session of ONNX Runtime, of one thread; `InputError` if the content is damaged."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    # threads that wait by spinning slow down every other program, and one another
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its kinds of errors have no common base
@@ -131,6 +152,7 @@ def export(
     named = list(names) or [f"x{k}" for k in range(len(inputs))]
     with _quietly(), torch.no_grad():
         try:
+            network(*inputs)  # what is made once and kept must not be made of the export's symbols
             exported = torch.export.export(
                 _Starred(network),
                 tuple(inputs),
@@ -138,13 +160,19 @@ def export(
                 strict=False,
             )
             program = torch.onnx.export(
-                exported, dynamo=True, input_names=named, output_names=["y"], verbose=False
+                exported,
+                dynamo=True,
+                input_names=named,
+                output_names=["y"],
+                verbose=False,
             )
         except Exception as error:  # whatever the network does, and the exporter does not know
             raise InputError(f"the network cannot be exported: {one_line(error)[:300]}") from error
     assert program is not None
     program.model.metadata_props.update(about or {})
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    fill(model)
+    return bytes(model.SerializeToString())
 
 
 class _Starred(nn.Module):

@@ -62,7 +62,7 @@ class Chain(nn.Module):
     Args:
         method: what is sampled.
         models: its trained stages, with no engine.
-        finish: what becomes of the standardised images.
+        finish: what becomes of the standardised images; nothing unless given.
         about: plain values that name what its weights and its modules' code do not, such as the
             steps.
     """
@@ -71,17 +71,25 @@ class Chain(nn.Module):
         self,
         method: Method,
         models: Models,
-        finish: Callable[[Tensor], Tensor] = lambda x: x,
+        finish: Callable[[Tensor], Tensor] | None = None,
         about: Any = None,
     ) -> None:
         super().__init__()
-        self.method, self.models, self.finish = method, models, finish
+        self.method, self.models = method, models
+        self.finish = finish or nn.Identity()
         self.stages = nn.ModuleList(models.values())
         self.about = digest([method.name, about, source(type(method)), _package()])
 
     def extra_repr(self) -> str:
         """Names it in an engine's cache."""
         return self.about
+
+    def use(self, engine: Engine) -> None:
+        """Leaves its networks to the parts that an engine makes of them, if any."""
+        for model in self.models.values():
+            parts = {name: engine.part(*own) for name, own in model.networks().items()}
+            if found := {name: part for name, part in parts.items() if part is not None}:
+                model.use(found)
 
     def forward(self, labels: Tensor, *noise: Tensor) -> Tensor:
         """Labels int64 [n] and standard normal noise [n, ...] to images [n, 1, h, w]."""
@@ -141,10 +149,7 @@ def engage(
     try:
         first, _, _ = examples(chain, data, 2, 0, device)
         given, purposes, expected = examples(chain, data, 3, 1, device)
-        for model in chain.models.values():
-            parts = {name: engine.part(net) for name, (net, _) in model.networks().items()}
-            if found := {name: part for name, part in parts.items() if part is not None}:
-                model.use(found)
+        chain.use(engine)
         call = engine.load_chain(chain, first)
         error = float((call(*given) - expected).abs().max())
     except InputError:

@@ -19,7 +19,7 @@ from scalespace.engine import find_engine
 from scalespace.engine.onnx import export, open_session
 from scalespace.errors import InputError, unknown
 from scalespace.files import write_bytes
-from scalespace.model.chain import CLOSE, Chain, examples
+from scalespace.model.chain import CLOSE, examples
 from scalespace.model.model import Model
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.vae import PART
@@ -94,9 +94,10 @@ def export_model(model: Model, path: Path | str) -> dict[str, Any]:
         InputError: ONNX Runtime is not installed, the method cannot be exported, the file gives
             other images, or it cannot be written.
     """
-    find_engine("onnx", torch.device("cpu"))
+    engine = find_engine("onnx", torch.device("cpu"))
     model = model.with_engine("torch")
-    chain = Chain(model.method, model.models, model.data.to_unit).eval()
+    chain = model.as_chain(model.data.to_unit).eval()
+    chain.use(engine)
     inputs, purposes, _ = examples(chain, model.data, 2, seed=0)
     names = ["labels", *(f"noise{k}" for k in range(len(purposes)))]
     about = _about(model) | {"noise": purposes}
@@ -177,7 +178,7 @@ def _words(about: dict[str, Any]) -> dict[str, str]:
 
 def _check(path: Path | str, content: bytes, inputs: Sequence[Tensor], expected: Tensor) -> None:
     """Refuses a file that does not give what it should."""
-    session = open_session(content, torch.get_num_threads())
+    session = open_session(content)
     names = [one.name for one in session.get_inputs()]
     given = {name: one.numpy() for name, one in zip(names, inputs, strict=True)}
     found = torch.from_numpy(session.run(None, given)[0])

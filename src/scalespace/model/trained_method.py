@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property, partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scalespace.core.sampling import Leg, ways
 from scalespace.data.info import DataInfo
@@ -66,10 +67,17 @@ class TrainedMethod:
             return None
         if not self.legs or self.calls > self.engine.chains:
             return None
+        return engage(self.as_chain(), self.data, self.engine, self.device)
+
+    def as_chain(self, finish: Callable[[Tensor], Tensor] | None = None) -> Chain:
+        """Its sampling as one network, in which no engine has a part yet.
+
+        Args:
+            finish: what becomes of the standardised images; nothing unless given.
+        """
         own = Models({name: stage.model(self.device) for name, stage in self.stages.items()})
         recipes = [asdict(stage.training.recipe) for stage in self.stages.values()]
-        chain = Chain(self.method, own, about=[recipes, asdict(self.data)])
-        return engage(chain, self.data, self.engine, self.device)
+        return Chain(self.method, own, finish, about=[recipes, asdict(self.data)])
 
     @cached_property
     def legs(self) -> tuple[Leg, ...]:

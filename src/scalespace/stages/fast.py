@@ -71,5 +71,5 @@ class Fast:
 
 
 def readable(numbers: Tensor) -> bool:
-    """Whether Python may look at them: a GPU would have to be waited for, which no graph can."""
-    return numbers.device.type == "cpu"
+    """Whether Python may look at them: a GPU would be waited for, and an export has no numbers."""
+    return numbers.device.type == "cpu" and not torch.compiler.is_exporting()
