@@ -1,13 +1,14 @@
-"""What 8-bit integers give on a CPU: the time of a model's sampling, and the quality of its images.
+"""What fewer bits give on a CPU: the time of a model's sampling, and the quality of its images.
 
     python benchmarks/precision.py --data-dir DATA
 
 The model's whole sampling is exported as one ONNX network: one in which each network is called
 once, since the quantiser refuses weights that are used twice. ONNX Runtime's static quantisation
 turns its convolutions, or the convolutions and all that lies between them, into 8-bit integers;
-the ranges come from noise of other seeds. Both networks make images of the same noise, in turns
-in one process and by one thread. Frechet distances are of the images from the training part, as
-those of the validation part are; nothing of the test part is read.
+the ranges come from noise of other seeds. PyTorch does convolutions and matrix products in bfloat16
+under its autocast. All make images of the same noise, in turns in one process and by one thread.
+Frechet distances are of the images from the training part, as those of the validation part are;
+nothing of the test part is read.
 """
 
 from __future__ import annotations
@@ -70,6 +71,12 @@ class Reader(CalibrationDataReader):
         return next(self._batches, None)
 
 
+def sums_of_bytes() -> bool:
+    """Whether the CPU has instructions for sums of 8-bit products (VNNI)."""
+    about = Path("/proc/cpuinfo")
+    return about.exists() and "vnni" in about.read_text(encoding="utf-8")
+
+
 def quantised(path: Path, operators: list[str] | None, batches: list[Any]) -> Path:
     """The network with 8-bit weights (a range a channel) and activations."""
     ready = path.with_suffix(".ready.onnx")
@@ -83,7 +90,7 @@ def quantised(path: Path, operators: list[str] | None, batches: list[Any]) -> Pa
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        reduce_range=True,  # sums of two products of 8 bits must fit into 16 without VNNI
+        reduce_range=not sums_of_bytes(),  # else sums of two products must fit into 16 bits
     )
     return out
 
@@ -99,17 +106,19 @@ def measure(model: Model, real: Real, images: int, rounds: int) -> list[dict[str
         paths = {"float32": path}
         paths |= {name: quantised(path, ops, ranges) for name, ops in KINDS.items()}
         sessions = {name: open_session(one.read_bytes()) for name, one in paths.items()}
+    makers: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
+        f"{name}, ONNX Runtime": partial(by_session, session) for name, session in sessions.items()
+    }
+    chain = model.as_chain(model.data.to_unit).eval()
+    makers["float32, PyTorch"] = partial(by_torch, chain, torch.float32)
+    makers["bfloat16, PyTorch"] = partial(by_torch, chain, torch.bfloat16)
     one = {name: value[:1] for name, value in batches[0].items()}
-    alone: dict[str, Callable[[], object]] = {
-        name: partial(session.run, None, one) for name, session in sessions.items()
-    }
-    many: dict[str, Callable[[], object]] = {
-        name: partial(session.run, None, batches[0]) for name, session in sessions.items()
-    }
+    alone = {name: partial(make, one) for name, make in makers.items()}
+    many = {name: partial(make, batches[0]) for name, make in makers.items()}
     latency, throughput = in_turns(alone, rounds, "one", least=0.1), in_turns(many, rounds, "many")
     rows, exact = [], None
-    for name, session in sessions.items():
-        made = np.concatenate([session.run(None, batch)[0] for batch in batches])
+    for name, make in makers.items():
+        made = np.concatenate([make(batch) for batch in batches])
         exact = made if exact is None else exact
         features = real.eye.features(torch.from_numpy(made))
         rows.append(
@@ -123,6 +132,20 @@ def measure(model: Model, real: Real, images: int, rounds: int) -> list[dict[str
             }
         )
     return rows
+
+
+def by_session(session: Any, given: dict[str, np.ndarray]) -> np.ndarray:
+    """Images of an exported network."""
+    (images,) = session.run(None, given)
+    return np.asarray(images)
+
+
+@torch.no_grad()
+def by_torch(chain: Chain, kind: torch.dtype, given: dict[str, np.ndarray]) -> np.ndarray:
+    """Images of plain PyTorch, convolutions and matrix products in a precision."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
+        images = chain(*(torch.from_numpy(one) for one in given.values()))
+    return np.asarray(images.float().numpy())
 
 
 def main() -> None:

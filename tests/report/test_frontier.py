@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import tiny
 from scalespace.data import DataSplits
 from scalespace.figures.frontier import Trail, frontier
-from scalespace.figures.picture import Picture
+from scalespace.figures.picture import LIGHT, Picture
 from scalespace.report import paper
 from scalespace.report.figures import FIGURES
 from scalespace.report.results import Results
@@ -176,3 +177,23 @@ def test_a_picture_of_next_to_nothing(x: tuple[float, ...], y: float) -> None:
         picture = Picture("a", "a", "a.", "a.", drawing).png()
     with Image.open(io.BytesIO(picture)) as image:
         assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_many_curves_have_a_legend_within_the_picture_and_looks_of_their_own() -> None:
+    names = [f"a method with a name of length {k}" for k in range(11)]
+    trails = [
+        Trail(name, k, [1.0, 2.0], [0.5 + k, 0.4 + k], [0.0, 0.0], ["1", "2"])
+        for k, name in enumerate(names)
+    ]
+    drawing = frontier(trails, [], [], "cost", "FD", (5.4, 4.1))
+    with LIGHT.context():
+        figure = Figure(figsize=drawing.size)
+        drawing.draw(figure, LIGHT)
+        figure.canvas.draw()
+        (ax,) = figure.axes
+        legend = ax.get_legend().get_window_extent()
+    assert figure.bbox.y0 <= legend.y0 < legend.y1 <= figure.bbox.y1
+    assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+    lines = [one for one in ax.lines if len(one.get_xdata()) == 2]
+    looks = {(str(one.get_color()), str(one.get_linestyle())) for one in lines}
+    assert len(looks - {(c, "None") for c, _ in looks}) == len(names)

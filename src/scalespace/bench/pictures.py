@@ -35,7 +35,8 @@ def _one_image(rows: Sequence[Row]) -> Picture:
             color = theme.color(_family(row, rows))
             spread = [[row["median"] - row["q1"]], [row["q3"] - row["median"]]]
             ax.errorbar([row["median"]], [k], xerr=spread, fmt="o", ms=5, color=color)
-            words = f"{row['median']:.3g} ({row['ratio']:.2g} ×)"
+            times = row["ratio"]
+            words = f"{row['median']:.3g} ({times:.{0 if times >= 10 else 1}f} ×)"
             ax.annotate(words, (row["q3"], k), (6, 0), textcoords="offset points", va="center")
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))

@@ -240,18 +240,32 @@ def _points(
 
 
 WORDS_IN_A_ROW = 60  # characters of a legend
+LETTER = 4.4  # points, of a legend that is set close
+ROW = 0.19  # inches
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """How many columns of a legend, six at most, a width in points has room for."""
+    for columns in range(6, 1, -1):
+        rows = -(-len(labels) // columns)
+        parts = [labels[k : k + rows] for k in range(0, len(labels), rows)]
+        if sum(max(map(len, part)) + 4 for part in parts) * LETTER <= width:
+            return columns
+    return 1
 
 
 def legend_above(ax: Any) -> None:
-    """A legend in a row above the axes, set closer where it has many words."""
-    words = sum(len(label) + 3 for label in ax.get_legend_handles_labels()[1])
-    close = {"handlelength": 0.6, "columnspacing": 0.9, "handletextpad": 0.3, "fontsize": 8}
+    """A legend above the axes, set closer and in more rows where it has many words."""
+    labels = ax.get_legend_handles_labels()[1]
+    close = sum(len(label) + 3 for label in labels) > WORDS_IN_A_ROW
+    width = 72 * ax.get_window_extent().width / ax.figure.dpi
+    tight = {"handlelength": 0.6, "columnspacing": 0.9, "handletextpad": 0.3, "fontsize": 8}
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=6,
+        ncols=legend_columns(labels, width) if close else 6,
         borderpad=0.2,
-        **(close if words > WORDS_IN_A_ROW else {"handlelength": 1.3}),
+        **(tight if close else {"handlelength": 1.3}),
     )
 
 

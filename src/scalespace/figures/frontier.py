@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from scalespace.figures.charts import Size, axes, legend_above, plain_log_ticks
+from scalespace.figures.charts import (
+    ROW,
+    Size,
+    axes,
+    legend_above,
+    legend_columns,
+    plain_log_ticks,
+)
 from scalespace.figures.picture import Color, Drawing, Theme
+
+LEFT, RIGHT = 0.72, 0.14
+"""Margins in inches."""
+STYLES = (("o", "-"), ("s", "--"), ("^", ":"))
+"""Marker and line of the first curves of each colour, the second ones, and so on."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,10 @@ def frontier(
         return max(1 - y if share else y, 1e-4)  # a logarithmic axis has no 0
 
     def draw(figure: FigureBase, theme: Theme) -> None:
-        ax = axes(figure, size, left=0.72, bottom=0.52, top=0.36)
+        names = [trail.label for trail in trails]
+        columns = legend_columns(names, 72 * (size[0] - LEFT - RIGHT))
+        top = 0.36 + ROW * max(-(-len(names) // columns) - 2, 0)
+        ax = axes(figure, size, left=LEFT, bottom=0.52, top=top, right=RIGHT)
         across = [x for trail in trails for x in trail.x] + [mark.x for mark in marks]
         up = [height(y) for trail in trails for y in trail.y]
         up += [height(y) for _, _, y in levels] + [height(mark.y) for mark in marks]
@@ -72,12 +87,14 @@ def frontier(
             at = [height(y) for y in trail.y]
             color = theme.color(trail.color)
             best = [k for k in range(len(at)) if all(at[k] < y for y in at[:k])]
-            ax.plot([trail.x[k] for k in best], [at[k] for k in best], lw=1.8, color=color)
+            marker, line = STYLES[theme.lap(trail.color) % len(STYLES)]
+            joined = [trail.x[k] for k in best], [at[k] for k in best]
+            ax.plot(*joined, lw=1.8, ls=line, color=color)
             ax.errorbar(
                 trail.x,
                 at,
                 yerr=[min(s, 0.9 * y) for s, y in zip(trail.spread, at, strict=True)],
-                fmt="o",
+                fmt=marker,
                 ms=4,
                 elinewidth=1.0,
                 color=color,

@@ -50,6 +50,10 @@ class Theme:
             return self.controls[int(color[-1])]
         return str(getattr(self, color))
 
+    def lap(self, color: Color) -> int:
+        """How many times the colours of series have been through before a series has its own."""
+        return color // len(self.series) if isinstance(color, int) else 0
+
     def context(self) -> AbstractContextManager[None]:
         """Matplotlib's own defaults with this theme's colours, whatever the user's settings are."""
         ink, muted = self.ink, self.muted
