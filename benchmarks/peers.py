@@ -95,13 +95,15 @@ def by_ours(model: sc.Model, indices: range) -> Tensor:
     return model.data.to_unit(model.end(labels, seed=0, indices=indices).x)
 
 
-def makers(net: nn.Module, ours: list[str]) -> dict[str, tuple[dict[str, Make], int]]:
+def makers(
+    net: nn.Module, ours: list[str], ddpm: bool = False
+) -> dict[str, tuple[dict[str, Make], int]]:
     """By name: what makes the images, by engine, and the multiply-adds of one.
 
     The engines of a name make the same images, the last one the fastest.
     """
     found: dict[str, tuple[dict[str, Make], int]] = {}
-    for calls, solver in ((29, False), (12, True), (6, True)):
+    for calls, solver in ((29, False),) * ddpm + ((12, True), (6, True)):
         name = f"diffusers, {'DPM-Solver++' if solver else 'DDPM'}, {calls} calls"
         make = partial(by_diffusers, net, calls, solver)
         found[name] = {"torch": make}, macs(make)
@@ -123,10 +125,11 @@ def measure(
     every = {
         (name, kind): make for name, (makes, _) in made.items() for kind, make in makes.items()
     }
-    works = {f"{name}/{kind}": partial(make, range(1)) for (name, kind), make in every.items()}
+    timed = every if rounds else {}
+    works = {f"{name}/{kind}": partial(make, range(1)) for (name, kind), make in timed.items()}
     one = in_turns(works, rounds, "one", progress=True, least=0.1)
-    works = {f"{name}/{kind}": partial(make, range(ROWS)) for (name, kind), make in every.items()}
-    many = in_turns(works, 3, "many", progress=True)
+    works = {f"{name}/{kind}": partial(make, range(ROWS)) for (name, kind), make in timed.items()}
+    many = in_turns(works, min(rounds, 3), "many", progress=True)
     rows: list[dict[str, Any]] = []
     labels = np.arange(images) % 10
     for name, (makes, cost) in made.items():
@@ -169,7 +172,8 @@ def main() -> None:
     parser.add_argument("--ours", nargs="*", default=["baseline", "cascaded"])
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--classifiers", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=9, help="of timing; 0 for none")
+    parser.add_argument("--ddpm", action="store_true", help="sample the peer in 29 calls, too")
     parser.add_argument("--train-only", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/peers"))
     options = parser.parse_args()
@@ -185,7 +189,9 @@ def main() -> None:
     if options.train_only:
         return
     real = Real(splits, sc.CASConfig(classifiers=options.classifiers))
-    rows = measure(makers(net.eval(), options.ours), real, options.images, options.rounds)
+    rows = measure(
+        makers(net.eval(), options.ours, options.ddpm), real, options.images, options.rounds
+    )
     write_text(options.out / "peers.md", table(rows))
 
 
