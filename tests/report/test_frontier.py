@@ -21,6 +21,7 @@ from scalespace.figures.frontier import Trail, frontier
 from scalespace.figures.picture import LIGHT, Picture
 from scalespace.report import paper
 from scalespace.report.figures import FIGURES
+from scalespace.report.narrative import narrative
 from scalespace.report.results import Results
 from scalespace.report.study import study
 from scalespace.settings import load_config
@@ -131,6 +132,21 @@ def test_the_report_begins_with_it(results: Results) -> None:
     page = (results.folder / "report.html").read_text(encoding="utf-8")
     assert page.index('id="frontier"') < page.index('id="variants"') < page.index('id="result"')
     assert "What quality costs" in page
+
+
+def test_it_tells_which_method_is_best_of_all(results: Results) -> None:
+    told, (metric,) = narrative(results), results.study.decides
+    found = {
+        (about.title, variant): float(results.by_seed(metric, about.name, variant).mean())
+        for about in results.study.methods
+        for variant in CALLS[about.name]
+    }
+    title, variant = (max if metric == "cas" else min)(found, key=lambda one: found[one])
+    start = f"By {metric.upper()} “{title}”"
+    assert told.headline == f"{start} is best, with “{variant}”."
+    assert told.lead.startswith(f"{start} with “{variant}” is best of 3 methods (")
+    assert told.lead.count(" multiply-adds)") == 3
+    assert "one seed" not in told.lead
 
 
 def test_a_study_that_times_one_variant_has_a_point_a_method(results: Results) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,24 @@ from scalespace.report.results import Results
 from scalespace.report.words import join
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
 
+FEW = 4
+"""Methods of which each is told by itself, beside what is told of all."""
+
+
+class Best(NamedTuple):
+    """A method's best variant: its score, the deviation over seeds, and its multiply-adds."""
+
+    method: str
+    variant: str
+    value: float
+    spread: float
+    macs: float
+
+    def cost(self, metric: str) -> str:
+        """The score, and what it costs."""
+        score = words.spread(metric, self.value, self.spread)
+        return f"{score} for {self.macs / 1e6:,.3g} M multiply-adds"
+
 
 @dataclass(frozen=True)
 class OfVariants:
@@ -23,7 +42,12 @@ class OfVariants:
 
     @property
     def headline(self) -> str:
-        """The main result in one short sentence, about the method with the most variants."""
+        """The main result in one short sentence: about all methods, if it is known what their
+        variants cost, else about the method with the most variants."""
+        for metric in reversed(self.results.study.decides):  # FD first: it separates more
+            if ranked := self._ranked(metric):
+                first = ranked[0]
+                return f"By {metric.upper()} “{first.method}” is best, with “{first.variant}”."
         method, decides = self._method, self.results.study.decides
         if method is None or not decides:
             return "This study measured neither CAS nor FD of its variants."
@@ -61,7 +85,9 @@ class OfVariants:
     @property
     def _told(self) -> list[str]:
         """What was found of each method, the headline's first."""
-        study, out = self.results.study, list[str]()
+        study, out = self.results.study, self.across()
+        if out and len(study.methods) > FEW:
+            return out  # the section on variants has the rest
         for method in sorted(study.methods, key=lambda one: one is not self._method):
             if study.config.study.switches:
                 out += self.switches(method)
@@ -74,6 +100,39 @@ class OfVariants:
         own = [one.name for one in self.results.study.of_method(method.name)]
         found = {name: self.results.by_seed(metric, method.name, name) for name in own}
         return {name: float(values.mean()) for name, values in found.items() if len(values)}
+
+    def _ranked(self, metric: str) -> list[Best]:
+        """The best variant of each method, the best of all first; none unless costs are known."""
+        study, found = self.results.study, []
+        if len(study.methods) < 2 or study.config.study.switches:
+            return []
+        for method in study.methods:
+            if means := self._means(method, metric):
+                variant = _best(means, metric)
+                macs = self.results.of(variant).value("macs", method=method.name)
+                spread = self.results.by_seed(metric, method.name, variant).std()
+                if macs:
+                    found.append(Best(method.title, variant, means[variant], spread, macs))
+        known = len(found) > 1 and any(len(study.of_method(m.name)) > 1 for m in study.methods)
+        return sorted(found, key=lambda one: one.value, reverse=metric == "cas") if known else []
+
+    def across(self) -> list[str]:
+        """Which method is best in its best variant, by each metric, and what that costs."""
+        out = []
+        for metric in reversed(self.results.study.decides):
+            if ranked := self._ranked(metric):
+                first, *others = ranked
+                told = [
+                    f"“{one.method}” with “{one.variant}” ({one.cost(metric)})" for one in others
+                ]
+                verb = "s" if len(told) == 1 else ""
+                one_seed = ", one seed" if len(self.results.study.seeds) == 1 else ""
+                out.append(
+                    f"By {metric.upper()} “{first.method}” with “{first.variant}” is best of "
+                    f"{len(ranked)} methods ({first.cost(metric)}{one_seed}); then come{verb} "
+                    f"{join(told[:2])}."
+                )
+        return out
 
     def _ends(self, method: MethodInfo, metric: str) -> list[str]:
         """A metric with all switches wrong, and with all right."""
