@@ -81,10 +81,9 @@ def by_diffusers(net: nn.Module, calls: int, solver: bool, indices: range) -> Te
     labels = torch.tensor(indices) % 10
     rng = torch.Generator().manual_seed(indices.start)
     x = torch.randn(len(labels), 1, 28, 28, generator=rng)
-    noise = {"generator": rng}
     for t in scheduler.timesteps:
         v = net(x, t, class_labels=labels).sample
-        x = scheduler.step(v, t, x, **noise).prev_sample
+        x = scheduler.step(v, t, x, generator=rng).prev_sample
     return (x + 1).div(2).clamp(0, 1)
 
 
@@ -122,13 +121,11 @@ def measure(
     made: dict[str, tuple[dict[str, Make], int]], real: Real, images: int, rounds: int
 ) -> list[dict[str, Any]]:
     """A row for each: multiply-adds, times, FD and CAS."""
-    every = {
-        (name, kind): make for name, (makes, _) in made.items() for kind, make in makes.items()
-    }
+    every = {f"{name}/{kind}": make for name, (of, _) in made.items() for kind, make in of.items()}
     timed = every if rounds else {}
-    works = {f"{name}/{kind}": partial(make, range(1)) for (name, kind), make in timed.items()}
+    works = {at: partial(make, range(1)) for at, make in timed.items()}
     one = in_turns(works, rounds, "one", progress=True, least=0.1)
-    works = {f"{name}/{kind}": partial(make, range(ROWS)) for (name, kind), make in timed.items()}
+    works = {at: partial(make, range(ROWS)) for at, make in timed.items()}
     many = in_turns(works, min(rounds, 3), "many", progress=True)
     rows: list[dict[str, Any]] = []
     labels = np.arange(images) % 10

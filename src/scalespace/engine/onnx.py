@@ -160,11 +160,7 @@ def export(
                 strict=False,
             )
             program = torch.onnx.export(
-                exported,
-                dynamo=True,
-                input_names=named,
-                output_names=["y"],
-                verbose=False,
+                exported, dynamo=True, input_names=named, output_names=["y"], verbose=False
             )
         except Exception as error:  # whatever the network does, and the exporter does not know
             raise InputError(f"the network cannot be exported: {one_line(error)[:300]}") from error

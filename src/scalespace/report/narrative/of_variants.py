@@ -16,7 +16,7 @@ from scalespace.report.words import join
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
 
 FEW = 4
-"""Methods of which each is told by itself, beside what is told of all."""
+"""Up to so many methods, each has sentences of its own; of more, the best alone are told."""
 
 
 class Best(NamedTuple):
@@ -121,7 +121,7 @@ class OfVariants:
         out = []
         for metric in reversed(self.results.study.decides):
             if ranked := self._ranked(metric):
-                first, *others = ranked
+                first, *others = ranked[:3]
                 told = [
                     f"“{one.method}” with “{one.variant}” ({one.cost(metric)})" for one in others
                 ]
@@ -130,7 +130,7 @@ class OfVariants:
                 out.append(
                     f"By {metric.upper()} “{first.method}” with “{first.variant}” is best of "
                     f"{len(ranked)} methods ({first.cost(metric)}{one_seed}); then come{verb} "
-                    f"{join(told[:2])}."
+                    f"{join(told)}."
                 )
         return out
 
