@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from scalespace.engine import onnx as onnx_engine
 from scalespace.engine.bricks import BRICKS, DOMAIN, Brick, fill
-from scalespace.errors import InputError
 
 X, SHIFT = torch.zeros(2, 1, 5, 4), torch.zeros(2, 1)
 
@@ -86,6 +86,11 @@ def test_calls_share_weights_and_leave_no_brick(exported: bytes, parts: list[nn.
     assert len(names) == len(set(names))
 
 
+def test_an_export_tells_nothing_of_the_machine(exported: bytes) -> None:
+    for told in (b".py", b"File", str(Path.cwd()).encode()):
+        assert told not in exported
+
+
 def test_bricks_go_with_what_uses_them(parts: list[nn.Module]) -> None:
     before = len(BRICKS)
     used = bricks(parts)
@@ -94,20 +99,39 @@ def test_bricks_go_with_what_uses_them(parts: list[nn.Module]) -> None:
     assert len(BRICKS) == before
 
 
-def model_of(node: Any) -> Any:
+def model_of(*nodes: Any, weights: Mapping[str, float] | None = None) -> Any:
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in "xy")
-    return helper.make_model(helper.make_graph([node], "graph", [x], [y]))
+    held = [
+        helper.make_tensor(name, TensorProto.FLOAT, [], [value])
+        for name, value in (weights or {}).items()
+    ]
+    graph = helper.make_graph(nodes, "graph", [x], [y], held)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
-def test_a_network_with_branches_is_refused() -> None:
-    inside = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["z"])],
-        "inside",
-        [],
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 1])],
+def test_a_network_with_branches() -> None:
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node("Mul", ["x", "weight"] if name == "then" else ["x", "x"], ["z"])],
+            name,
+            [],
+            [helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 1])],
+        )
+        for name in ("then", "else")
+    }
+    network = model_of(
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+        helper.make_node("If", ["positive"], ["y"], **branches),
+        weights={"weight": 3.0, "zero": 0.0},
     )
-    network = model_of(helper.make_node("If", ["x"], ["y"], then_branch=inside, else_branch=inside))
     brick = Brick(nn.Identity(), partial(network.SerializeToString), (1,))
-    node = helper.make_node("Brick", ["x"], ["y"], domain=DOMAIN, number=brick.number)
-    with pytest.raises(InputError, match="operator If cannot be part of a chain"):
-        fill(model_of(node))
+    calls = [
+        helper.make_node("Brick", [given], [made], domain=DOMAIN, number=brick.number)
+        for given, made in [("x", "h"), ("h", "y")]
+    ]
+    session = onnx_engine.open_session(fill(model_of(*calls)).SerializeToString())
+    for x, y in [(2.0, 18.0), (-2.0, 12.0)]:  # -2 squared is positive
+        (found,) = session.run(None, {"x": np.full((1, 1), x, np.float32)})
+        assert found == y

@@ -16,8 +16,6 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from scalespace.errors import InputError
-
 DOMAIN = "scalespace"
 _numbers = count()
 
@@ -58,59 +56,38 @@ BRICKS: WeakValueDictionary[int, Brick] = WeakValueDictionary()
 """Every brick that is in use, by number."""
 
 
-def fill(model: Any) -> None:
-    """Puts the networks' own nodes in the place of the bricks of an ONNX model.
+def fill(model: Any) -> Any:
+    """An ONNX model with the networks' own nodes in the place of its bricks.
 
     The calls of one network share its weights.
-
-    Raises:
-        InputError: a network has branches or loops.
     """
-    import onnx
+    from onnx import helper, inliner, load_from_string
 
-    parts: dict[int, Any] = {}
-    nodes = []
-    for call, node in enumerate(model.graph.node):
+    inner: dict[int, list[str]] = {}  # the names of a network's weights
+    for node in model.graph.node:
         if node.domain != DOMAIN:
-            nodes.append(node)
             continue
         number = node.attribute[0].i
-        if number not in parts:
-            parts[number] = part = onnx.load_from_string(BRICKS[number].content())
-            for weight in part.graph.initializer:
-                weight.name = f"brick{number}/{weight.name}"
-                model.graph.initializer.append(weight)
-        nodes += _call(parts[number].graph, number, f"call{call}", node)
-    if parts:
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-        kept = [one for one in model.opset_import if one.domain != DOMAIN]
-        del model.opset_import[:]
-        model.opset_import.extend(kept)
-
-
-def _call(graph: Any, number: int, name: str, node: Any) -> list[Any]:
-    """The nodes of a network's graph, between the inputs and the output of its brick."""
-    from onnx import AttributeProto, NodeProto
-
-    names = {"": ""}
-    for weight in graph.initializer:
-        names[weight.name.removeprefix(f"brick{number}/")] = weight.name
-    names |= {one.name: given for one, given in zip(graph.input, node.input, strict=True)}
-    names[graph.output[0].name] = node.output[0]
-    found = []
-    for inner in graph.node:
-        if any(
-            one.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for one in inner.attribute
-        ):
-            raise InputError(
-                f"a network with an operator {inner.op_type} cannot be part of a chain"
+        name = f"brick{number}"
+        if number not in inner:
+            part = load_from_string(BRICKS[number].content())
+            weights = part.graph.initializer
+            inner[number] = [f"{name}/{one.name}" for one in weights]
+            given = [one.name for one in (*part.graph.input, *weights)]
+            made = [one.name for one in part.graph.output]
+            model.functions.append(
+                helper.make_function(DOMAIN, name, given, made, part.graph.node, part.opset_import)
             )
-        own = NodeProto()
-        own.CopyFrom(inner)
-        own.name = f"{name}/{inner.name}"
-        del own.input[:], own.output[:], own.metadata_props[:]
-        own.input.extend(names.get(one, f"{name}/{one}") for one in inner.input)
-        own.output.extend(names.get(one, f"{name}/{one}") for one in inner.output)
-        found.append(own)
-    return found
+            for one, unique in zip(weights, inner[number], strict=True):
+                one.name = unique
+            model.graph.initializer.extend(weights)
+        node.op_type = name
+        node.input.extend(inner[number])
+        del node.attribute[:]
+    if not inner:
+        return model
+    model = inliner.inline_local_functions(model)
+    kept = [one for one in model.opset_import if one.domain != DOMAIN]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return model

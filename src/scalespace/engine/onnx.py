@@ -119,7 +119,7 @@ def _place(key: str) -> Path | None:
 def _key(network: nn.Module, inputs: Sequence[Tensor]) -> str:
     """Names what is exported: the network's code and weights, its inputs, and the exporter."""
     content = hashlib.sha256(f"{torch.__version__}\n{network}\n".encode())
-    for code in sorted({source(type(part)) for part in network.modules()}):
+    for code in sorted({source(kind) for kind in (Onnx, *map(type, network.modules()))}):
         content.update(code.encode())
     for one in inputs:
         content.update(f"{tuple(one.shape[1:])} {one.dtype}\n".encode())  # any number of rows
@@ -165,10 +165,10 @@ def export(
         except Exception as error:  # whatever the network does, and the exporter does not know
             raise InputError(f"the network cannot be exported: {one_line(error)[:300]}") from error
     assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # source code and where it lies, as large as the weights
     program.model.metadata_props.update(about or {})
-    model = program.model_proto
-    fill(model)
-    return bytes(model.SerializeToString())
+    return bytes(fill(program.model_proto).SerializeToString())
 
 
 class _Starred(nn.Module):
