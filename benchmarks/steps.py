@@ -58,13 +58,15 @@ def places(leg: Leg, spacing: str, calls: int, variances: list[float]) -> list[f
     segment = leg.segment
     if spacing in ("state", "snr"):
         return list((by_state if spacing == "state" else by_snr)(segment.schedule, calls))
-    own = [(v, 1.0) for v in variances]
+    parts = segment.components()
+    if spacing == "components":  # the data's own, which are those of the whole image
+        parts = ([(v, 1.0) for v in variances],)
     return list(
         by_correlation(
             segment.schedule,
             calls,
             solver=leg.solver,
-            components=own if spacing == "components" else segment.components(),
+            bands=list(zip(segment.schedules, parts, strict=True)),
             temperature=leg.temperature,
         )
     )

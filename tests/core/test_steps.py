@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,12 +33,15 @@ SCHEDULES = [
     zero_terminal(cosine(12)),
     cosine(2),
 ]
+(IMAGES,) = power_law([196])
 
 
-ON_IMAGES = partial(by_correlation, solver=make_solver("dpm2m"), components=power_law(196))
+def on_images(schedule: Schedule, *given: Any) -> tuple[float, ...]:
+    solver = make_solver("dpm2m")
+    return by_correlation(schedule, *given, solver=solver, bands=[(schedule, IMAGES)])
 
 
-@pytest.mark.parametrize("spacing", [by_state, by_snr, ON_IMAGES])
+@pytest.mark.parametrize("spacing", [by_state, by_snr, on_images])
 @given(data=st.data())
 def test_whole_states_fall_from_the_last_to_above_the_end(
     spacing: Spacing, data: st.DataObject
@@ -80,26 +83,26 @@ def test_the_correlation_is_that_of_draws(v: float) -> None:
     x0, eps = np.sqrt(v) * rng.standard_normal(200_000), rng.standard_normal(200_000)
     a, b = schedule.scales(6)
     drawn = np.corrcoef(a * x0 + b * eps, x0)[0, 1]
-    (found,) = correlation(schedule, np.array([6.0]), [(v, 3)])
+    (found,) = correlation([(schedule, [(v, 3)])], np.array([6.0]))
     assert found == pytest.approx(drawn, abs=0.01)
 
 
 def test_the_correlation_weighs_a_component_by_its_variance() -> None:
     schedule, times = cosine(10), np.array([9.0, 4.0, 2.5, 0.0])
-    one, other = (correlation(schedule, times, [(v, 1)]) for v in (4.0, 0.25))
-    both = correlation(schedule, times, [(4.0, 1), (0.25, 8)])
+    one, other = (correlation([(schedule, [(v, 1)])], times) for v in (4.0, 0.25))
+    both = correlation([(schedule, [(4.0, 1), (0.25, 8)])], times)
     np.testing.assert_allclose(both, (4 * one + 2 * other) / 6, rtol=1e-12)
     assert both[-1] == 1  # in the image itself
     assert (np.diff(both) > 0).all()
-    assert correlation(zero_terminal(schedule), times[:1], [(1.0, 1)]) == 0
+    assert correlation([(zero_terminal(schedule), [(1.0, 1)])], times[:1]) == 0
 
 
 @pytest.mark.parametrize("calls", [2, 3, 5, 9])
 @pytest.mark.parametrize("end", [0, 4])
 def test_steps_at_equal_distances_in_the_correlation(calls: int, end: int) -> None:
-    schedule, parts = cosine(200), power_law(196)
-    states = by_correlation(schedule, calls, end, solver=ddim, components=parts)
-    steps = -np.diff(correlation(schedule, np.array(states), parts))
+    bands = [(cosine(200), IMAGES)]
+    states = by_correlation(cosine(200), calls, end, solver=ddim, bands=bands)
+    steps = -np.diff(correlation(bands, np.array(states)))
     np.testing.assert_allclose(steps, steps.mean(), atol=0.02)  # states are whole
     assert states[0] == 199
     assert states[-1] > end
@@ -109,8 +112,9 @@ def test_steps_at_equal_distances_in_the_correlation(calls: int, end: int) -> No
 @pytest.mark.parametrize("end", [0, 2, 2.5])
 def test_the_lowest_state_is_the_best_for_normally_distributed_data(calls: int, end: float) -> None:
     """Against every other lowest state."""
-    schedule, solver, parts = cosine(20, 3.0), make_solver("dpm2m"), power_law(196)
-    v, number = torch.tensor(parts, dtype=torch.float64).T
+    schedule, solver = cosine(20, 3.0), make_solver("dpm2m")
+    bands = [(schedule, IMAGES)]
+    v, number = torch.tensor(IMAGES, dtype=torch.float64).T
     a, b = schedule.scales(end)
 
     def distance(states: tuple[float, ...]) -> float:
@@ -119,11 +123,11 @@ def test_the_lowest_state_is_the_best_for_normally_distributed_data(calls: int, 
 
     def ends_in(lowest: int) -> tuple[float, ...]:
         times = np.linspace(lowest, 19, 4000)
-        known = correlation(schedule, times, parts)
+        known = correlation(bands, times)
         wanted = np.linspace(known[-1], known[0], calls)
         return tuple(float(round(times[np.abs(known - w).argmin()])) for w in wanted)
 
-    found = by_correlation(schedule, calls, end, solver=solver, components=parts, temperature=1.06)
+    found = by_correlation(schedule, calls, end, solver=solver, bands=bands, temperature=1.06)
     others = [ends_in(lowest) for lowest in range(int(end) + 1, 21 - calls)]
     others = [states for states in others if len(set(states)) == calls]
     assert found in others
@@ -133,9 +137,10 @@ def test_the_lowest_state_is_the_best_for_normally_distributed_data(calls: int, 
 def test_a_first_state_that_holds_an_image_is_taken_for_one() -> None:
     """After a jump into state 4 the variance there is the image's and the noise's, not 1."""
     schedule, solver = Schedule(cosine(20).alpha_bar[:5]), make_solver("dpm2m")
-    parts = power_law(784)
-    carried = by_correlation(schedule, 2, solver=solver, components=parts, carried=True)
-    alone = by_correlation(schedule, 2, solver=solver, components=parts)
+    (parts,) = power_law([784])
+    bands = [(schedule, parts)]
+    carried = by_correlation(schedule, 2, solver=solver, bands=bands, carried=True)
+    alone = by_correlation(schedule, 2, solver=solver, bands=bands)
     v, number = torch.tensor(parts, dtype=torch.float64).T
     a, b = schedule.scales(4)
 
@@ -149,17 +154,48 @@ def test_a_first_state_that_holds_an_image_is_taken_for_one() -> None:
 
 
 def test_of_very_many_states_some_are_tried() -> None:
-    states = by_correlation(cosine(2000), 5, solver=ddim, components=power_law(196))
+    bands = [(cosine(2000), IMAGES)]
+    states = by_correlation(cosine(2000), 5, solver=ddim, bands=bands)
     assert states[0] == 1999
-    steps = -np.diff(correlation(cosine(2000), np.array(states), power_law(196)))
+    steps = -np.diff(correlation(bands, np.array(states)))
     np.testing.assert_allclose(steps, steps.mean(), atol=0.01)
 
 
 def test_steps_by_correlation_depend_on_what_varies() -> None:
     schedule = cosine(30)
-    narrow = by_correlation(schedule, 4, solver=ddim, components=[(0.02, 1)])
-    wide = by_correlation(schedule, 4, solver=ddim, components=[(80.0, 1)])
+    narrow = by_correlation(schedule, 4, solver=ddim, bands=[(schedule, [(0.02, 1)])])
+    wide = by_correlation(schedule, 4, solver=ddim, bands=[(schedule, [(80.0, 1)])])
     assert sum(wide) > sum(narrow)  # what varies most stands out of the noise the soonest
+
+
+def test_each_band_counts_by_its_own_schedule() -> None:
+    """Two bands are told apart; one that is cut in two is not."""
+    schedule, late = cosine(30), cosine(30, 3.0)
+    whole = [(schedule, [(4.0, 2.0), (1.0, 6.0), (0.25, 8.0)])]
+    halves = [(schedule, [(4.0, 2.0)]), (schedule, [(1.0, 6.0), (0.25, 8.0)])]
+    times = np.linspace(0, 29, 7)
+    np.testing.assert_allclose(correlation(whole, times), correlation(halves, times), rtol=1e-12)
+    bands = [(schedule, [(4.0, 1.0)]), (late, [(0.25, 16.0)])]  # equal shares of the variance
+    each = [correlation([band], times) for band in bands]
+    np.testing.assert_allclose(correlation(bands, times), (each[0] + each[1]) / 2, rtol=1e-12)
+
+    solver = make_solver("dpm2m")
+    found = {
+        name: by_correlation(schedule, 5, solver=solver, bands=given)
+        for name, given in {"whole": whole, "halves": halves, "bands": bands}.items()
+    }
+    assert found["whole"] == found["halves"]
+
+    def distance(states: tuple[float, ...]) -> float:
+        total = 0.0
+        for own, parts in bands:
+            v, number = torch.tensor(parts, dtype=torch.float64).T
+            kept = kept_variance(solver(own, (*states, 0)), own, v)
+            total += float((number * v * (kept.sqrt() - 1) ** 2).sum())
+        return total
+
+    alone = [by_correlation(schedule, 5, solver=solver, bands=[band]) for band in bands]
+    assert distance(found["bands"]) <= min(map(distance, alone)) + 1e-12
 
 
 def test_visits() -> None:
@@ -209,8 +245,8 @@ def test_more_calls_than_states_all_differ(
 
 
 def test_more_calls_than_states_are_put_at_equal_distances() -> None:
-    parts = power_law(16)
-    found = by_correlation(cosine(5), 8, 0, True, solver=ddim, components=parts)
+    bands = [(cosine(5), IMAGES)]
+    found = by_correlation(cosine(5), 8, 0, True, solver=ddim, bands=bands)
     assert found == by_state(cosine(5), 8, 0, True)
 
 

@@ -108,6 +108,13 @@ class Fading(Segment):
         """Of the block means, and of the detail."""
         return self.schedule, self.schedule if self.fade is None else self.fade
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """A mean for each block, and what is left."""
+        numbers = math.prod(self.shape)
+        means = numbers // self.blocks**2
+        return means, numbers - means
+
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         """Block means, enlarged, and detail."""
         means = enlarge(down(x, self.blocks), self.blocks)

@@ -72,6 +72,13 @@ class Blurring(Segment):
         """Of the constant part, and of each ring of frequencies."""
         return self.schedule, *self.fades
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The frequencies in each ring."""
+        channels, *size = self.shape
+        masks, _ = rings(*size, self.bands)
+        return tuple(channels * number for number in masks.sum(dim=(1, 2)).tolist())
+
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         """The part of images [n, c, h, w] in each ring of frequencies."""
         height, width = x.shape[-2:]

@@ -203,12 +203,17 @@ class Segment:
         """x_0 of images [n, c, h, w] at the data's size: [n, *shape]."""
         return down(images, self.factor)
 
-    def components(self) -> Components:
-        """A prior guess of how x_0 varies beyond what the network is shown.
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many of an image's numbers lie in each band."""
+        return (math.prod(self.shape),)
+
+    def components(self) -> tuple[Components, ...]:
+        """A prior guess of how each band of x_0 varies beyond what the network is shown.
 
         It only decides which states few calls go to.
         """
-        return power_law(math.prod(self.shape), self.jump.known(self.shape))
+        return power_law(self.sizes, self.jump.known(self.shape))
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:

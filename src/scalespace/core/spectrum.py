@@ -7,7 +7,7 @@ out of the noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -18,8 +18,8 @@ SHIFT, EXPONENT, SHARE = 2, 1.6, 0.43
 """Of a power law close to the spectra of the classes of both MNIST and Fashion-MNIST."""
 
 
-def power_law(numbers: int, known: int = 0, parts: int = 24) -> Components:
-    """The components of images: the k-th has a variance proportional to (k + 2)^-1.6.
+def power_law(sizes: Sequence[int], known: int = 0, parts: int = 24) -> tuple[Components, ...]:
+    """The components of images, by band: the k-th has a variance proportional to (k + 2)^-1.6.
 
     Of the variance of standardised numbers, 0.43 is taken to lie within the classes. The variances
     of the training parts, and of this law:
@@ -34,21 +34,26 @@ def power_law(numbers: int, known: int = 0, parts: int = 24) -> Components:
     | the law, 14x14 | 16 | 5.4 | 0.93 | 0.12 | 0.02 |
 
     Args:
-        numbers: of an image.
+        sizes: how many numbers of an image lie in each of its bands, the coarsest first; the
+            coarsest has the leading components, and so on.
         known: how many numbers of it the network is shown, as a coarser image: as many leading
-            components are left out, but at least one stays.
-        parts: neighbouring components are averaged into at most so many groups.
+            components are left out, but at least one of each band stays.
+        parts: neighbouring components of a band are averaged into at most so many groups.
     """
+    numbers = sum(sizes)
     k = np.arange(1.0, numbers + 1)
     v = (k + SHIFT) ** -EXPONENT
     v *= SHARE * numbers / v.sum()
-    known = min(known, numbers - 1)
-    left = min(parts, numbers - known)
-    ends = np.unique(np.geomspace(known + 1, numbers + 1, left + 1).astype(int))
-    means = [v[i - 1 : j - 1] for i, j in pairwise(ends)]
-    return tuple((float(part.mean()), float(len(part))) for part in means)
+    found = []
+    for end, size in zip(accumulate(sizes), sizes, strict=True):
+        first = max(end - size, min(known, end - 1))
+        left = min(parts, end - first)
+        ends = np.unique(np.geomspace(first + 1, end + 1, left + 1).astype(int))
+        means = [v[i - 1 : j - 1] for i, j in pairwise(ends)]
+        found.append(tuple((float(part.mean()), float(len(part))) for part in means))
+    return tuple(found)
 
 
-def flat(numbers: int) -> Components:
-    """Equal components, as an autoencoder's latents are taken to have."""
-    return ((0.5, float(numbers)),)
+def flat(numbers: int) -> tuple[Components, ...]:
+    """Equal components in one band, as an autoencoder's latents are taken to have."""
+    return (((0.5, float(numbers)),),)

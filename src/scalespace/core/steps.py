@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scalespace.core.contraction import kept_variance
 from scalespace.core.schedule import Schedule
-from scalespace.core.solvers import Solver
+from scalespace.core.solvers import Solver, Table
 from scalespace.core.spectrum import Components
 from scalespace.errors import InputError, listed
 
@@ -60,24 +60,31 @@ def by_snr(
     return tuple(found) if between else _whole(found, end)
 
 
-def correlation(schedule: Schedule, times: np.ndarray, components: Components) -> np.ndarray:
+Band = tuple[Schedule, Components]
+"""Components of the images, and the schedule that they share."""
+
+
+def correlation(bands: Sequence[Band], times: np.ndarray) -> np.ndarray:
     """The correlation of x_t with x_0, averaged over the components by their variance.
 
-    Along a component of variance v it is a sqrt(v) / sqrt(a^2 v + b^2) (a^2 = alpha_bar_t, b^2 =
-    1 - a^2), if the data are normally distributed: 1 in the image, 0 in pure noise.
+    Along a component of variance v it is a sqrt(v) / sqrt(a^2 v + b^2) (a^2 = alpha_bar_t of its
+    band, b^2 = 1 - a^2), if the data are normally distributed: 1 in the image, 0 in pure noise.
 
     Args:
-        schedule: of the states.
+        bands: of the images.
         times: states, or times between them: float [n].
-        components: of the images.
 
     Returns:
         float64 [n].
     """
-    v, number = np.array(components).T
-    a, b = np.array([schedule.scales(float(t)) for t in times]).T
-    each = a[:, None] * np.sqrt(v) / np.sqrt(np.outer(a**2, v) + b[:, None] ** 2)
-    return np.asarray(each @ (v * number) / (v * number).sum())
+    found, whole = np.zeros(len(times)), 0.0
+    for schedule, components in bands:
+        v, number = np.array(components).T
+        a, b = np.array([schedule.scales(float(t)) for t in times]).T
+        each = a[:, None] * np.sqrt(v) / np.sqrt(np.outer(a**2, v) + b[:, None] ** 2)
+        found += each @ (v * number)
+        whole += float(v @ number)
+    return found / whole
 
 
 def by_correlation(
@@ -87,7 +94,7 @@ def by_correlation(
     between: bool = False,
     *,
     solver: Solver,
-    components: Components,
+    bands: Sequence[Band],
     temperature: float = 1.0,
     carried: bool = False,
 ) -> tuple[float, ...]:
@@ -100,7 +107,7 @@ def by_correlation(
     Args:
         schedule, calls, end, between: as for `by_state`, which also places more calls than states.
         solver: the one that will visit them.
-        components: of the images; see `core/spectrum.py`.
+        bands: of the images; for the components see `core/spectrum.py`.
         temperature: standard deviation of the initial noise.
         carried: the first state holds a coarser image, not noise alone.
     """
@@ -109,26 +116,42 @@ def by_correlation(
     if calls == 1 or highest < lowest:
         return by_state(schedule, calls, end, between)
     times = np.linspace(lowest, last, 20 * last + 1)
-    known = correlation(schedule, times, components)
-    v, number = torch.tensor(components, dtype=torch.float64).T
-
-    def variance(t: float, temperature: float = 1.0) -> Tensor:
-        a, b = schedule.scales(t)
-        return a**2 * v + (temperature * b) ** 2
-
-    start, right = variance(last, temperature) if carried else None, variance(end).sqrt()
+    known = correlation(bands, times)
+    parts = [(own, *torch.tensor(components, dtype=torch.float64).T) for own, components in bands]
 
     def choice(lowest: int) -> tuple[float, ...]:
         levels = np.linspace(known[-1], np.interp(lowest, times, known), calls)
         return _whole([float(t) for t in np.interp(-levels, -known, times)], end)
 
     def distance(states: tuple[float, ...]) -> float:
-        kept = kept_variance(solver(schedule, (*states, end)), schedule, v, temperature, start)
-        return float((number * ((v * kept).sqrt() - right) ** 2).sum())
+        return sum(
+            _distance(solver(own, (*states, end)), own, v, number, temperature, carried)
+            for own, v, number in parts
+        )
 
     tried = np.geomspace(lowest, highest, MOST_TRIED).astype(int)
     every = range(lowest, highest + 1) if highest - lowest < MOST_TRIED else np.unique(tried)
     return min((choice(int(t)) for t in every), key=distance)
+
+
+def _distance(
+    table: Table,
+    schedule: Schedule,
+    v: Tensor,
+    number: Tensor,
+    temperature: float,
+    carried: bool,
+) -> float:
+    """The squared distance of a sampler's images from normally distributed ones, in one band."""
+
+    def variance(t: float, temperature: float = 1.0) -> Tensor:
+        a, b = schedule.scales(t)
+        return a**2 * v + (temperature * b) ** 2
+
+    first, *_, end = table.states
+    start = variance(first, temperature) if carried else None
+    made = (v * kept_variance(table, schedule, v, temperature, start)).sqrt()
+    return float((number * (made - variance(end).sqrt()) ** 2).sum())
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
         "correlation": partial(
             by_correlation,
             solver=solver_of(process),
-            components=segment.components(),
+            bands=tuple(zip(segment.schedules, segment.components(), strict=True)),
             temperature=process.temperature,
             carried=segment.jump.carries,
         ),

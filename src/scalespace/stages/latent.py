@@ -44,7 +44,7 @@ class LatentSegment(Segment):
         mean, _ = self.autoencoder.encode(*self.autoencoder.prepare(images))
         return mean.clone()
 
-    def components(self) -> Components:
+    def components(self) -> tuple[Components, ...]:
         """Equal ones: the autoencoder is trained for independent latents."""
         return flat(math.prod(self.shape))
 
