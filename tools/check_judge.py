@@ -4,6 +4,7 @@ Imports nothing of the package: the network is written out as the seed series li
 
     python tools/check_judge.py FOLDER_OF_MNIST_RAW
     python tools/check_judge.py FOLDER_OF_FASHIONMNIST_RAW fashion-mnist
+    python tools/check_judge.py FOLDER_OF_EMNIST_RAW letters-a-l      # where it has these alone
 """
 
 from __future__ import annotations
@@ -41,13 +42,16 @@ def main(folder: Path, judge: str = "mnist") -> None:
         nn.AvgPool2d(4, 4),
         nn.Flatten(),
         nn.Dropout(),
-        nn.Linear(128, 10),
+        nn.Linear(128, 12 if judge == "letters-a-l" else 10),
     )
     model = nn.ModuleDict({"layers": layers})
     model.load_state_dict(load_file(JUDGES / judge / "model.safetensors"))
     model.eval()
-    images = torch.from_numpy(idx(folder, "t10k-images-idx3-ubyte").copy())[:, None] / 255
-    labels = torch.from_numpy(idx(folder, "t10k-labels-idx1-ubyte").astype(np.int64))
+    part = "emnist-letters-test" if judge == "letters-a-l" else "t10k"
+    images = torch.from_numpy(idx(folder, f"{part}-images-idx3-ubyte").copy())[:, None] / 255
+    labels = torch.from_numpy(idx(folder, f"{part}-labels-idx1-ubyte").astype(np.int64))
+    if judge == "letters-a-l":  # EMNIST stores images transposed, and counts letters from 1
+        images, labels = images.mT, labels - 1
     with torch.inference_mode():
         answers = layers(nn.functional.pad(images, (2, 2, 2, 2))).argmax(dim=1)
     share = float((answers == labels).double().mean())

@@ -6,6 +6,7 @@ import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_uppercase
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation import judge as module
 from scalespace.evaluation.judge import (
+    SEES,
     SHIPPED,
     Judge,
     find_judge,
@@ -365,6 +367,26 @@ def test_the_shipped_judge_is_the_series(monkeypatch: pytest.MonkeyPatch) -> Non
     digits = load("digits").test()
     assert accuracy(judge.net, digits.unit(), digits.labels) > 0.98
     assert SHIPPED.is_dir()
+
+
+@pytest.mark.parametrize("name", sorted({*SEES.values()}))
+def test_every_shipped_judge(name: str) -> None:
+    """It goes by its name, says what it has learnt, and is small."""
+    judge = named_judge(name)
+    assert SEES[judge.data.name] == name
+    assert sum(weight.numel() for weight in judge.weights.values()) < 7500
+    assert judge.record["accuracy"]["test"] > 0.89
+    assert judge.net(torch.zeros(2, 1, 32, 32)).shape == (2, len(judge.data.classes))
+    training = make_training(load_config("default"), JUDGE, judge.record["seed"], judge.data)
+    assert judge.record["identity"] == training.identity
+
+
+def test_all_letters_are_told_of_the_judge_of_some() -> None:
+    letters = DataInfo("emnist-letters", tuple(ascii_uppercase), 28, 28, 0.17, 0.33, "")
+    assert shipped_judge(letters) is None
+    with pytest.raises(InputError, match="or pass --judge letters-a-l to see with that of"):
+        find_judge(letters)
+    assert find_judge(letters, "letters-a-l").data.classes == tuple("ABCDEFGHIJKL")
 
 
 def test_no_judge_is_run_with_dropout(judge: Judge, splits: DataSplits) -> None:

@@ -34,8 +34,16 @@ from scalespace.nets.judge import Features, JudgeNet
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "judges"
-SEES = {"mnist": "mnist", "digits": "mnist", "fashion-mnist": "fashion-mnist"}
-"""Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's."""
+SEES = {
+    "mnist": "mnist",
+    "digits": "mnist",
+    "fashion-mnist": "fashion-mnist",
+    "emnist-letters": "letters-a-l",
+}
+"""Data sets that have a shipped judge, and its folder; the embedded digits are MNIST's.
+
+That of letters knows A to L. So it is taken where it is named, and not for all 26.
+"""
 COLOUR = {1: "grey", COLOURS: "coloured"}
 PART = 1000  # images at a time
 FEW = 0.5
