@@ -166,7 +166,7 @@ def export(
             raise InputError(f"the network cannot be exported: {one_line(error)[:300]}") from error
     assert program is not None
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # source code and where it lies, as large as the weights
+        node.metadata_props.clear()  # source code and where it lies
     program.model.metadata_props.update(about or {})
     return bytes(fill(program.model_proto).SerializeToString())
 
