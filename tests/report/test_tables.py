@@ -118,6 +118,7 @@ def test_sets_of_different_sizes_are_flagged(series: Path) -> None:
     (warning,) = warnings(Results(series))
     assert "1,000 (Real test images); 10,000 (Real, down and up, Noise of each pixel" in warning
     assert "n = 1,000 and 10,000 images a set" in markdown(Results(series))
+    assert OfMethods(Results(series)).nearest.endswith("real images: FD 0.900.")  # of no floor
 
 
 def test_the_nearest_method_or_a_tie(tmp_path: Path) -> None:

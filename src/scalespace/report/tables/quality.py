@@ -37,9 +37,11 @@ def quality_table(results: Results) -> Table | None:
 
 
 def ratio_to_floor(results: Results, name: str) -> float | None:
-    """FD of a set in units of the floor's, if both are known and the latter is above 0."""
+    """FD of a set in units of the floor's, if both are known and of equally many images."""
     row, floor = (results.measurement("fd", one) for one in (name, results.floor))
-    return row["value"] / floor["value"] if row and floor and floor["value"] > 0 else None
+    if not row or not floor or row["n"] != floor["n"] or not floor["value"] > 0:
+        return None
+    return float(row["value"] / floor["value"])
 
 
 def _columns(results: Results) -> dict[str, Cell]:
