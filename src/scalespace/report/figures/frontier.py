@@ -44,6 +44,7 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
         for trail in trails
     )
     spread = f"mean ± standard deviation of {seeds} trainings" if seeds > 1 else "one training"
+    known = levels(results, metric)
     marks = _paper(results) if share and axis == "macs" else []
     crosses = " Crosses: the paper's three methods with its own networks." if marks else ""
     return Picture(
@@ -51,10 +52,10 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
         f"{name} against {word.lower()}",
         f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; a "
         f"line joins the points that are better than all cheaper ones. "
-        f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each; dashed: real "
-        f"images.{crosses}",
+        f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each"
+        f"{'; dashed: real images' if known else ''}.{crosses}",
         f"{name} against {label}: {told}.",
-        frontier(trails, levels(results, metric), marks, label, name, SIZE, share=share),
+        frontier(trails, known, marks, label, name, SIZE, share=share),
     )
 
 
@@ -92,6 +93,8 @@ def levels(results: Results, metric: str) -> list[tuple[str, str | int, float]]:
         ]
     floor = results.measurement("fd", results.floor)
     if floor is None or floor["value"] <= 0:
+        return []
+    if floor["n"] != results.study.config.study.images:  # of fewer images FD comes out too high
         return []
     return [(results.measured[results.floor], color(results, results.floor), floor["value"])]
 
