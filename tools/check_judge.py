@@ -30,6 +30,7 @@ def idx(folder: Path, name: str) -> np.ndarray:
 
 
 def main(folder: Path, judge: str = "mnist") -> None:
+    letters = judge == "letters-a-l"
     layers = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding="same"),
         nn.ReLU(),
@@ -42,15 +43,15 @@ def main(folder: Path, judge: str = "mnist") -> None:
         nn.AvgPool2d(4, 4),
         nn.Flatten(),
         nn.Dropout(),
-        nn.Linear(128, 12 if judge == "letters-a-l" else 10),
+        nn.Linear(128, 12 if letters else 10),
     )
     model = nn.ModuleDict({"layers": layers})
     model.load_state_dict(load_file(JUDGES / judge / "model.safetensors"))
     model.eval()
-    part = "emnist-letters-test" if judge == "letters-a-l" else "t10k"
+    part = "emnist-letters-test" if letters else "t10k"
     images = torch.from_numpy(idx(folder, f"{part}-images-idx3-ubyte").copy())[:, None] / 255
     labels = torch.from_numpy(idx(folder, f"{part}-labels-idx1-ubyte").astype(np.int64))
-    if judge == "letters-a-l":  # EMNIST stores images transposed, and counts letters from 1
+    if letters:  # EMNIST stores images transposed, and counts letters from 1
         images, labels = images.mT, labels - 1
     with torch.inference_mode():
         answers = layers(nn.functional.pad(images, (2, 2, 2, 2))).argmax(dim=1)

@@ -9,6 +9,7 @@ import pytest
 from fake import make_series, make_study
 
 from scalespace.evaluation.evaluate import METRICS, Metric
+from scalespace.report.figures.frontier import levels
 from scalespace.report.markdown import markdown
 from scalespace.report.narrative import OfMethods, warnings
 from scalespace.report.results import Results
@@ -114,7 +115,9 @@ def test_notes_say_what_the_numbers_are(tmp_path: Path) -> None:
 
 def test_sets_of_different_sizes_are_flagged(series: Path) -> None:
     assert warnings(Results(series)) == []
+    assert len(levels(Results(series), "fd")) == 1
     edit_rows(series, "fd", "real-test", n=1000)
+    assert levels(Results(series), "fd") == []
     (warning,) = warnings(Results(series))
     assert "1,000 (Real test images); 10,000 (Real, down and up, Noise of each pixel" in warning
     assert "n = 1,000 and 10,000 images a set" in markdown(Results(series))

@@ -99,6 +99,11 @@ class Results:
         """The name of the set of held-out real images."""
         return FLOORS[self.study.config.study.part]
 
+    def floor_of(self, n: int) -> float | None:
+        """The floor's FD, where it is of n images, too: of fewer, FD comes out too high."""
+        row = self.measurement("fd", self.floor)
+        return float(row["value"]) if row and row["n"] == n and row["value"] > 0 else None
+
     @property
     def feature_controls(self) -> dict[str, str]:
         """The titles of the controls of all metrics but CAS, by name."""

@@ -91,12 +91,12 @@ def levels(results: Results, metric: str) -> list[tuple[str, str | int, float]]:
             for name in CONTROLS
             if name in results.scores
         ]
-    floor = results.measurement("fd", results.floor)
-    if floor is None or floor["value"] <= 0:
+    rows = (results.measurement("fd", method.name) for method in results.study.methods)
+    sizes = {row["n"] for row in rows if row}
+    floor = results.floor_of(sizes.pop()) if len(sizes) == 1 else None
+    if floor is None:
         return []
-    if floor["n"] != results.study.config.study.images:  # of fewer images FD comes out too high
-        return []
-    return [(results.measured[results.floor], color(results, results.floor), floor["value"])]
+    return [(results.measured[results.floor], color(results, results.floor), floor)]
 
 
 def _paper(results: Results) -> list[Point]:

@@ -38,10 +38,9 @@ def quality_table(results: Results) -> Table | None:
 
 def ratio_to_floor(results: Results, name: str) -> float | None:
     """FD of a set in units of the floor's, if both are known and of equally many images."""
-    row, floor = (results.measurement("fd", one) for one in (name, results.floor))
-    if not row or not floor or row["n"] != floor["n"] or not floor["value"] > 0:
-        return None
-    return float(row["value"] / floor["value"])
+    row = results.measurement("fd", name)
+    floor = results.floor_of(row["n"]) if row else None
+    return float(row["value"]) / floor if row and floor else None
 
 
 def _columns(results: Results) -> dict[str, Cell]:
