@@ -123,6 +123,21 @@ def test_latents_are_shown_in_their_own_units(series: Path) -> None:
     assert "domain" not in pictures["range-latent"].caption
 
 
+def test_ways_show_one_image_of_each_method_and_its_sizes(tmp_path: Path, series: Path) -> None:
+    folder = make_study(tmp_path / "s", seeds=(3, 4))
+    (ways,) = FIGURES["ways"](Results(folder))
+    assert "seed 3, index 6, label 6; not selected" in ways.caption
+    assert ways.alt.endswith(
+        "Baseline: 28×28; Small, upscaled: 14×14 and 28×28; Cascaded: 14×14 and 28×28."
+    )
+    assert Image.open(io.BytesIO(ways.png())).height > 3 * 84
+    latent = FIGURES["ways"](Results(series))[0].alt
+    assert "Latent diffusion: latent and decoded" in latent
+    assert "autoencoder" not in latent  # a single state has no way to show
+    alone = make_study(tmp_path / "alone", methods=("cascaded",))
+    assert FIGURES["ways"](Results(alone)) == []  # one method alone: `reverse` shows it
+
+
 def test_forward_processes_of_latents_show_their_schedule_alone(series: Path) -> None:
     pictures = by_name(FIGURES["forward"](Results(series)))
     assert list(pictures) == [

@@ -19,7 +19,7 @@ from scalespace.report.figures.forward import forward
 from scalespace.report.figures.frontier import frontiers
 from scalespace.report.figures.images import samples
 from scalespace.report.figures.judge import JUDGE_FIGURES
-from scalespace.report.figures.reverse import reverse
+from scalespace.report.figures.reverse import reverse, ways
 from scalespace.report.figures.scores import cas_per_class, confusion
 from scalespace.report.figures.training import losses
 from scalespace.report.figures.variants import leak_curves, variant_gaps, variant_samples
@@ -52,6 +52,7 @@ MODEL_FIGURES: Mapping[str, Draw] = {"training": losses, **AUTOENCODER_FIGURES}
 FIGURES: dict[str, Figure] = {
     "frontier": frontiers,
     "cas": cas_per_class,
+    "ways": ways,
     "reverse": reverse,
     "forward": forward,
     "samples": samples,

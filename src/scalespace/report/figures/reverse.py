@@ -1,4 +1,4 @@
-"""Reverse processes from noise to images: as film strips, and state by state."""
+"""Reverse processes from noise to images: side by side, as film strips, and state by state."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from scalespace.report.figures.common import (
     zoom,
 )
 from scalespace.report.results import Results
+from scalespace.report.words import join
 
 LATENT_ENDS = 3.0  # deviations of a latent that are black and white
 SHADES = 96
@@ -160,22 +161,69 @@ def reverse(results: Results) -> list[Picture]:
     return pictures
 
 
+def ways(results: Results) -> list[Picture]:
+    """One image's way from noise through the scales, a row for each method.
+
+    Of the recorded images it is the one in the middle: of the same index and class for each.
+    """
+    found = [one for one in recorded(results) if one.latents != 1]
+    if len(found) < 2:
+        return []
+    size = (results.study.data.height, results.study.data.width)
+    middle = len(found[0].trajectory.labels) // 2
+    titles = [one.method.title for one in found]
+    scales = [one.scales(_shown(one)) for one in found]
+    blocks = [
+        _block(one, *size, slice(middle, middle + 1), left=[title], groups=groups)
+        for one, title, groups in zip(found, titles, scales, strict=True)
+    ]
+    conditional = any(one.method.conditional for one in found)
+    label, classes = int(found[0].trajectory.labels[middle]), found[0].classes
+    told = about_image(found[0].seed, middle, label, classes if conditional else ())
+    sizes = "; ".join(
+        f"{title}: {join(word for word, _, _ in groups)}"
+        for title, groups in zip(titles, scales, strict=True)
+    )
+    return [
+        Picture(
+            "ways",
+            "From noise to image, method by method",
+            f"One image of each method ({told}; not selected) in {STATES} states at most, from "
+            f"noise (left) to image (right); above each row, the size that the states have; "
+            f"{ends(results.study.data.channels > 1)}.",
+            f"Film strips: one image of each method emerges from noise. The sizes: {sizes}.",
+            sheet(blocks, margin(titles)),
+        )
+    ]
+
+
+def _shown(one: Reverse) -> list[int]:
+    """The states of a film strip."""
+    if one.latents:  # the last one is the only image
+        return [*evenly(one.latents, STATES - 1), one.latents]
+    return evenly(len(one.trajectory.x), STATES)
+
+
+def _block(one: Reverse, height: int, width: int, images: slice, **words: Any) -> Block:
+    """The states of some images side by side, with `words` at the edges."""
+    dots = zoom(height, 84)
+    # the numbers of a latent may need more room than an image has
+    size, dots = ((height * dots, width * dots), 1) if one.latents else ((height, width), dots)
+    shown = _shown(one)
+    film = np.stack([one.frame(k, *size)[images] for k in shown], axis=1)
+    return Block(film.reshape(-1, *film.shape[2:]), len(shown), dots, **words)
+
+
 def _strip(one: Reverse, height: int, width: int) -> Picture:
     """Some states of every image side by side."""
     method, trajectory = one.method, one.trajectory
-    dots = zoom(height, 84)
-    n, total = len(trajectory.labels), one.latents or len(trajectory.x)
-    if one.latents:  # whose numbers may need more room than an image has
-        chosen = [*evenly(one.latents, STATES - 1), one.latents]
-        size, dots = (height * dots, width * dots), 1
-    else:
-        chosen, size = evenly(total, STATES), (height, width)
-    top = [f"t={trajectory.t[k]}" for k in chosen]
-    groups = one.scales(chosen)
+    n, total, shown = len(trajectory.labels), one.latents or len(trajectory.x), _shown(one)
+    top = [f"t={trajectory.t[k]}" for k in shown]
+    groups = one.scales(shown)
     if one.latents:
-        top[-1], groups = "decoded", [("latents", 0, len(chosen) - 1)]
+        top[-1], groups = "decoded", [("latents", 0, len(shown) - 1)]
         caption = (
-            f"{n} latents of seed {one.seed}, {len(chosen) - 1} of {total} states from noise "
+            f"{n} latents of seed {one.seed}, {len(shown) - 1} of {total} states from noise "
             f"(left), and the image that each one decodes to (right). {_units()}"
         )
         alt = f"Film strips: {n} latents of {method.title} emerge from noise; last, their images."
@@ -185,17 +233,17 @@ def _strip(one: Reverse, height: int, width: int) -> Picture:
         outside = float(((last < low - far) | (last > high + far)).mean())
         figure = " Figure 2 of the paper." if method.name == "baseline" else ""
         caption = (
-            f"{n} images of seed {one.seed}, {len(chosen)} of {total} states from noise (left) to "
+            f"{n} images of seed {one.seed}, {len(shown)} of {total} states from noise (left) to "
             f"image (right); {ends(last.ndim > 3)}. In the finished images "
             f"{outside:.1%} of the pixels lie outside the domain by more than 5% of its "
             f"width.{figure}"
         )
         alt = f"Film strips: {n} images of {method.title} emerge from noise."
-    film = np.stack([one.frame(k, *size) for k in chosen], axis=1)
-    block = Block(
-        film.reshape(-1, *film.shape[2:]),
-        len(chosen),
-        dots,
+    block = _block(
+        one,
+        height,
+        width,
+        slice(None),
         top=top,
         left=one.names(),
         groups=groups if one.latents or len(groups) > 1 else (),
