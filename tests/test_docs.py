@@ -8,10 +8,18 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 from scalespace import options
+from scalespace.bench.cases import noise
+from scalespace.bench.latency import macs
 from scalespace.cli import VERBS
+from scalespace.core.noise import Seeded
+from scalespace.core.sampling import last, with_ends
 from scalespace.methods import METHODS
+from scalespace.nets.unet import parameters
+from scalespace.settings import load_config, make_training
+from scalespace.stages.base import Models
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -66,11 +74,41 @@ def test_the_readme_is_one_screen() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
 
 
+METHODS_PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").splitlines()
+
+
 def test_the_methods_page_has_every_method_and_stage() -> None:
-    rows = [
-        re.findall(r"`([\w-]+)`", line)
-        for line in (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").splitlines()
-    ]
+    rows = [re.findall(r"`([\w-]+)`", line) for line in METHODS_PAGE]
     for name, method in METHODS.items():
         (own,) = (row for row in rows if row and row[0] == name)
         assert set(own) >= {stage.name for stage in method.stages}
+
+
+COSTS = {
+    cells[1].strip(" `"): [cell.strip() for cell in cells[4:7]]
+    for line in METHODS_PAGE
+    if len(cells := line.split("|")) == 8 and "`" in cells[1]
+}
+"""Of the methods across scales: calls at each scale, million multiply-adds, parameters."""
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_the_methods_page_knows_what_each_costs(name: str) -> None:
+    method, config, data = METHODS[name], load_config("default"), noise(4).info
+    models = Models(
+        {
+            stage.name: stage.build(make_training(config, stage, 0, data).recipe, data).eval()
+            for stage in method.stages
+        }
+    )
+    for model in models.values():
+        model.fix()
+
+    def produce(indices: range) -> None:
+        last(method.sample(models, torch.zeros(len(indices), dtype=int), Seeded(0, indices)))
+
+    calls = [str(leg.calls(end)) for leg, end in with_ends(method.legs(models))]
+    numbers = sum(parameters(model) for model in models.values())
+    with torch.no_grad():
+        million = round(macs(produce) / 1e6)
+    assert COSTS[name] == [" + ".join(calls), str(million), f"{numbers:,}"]

@@ -68,11 +68,15 @@ RECIPES = {
     "half-upscaler": RECIPE,
     "blurring": BlurringRecipe(NET, PROCESS, TRAIN),
     "half-detail": FadingRecipe(
-        NET, PROCESS, TRAIN, jump=JumpConfig(begin=0.3), fade=FadeConfig(whole=0.8)
+        NET, PROCESS, TRAIN, jump=JumpConfig(begin=0.3, fresh=0.95), fade=FadeConfig(whole=0.8)
     ),
-    "detail": FadingRecipe(NET, PROCESS, TRAIN),
-    "detail-dropped": FadingRecipe(NET, PROCESS, TRAIN, fade=FadeConfig(left=0.25)),
-    "scale-space-shared": FadingRecipe(replace(NET, kind="nested"), PROCESS, TRAIN),
+    "detail": FadingRecipe(NET, PROCESS, TRAIN, jump=JumpConfig(fresh=0.95)),
+    "detail-dropped": FadingRecipe(
+        NET, PROCESS, TRAIN, jump=JumpConfig(fresh=0.95), fade=FadeConfig(left=0.25)
+    ),
+    "scale-space-shared": FadingRecipe(
+        replace(NET, kind="nested"), PROCESS, TRAIN, jump=JumpConfig(fresh=0.95)
+    ),
     "pyramid": FadingRecipe(replace(NET, kind="coordinates"), PROCESS, TRAIN),
     "judge": TrainRecipe(JUDGE_TRAIN),
 }

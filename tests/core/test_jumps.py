@@ -93,25 +93,27 @@ class Blocks(Segment):
         return super().q_sample(enlarge(down(x0, factor), factor), t, eps)
 
 
-def exact(factor: int, coarse: Schedule, at: float) -> tuple[Segment, Segment]:
-    """A coarse and a fine segment with an exact jump between them."""
+def exact(factor: int, coarse: Schedule, at: float, fresh: float = 0.0) -> tuple[Segment, Segment]:
+    """A coarse and a fine segment with an exact jump between them; `at` is the state that fits."""
     a, _ = coarse.scales(at)
     first = alpha_bar_after(a**2, factor)
     fine = Schedule(torch.tensor([1.0, (1 + first) / 2, first], dtype=torch.float64))
     side = 4
     return (
         Segment("coarse", coarse, (1, side // factor, side // factor), factor),
-        Blocks("fine", fine, (1, side, side), 1, Exact(factor)),
+        Blocks("fine", fine, (1, side, side), 1, Exact(factor, fresh)),
     )
 
 
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("at", [1, 4, 2.5])
-def test_the_exact_jump_keeps_the_marginal(factor: int, at: float) -> None:
+@pytest.mark.parametrize("fresh", [0.0, 0.6, 1.0])
+def test_the_exact_jump_keeps_the_marginal(factor: int, at: float, fresh: float) -> None:
     """From q(z | x_0) of the coarse state to a P x_0 + s (white noise), by mean and covariance."""
-    coarse, fine = exact(factor, cosine(7), at)
+    coarse, fine = exact(factor, cosine(7), at, fresh)
     Process((coarse, fine))
-    a_c, b_c = coarse.schedule.scales(at)
+    taken = fine.jump.takes_over(fine, coarse)
+    a_c, b_c = coarse.schedule.scales(taken)
     rng = torch.Generator().manual_seed(0)
     eps = torch.randn((N, *coarse.shape), generator=rng)
     z = a_c * down(IMAGE, factor) + b_c * eps
@@ -121,9 +123,21 @@ def test_the_exact_jump_keeps_the_marginal(factor: int, at: float) -> None:
     assert float((begun.x.mean(0) - expected).abs().max()) < 5.5 * s / N**0.5
     off = covariance(begun.x) - s**2 * torch.eye(16)
     assert float(off.abs().max()) < 6 * s**2 / N**0.5
-    # and the block means are those that it came from, but for the unit
-    size = math.sqrt(a**2 + (s / factor) ** 2)
-    torch.testing.assert_close(down(begun.x, factor), size * z, rtol=1e-4, atol=1e-5)
+    # the block means hold what they came from, in another unit, under the fresh share of the noise
+    added = down(begun.x, factor) - a / a_c * z
+    wanted = fresh * (s / factor) ** 2
+    assert float(added.var(0).mean()) == pytest.approx(wanted, rel=0.02, abs=1e-10)
+    assert (s / factor) ** 2 - (a / a_c * b_c) ** 2 == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_jump_with_fresh_noise_begins_with_a_finished_image() -> None:
+    """Or with one between that and the state that fits, of so much less noise for its signal."""
+    kept, some, every = (exact(2, cosine(7), 4, fresh) for fresh in (0.0, 0.75, 1.0))
+    assert kept[1].jump.takes_over(*reversed(kept)) == 4
+    assert every[1].jump.takes_over(*reversed(every)) == 0
+    a, b = some[0].schedule.scales(some[1].jump.takes_over(*reversed(some)))
+    whole, noise = some[0].schedule.scales(4)
+    assert (a / b) ** 2 == pytest.approx(4 * (whole / noise) ** 2)
 
 
 def test_log_snr_falls_by_2_log_f() -> None:

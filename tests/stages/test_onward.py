@@ -17,6 +17,7 @@ from scalespace.core.segment import Segment
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.stages.onward import FadingStage, RenoisedStage
+from scalespace.training.training import chosen
 
 STAGE = FadingStage("fine", states=10)
 RECIPE = FadingRecipe(tiny.NET, ProcessConfig(predict="v"), tiny.TRAIN)
@@ -60,6 +61,17 @@ def test_the_detail_is_whole_soon_enough_for_another_scale(
     assert shares(segment)[-1] == pytest.approx(0.001)
 
 
+def test_fresh_noise_is_a_matter_of_sampling(splits: DataSplits) -> None:
+    recipe = replace(RECIPE, jump=JumpConfig(0.2, fresh=0.5))
+    segment = STAGE.segment(recipe, splits.info)
+    assert isinstance(segment.jump, Exact)
+    assert segment.jump.fresh == 0.5
+    assert chosen(recipe) == chosen(replace(RECIPE, jump=JumpConfig(0.2)))  # one training
+    renoised = RenoisedStage("fine", states=7)
+    with pytest.raises(InputError, match="'fine': all noise of its jump is fresh"):
+        renoised.segment(recipe, splits.info)
+
+
 def test_a_scale_that_is_taken_over_too_soon(splits: DataSplits) -> None:
     """Half of the detail at 14x14 would be missing for good."""
     coarse = Segment("coarse", cosine(10), (1, 3, 3), 4)
@@ -97,6 +109,8 @@ def test_the_images_must_have_a_coarser_scale(stage: FadingStage, splits: DataSp
         (JumpConfig, {"begin": 0.0}, "jump.begin must lie between 0 and 1"),
         (JumpConfig, {"begin": 1.0}, "jump.begin must lie between 0 and 1"),
         (JumpConfig, {"begin": float("nan")}, "jump.begin"),
+        (JumpConfig, {"fresh": -0.1}, r"jump.fresh must lie in 0 \.\. 1"),
+        (JumpConfig, {"fresh": 1.1}, "jump.fresh"),
         (FadeConfig, {"power": 0.0}, "fade.power must be positive"),
         (FadeConfig, {"power": 101.0}, "at most 100"),
         (FadeConfig, {"left": 0.0}, "fade.left must lie in"),

@@ -85,13 +85,22 @@ class JumpConfig:
     Args:
         begin: alpha_bar in the finer scale's last state, which it begins in. The larger it is, the
             more of the image the coarser scale has made by then.
+        fresh: share of the noise in that state's block means that is drawn anew, from 0 to 1. The
+            coarser scale goes on past the state that fits, and its image is noised back to it: with
+            1 the image is finished first. Fresh noise hides what the coarser network did wrong.
     """
 
     begin: float = 0.5
+    fresh: float = 0.0
+
+    SAMPLING: ClassVar[tuple[str, ...]] = ("fresh",)
+    """The fields that matter in sampling only."""
 
     def __post_init__(self) -> None:
         if not 0 < self.begin < 1:
             raise ValueError(f"jump.begin must lie between 0 and 1, got {self.begin}")
+        if not 0 <= self.fresh <= 1:
+            raise ValueError(f"jump.fresh must lie in 0 .. 1, got {self.fresh}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 - `FromNoise` (`core/segment.py`) begins with noise alone (Ho et al. 2020).
 - `Conditioned` begins with noise, and shows the network the coarser image (Ho et al. 2022).
 - `Renoised` enlarges the coarser image and noises it to an intermediate state (Ryu & Ye 2022).
-- `Exact` adds the noise that the coarser state lacks, so that the marginals agree.
+- `Exact` adds the noise that the coarser state lacks, so that the marginals agree; some of the
+  noise that is there can be drawn anew.
 - `Approximate` does so where they do not quite agree (Zhang et al. 2022).
 
 A jump also makes the condition that its segment's network sees in training.
@@ -188,17 +189,29 @@ class Renoised(FromCoarser):
 
 @dataclass(frozen=True, eq=False)
 class Exact(FromCoarser):
-    """Continues in a finer state with exactly the same marginal: x = r U z + s Q eps.
+    """Continues in a finer state with exactly the same marginal.
 
-    With D the mean of blocks of f x f pixels, U nearest enlargement and Q = I - U D, a fine state
-    x = a (U D x_0) + s eps has block means D x = a D x_0 + (s / f) e. A coarser segment holds them
-    in unit variance, z = D x / r with r = sqrt(a^2 + (s / f)^2), so its log SNR is 2 ln f higher.
-    The jump multiplies by r, enlarges, and adds the noise within the blocks.
+    With D the mean of blocks of f x f pixels, U nearest enlargement, P = U D and Q = I - P, a fine
+    state x = a P x_0 + s eps has block means D x = a D x_0 + (s / f) e. A coarser segment holds
+    them in unit variance, z = D x / r with r = sqrt(a^2 + (s / f)^2), so its log SNR is 2 ln f
+    higher. The jump multiplies by r, enlarges, and adds the noise within the blocks:
+    x = r U z + s Q eps.
+
+    A share g of the noise in the block means can be drawn anew. The coarser segment then goes on to
+    1 / (1 - g) times that SNR, to the finished image for g = 1, and
+
+        x = r U z + s (Q + sqrt(g) P) eps,      r^2 = a^2 + (1 - g) (s / f)^2.
 
     The finer segment begins in its last state, where nothing of the detail Q x_0 may be left: a
     plain `Segment` will not do. It takes over whatever coarser segment comes before it at the time
     that has the right alpha_bar.
+
+    Args:
+        coarser: how many times smaller the image is.
+        fresh: g.
     """
+
+    fresh: float = 0.0
 
     LEFT: ClassVar[float] = 0.01
     """How much of the detail may be left."""
@@ -209,10 +222,10 @@ class Exact(FromCoarser):
         return True
 
     def takes_over(self, segment: Segment, before: Segment) -> float:
-        """When the coarser segment has the block means' alpha_bar; its last state at most."""
+        """When the coarser segment has the right alpha_bar; its last state at most."""
         last = segment.schedule.alpha_bar_at(segment.schedule.last)
-        fits = alpha_bar_after(last, 1 / self.coarser)
-        return before.schedule.time_of(fits)
+        kept = (1 - self.fresh) ** 0.5  # of the deviation of the noise
+        return before.schedule.time_of(alpha_bar_after(last, kept / self.coarser))
 
     def check(self, segment: Segment, before: Segment) -> None:
         """Raises `InputError` if the segment begins with detail, or the coarser one lacks some."""
@@ -245,10 +258,10 @@ class Exact(FromCoarser):
         """The last state of the finer segment; `temperature` scales the added noise."""
         low = _needed(before, segment).x
         a, s = segment.schedule.scales(segment.schedule.last)
-        size = (a**2 + (s / self.coarser) ** 2) ** 0.5
+        size = (a**2 + (1 - self.fresh) * (s / self.coarser) ** 2) ** 0.5
         eps = temperature * noise.stream(segment.stream).normal(segment.shape)
-        within = eps - enlarge(down(eps, self.coarser), self.coarser)
-        x = size * enlarge(low, self.coarser) + s * within
+        means = enlarge(down(eps, self.coarser), self.coarser)
+        x = size * enlarge(low, self.coarser) + s * (eps - (1 - self.fresh**0.5) * means)
         return Begun(segment.schedule.last, x, condition.after(None))
 
 

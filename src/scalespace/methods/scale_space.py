@@ -1,8 +1,9 @@
 """One process through all scales: its noisiest states are small images, for more shows nothing.
 
-A coarse stage takes the noise down to a state in which the block means stand out. A finer one goes
-on from that very state, and its detail comes in (`core/bands.py`). After "Scale Space Diffusion"
-(Mukhopadhyay et al. 2026) and Zhang et al. 2022, with an exact jump between the scales.
+A coarse stage takes the noise down, and a finer one goes on from a state in which the block means
+stand out; its detail comes in (`core/bands.py`). After "Scale Space Diffusion" (Mukhopadhyay et al.
+2026) and Zhang et al. 2022, with an exact jump between the scales. By default the coarse stage goes
+a little further, and most of the noise is drawn anew at the jump; `jump.fresh=0` draws none.
 """
 
 from __future__ import annotations
@@ -13,26 +14,29 @@ from typing import Any, ClassVar
 from scalespace.methods.base import ProcessMethod, register
 from scalespace.methods.small import SMALL
 from scalespace.stages.diffusion import DiffusionStage
-from scalespace.stages.onward import FadingStage
+from scalespace.stages.onward import FRESH, FadingStage
 from scalespace.stages.shared import SharedStage
 
 
 class HalfStage(FadingStage):
     """A finer scale from which a still finer one takes over."""
 
-    defaults: ClassVar[Mapping[str, Any]] = {"jump": {"begin": 0.3}, "fade": {"whole": 0.8}}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "jump": {"begin": 0.3, "fresh": FRESH},
+        "fade": {"whole": 0.8},
+    }
 
 
 class DroppingStage(FadingStage):
     """A finer scale whose detail is dropped while some of it is left, as in Zhang et al. 2022."""
 
-    defaults: ClassVar[Mapping[str, Any]] = {"fade": {"left": 0.25}}
+    defaults: ClassVar[Mapping[str, Any]] = {"jump": {"fresh": FRESH}, "fade": {"left": 0.25}}
 
 
 class NestedStage(SharedStage):
     """One network whose inner levels alone work at the coarse scale."""
 
-    defaults: ClassVar[Mapping[str, Any]] = {"net": {"kind": "nested"}}
+    defaults: ClassVar[Mapping[str, Any]] = {"jump": {"fresh": FRESH}, "net": {"kind": "nested"}}
 
 
 DETAIL = FadingStage("detail", states=10)

@@ -8,8 +8,9 @@ follows whatever stage makes images half the size.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,6 +21,9 @@ from scalespace.core.segment import Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.stages.diffusion import DiffusionStage
+
+FRESH = 0.95
+"""`jump.fresh` by default: chosen on the validation part among 0 to 1 (docs/results/family.md)."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,17 @@ class RenoisedStage(DiffusionStage):
     recipe: ClassVar[type] = JumpRecipe
 
     def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
-        """As any `DiffusionStage`."""
+        """As any `DiffusionStage`.
+
+        Raises:
+            InputError: as any, or some of the noise is to be kept, of which there is none.
+        """
         assert isinstance(recipe, JumpRecipe)
         self._check(recipe)
+        if recipe.jump.fresh:
+            raise InputError(
+                f"stage '{self.name}': all noise of its jump is fresh: leave jump.fresh alone"
+            )
         schedule = onward(recipe.jump.begin, recipe.process.states or self.states)
         shape = self.shape(recipe, data, self.coarser)
         jump = Renoised(self.coarser, schedule.last)
@@ -49,6 +61,7 @@ class FadingStage(DiffusionStage):
     """
 
     recipe: ClassVar[type] = FadingRecipe
+    defaults: ClassVar[Mapping[str, Any]] = {"jump": {"fresh": FRESH}}
 
     def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
         """As any `DiffusionStage`; the jump is exact if little enough of the detail is left.
@@ -69,13 +82,13 @@ class FadingStage(DiffusionStage):
         t = torch.arange(schedule.states, dtype=torch.float64)
         u = ((t - whole) / (schedule.last - whole)).clamp(min=0)
         detail = 1 - (1 - fade.left) * u**fade.power
-        exact = fade.left <= Exact.LEFT
+        jump = Exact if fade.left <= Exact.LEFT else Approximate
         return Fading(
             self.name,
             schedule,
             self.shape(recipe, data, self.coarser),
             self.scale,
-            Exact(self.coarser) if exact else Approximate(self.coarser),
+            jump(self.coarser, recipe.jump.fresh),
             blocks=self.coarser,
             fade=fading(schedule, detail.tolist()),
         )
