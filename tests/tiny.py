@@ -77,7 +77,9 @@ RECIPES = {
     "scale-space-shared": FadingRecipe(
         replace(NET, kind="nested"), PROCESS, TRAIN, jump=JumpConfig(fresh=0.95)
     ),
-    "pyramid": FadingRecipe(replace(NET, kind="coordinates"), PROCESS, TRAIN),
+    "pyramid": FadingRecipe(
+        replace(NET, kind="coordinates"), PROCESS, TRAIN, jump=JumpConfig(begin=0.08)
+    ),
     "judge": TrainRecipe(JUDGE_TRAIN),
 }
 """What the recipe of each stage must come to, written out."""

@@ -17,7 +17,11 @@ from scalespace.stages.shared import SharedStage
 class PyramidStage(SharedStage):
     """One network that is told where each pixel lies."""
 
-    defaults: ClassVar[Mapping[str, Any]] = {"net": {"kind": "coordinates"}}
+    # more noise than elsewhere: it hides that the enlarged image is smoother than a real one
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "jump": {"begin": 0.08},
+        "net": {"kind": "coordinates"},
+    }
 
 
 PYRAMID = PyramidStage(
