@@ -170,7 +170,7 @@ def ways(results: Results) -> list[Picture]:
     if len(found) < 2:
         return []
     size = (results.study.data.height, results.study.data.width)
-    middle = len(found[0].trajectory.labels) // 2
+    middle = min(len(one.trajectory.labels) for one in found) // 2
     titles = [one.method.title for one in found]
     scales = [one.scales(_shown(one)) for one in found]
     blocks = [
@@ -179,7 +179,8 @@ def ways(results: Results) -> list[Picture]:
     ]
     conditional = any(one.method.conditional for one in found)
     label, classes = int(found[0].trajectory.labels[middle]), found[0].classes
-    told = about_image(found[0].seed, middle, label, classes if conditional else ())
+    seed = found[0].seed if len({one.seed for one in found}) == 1 else None
+    told = about_image(seed, middle, label, classes if conditional else ())
     sizes = "; ".join(
         f"{title}: {join(word for word, _, _ in groups)}"
         for title, groups in zip(titles, scales, strict=True)
