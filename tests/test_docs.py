@@ -92,6 +92,10 @@ COSTS = {
 """Of the methods across scales: calls at each scale, million multiply-adds, parameters."""
 
 
+def test_the_methods_page_tells_the_cost_of_each_way_through_the_scales() -> None:
+    assert {"baseline", "small", "cascaded", "scale-space", "pyramid", "blurring"} <= COSTS.keys()
+
+
 @pytest.mark.parametrize("name", COSTS)
 def test_the_methods_page_knows_what_each_costs(name: str) -> None:
     method, config, data = METHODS[name], load_config("default"), noise(4).info

@@ -39,7 +39,7 @@ class RenoisedStage(DiffusionStage):
         """As any `DiffusionStage`.
 
         Raises:
-            InputError: as any, or some of the noise is to be kept, of which there is none.
+            InputError: as any, or `jump.fresh` is set: this jump always draws all noise anew.
         """
         assert isinstance(recipe, JumpRecipe)
         self._check(recipe)
