@@ -34,6 +34,7 @@ from scalespace.core.sampling import Step
 from scalespace.data import write_idx
 from scalespace.data.catalog import DATASETS
 from scalespace.methods import Method, stages
+from scalespace.settings import stage_defaults
 from scalespace.stages.base import Models, StageModel
 from scalespace.stages.denoising import Diffusion
 from scalespace.training.runtime import Runtime
@@ -60,7 +61,7 @@ RECIPES = {
         f"{name}-student": StudentRecipe(NET, replace(process, states=None, sampler="ddim"), TRAIN)
         for name, process in (
             *((name, PROCESS) for name in ("baseline", "small", "upscaler")),
-            *((name, PROCESS) for name in ("quarter", "half-upscaler")),
+            *((name, PROCESS) for name in ("quarter", "half-upscaler", "detail")),
             ("latent-flow", FLOW_PROCESS),
         )
     },
@@ -121,9 +122,9 @@ STAGES = {
     },
     "latent-flow": {"process": {"schedule": "flow", "predict": "flow", "sampler": "ddim"}},
     **{
-        stage.name: dict(stage.defaults)
+        stage.name: stage_defaults(stage)
         for stage in stages().values()
-        if stage.defaults and stage.name not in ("vae", "latent-flow", "judge")
+        if stage_defaults(stage) and stage.name not in ("vae", "latent-flow", "judge")
     },
     "judge": {"train": asdict(JUDGE_TRAIN)},
 }

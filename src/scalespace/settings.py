@@ -35,7 +35,8 @@ def load_config(
     """
     base, own, known = read_preset(preset), nested(overrides or {}), stages()
     if isinstance(base.get("stages") or {}, Mapping):
-        defaults = {name: dict(stage.defaults) for name, stage in known.items() if stage.defaults}
+        defaults = {name: stage_defaults(stage) for name, stage in known.items()}
+        defaults = {name: fields for name, fields in defaults.items() if fields}
         base["stages"] = merge(defaults, base.get("stages") or {})
     return _checked(put_over(base, own))
 
@@ -63,20 +64,34 @@ def _checked(fields: Mapping[str, Any]) -> Config:
     return config
 
 
+def stage_defaults(stage: Stage) -> dict[str, Any]:
+    """The stage's `defaults`, over those of the classes that it derives from."""
+    merged: dict[str, Any] = {}
+    for kind in reversed(type(stage).__mro__):
+        merged = merge(merged, vars(kind).get("defaults", {}))
+    return merged
+
+
 def stage_recipe(config: Config, stage: Stage) -> Any:
     """The recipe of one stage: the config's fields, overridden by those in `config.stages`.
 
-    A stage that is `like` another starts from that one's fields, and overrides them by its own.
+    A stage that is `like` another starts from those of its fields that it has too, and overrides
+    them by its own.
 
     Raises:
         InputError: a field that the stage does not have, or a bad value.
     """
     parts = [part.name for part in fields(stage.recipe)]
     common = {name: asdict(getattr(config, name)) for name in parts if hasattr(config, name)}
-    for one in filter(None, (stage.like, stage)):
-        own = config.stages.get(one.name) or {}
-        common = merge(common, mapping(own, f"stages.{one.name}"))
+    if stage.like is not None:
+        theirs = _own_fields(config, stage.like)
+        common = merge(common, {name: theirs[name] for name in parts if name in theirs})
+    common = merge(common, _own_fields(config, stage))
     return build(stage.recipe, common, where=f"stages.{stage.name}: ")
+
+
+def _own_fields(config: Config, stage: Stage) -> Mapping[str, Any]:
+    return mapping(config.stages.get(stage.name) or {}, f"stages.{stage.name}")
 
 
 def make_training(config: Config, stage: Stage, seed: int, data: DataInfo) -> Training:

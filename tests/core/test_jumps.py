@@ -206,3 +206,47 @@ def test_a_jump_into_a_state_that_there_is_not() -> None:
         fine = Segment("fine", cosine(8), (1, 4, 4), 1, Renoised(2, state))
         with pytest.raises(InputError, match=f"states 1 to 7 .* its jump leads to {state}"):
             Process((coarse, fine))
+
+
+@pytest.mark.parametrize("fresh", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("temperature", [1.0, 1.3])
+def test_an_exact_jump_from_real_images(fresh: float, temperature: float) -> None:
+    """As after a perfect coarser segment: the marginal of the state, but for its temperature."""
+    coarse, fine = exact(2, cosine(7), 3, fresh)
+    x0 = IMAGE.expand(N, -1, -1, -1)
+    begun = fine.jump.begin_real(fine, x0, (), Condition(), Normal(2), temperature)
+    a, s = fine.schedule.scales(begun.t)
+    expected = a * enlarge(down(IMAGE, 2), 2)[0]
+    assert float((begun.x.mean(0) - expected).abs().max()) < 6 * temperature * s / N**0.5
+    means = 1 - fresh + fresh * temperature**2  # what is handed over was not made so hot
+    blocks, detail = down(begun.x, 2), begun.x - enlarge(down(begun.x, 2), 2)
+    assert float(blocks.var(0).mean()) == pytest.approx(means * (s / 2) ** 2, rel=0.02)
+    assert float(detail.var(0).mean()) == pytest.approx(0.75 * (temperature * s) ** 2, rel=0.02)
+    handed = fine.jump.handed(fine, x0, Normal(3))
+    a_c, b_c = coarse.schedule.scales(fine.jump.takes_over(fine, coarse))
+    assert float((handed.mean(0) - a_c * down(IMAGE, 2)[0]).abs().max()) < 5.5 * b_c / N**0.5 + 1e-6
+    assert float(handed.var(0).mean()) == pytest.approx(b_c**2, rel=0.02, abs=1e-10)
+
+
+def test_other_jumps_from_real_images() -> None:
+    """Dropped detail is not there; a renoised image is the enlarged one; a cascade sees it."""
+    x0, told = IMAGE.expand(N, -1, -1, -1), Condition()
+    low = up(down(IMAGE, 2), 2)
+    _, blocks = exact(2, cosine(7), 3)
+    dropping = Segment("fine", blocks.schedule, (1, 4, 4), 1, Approximate(2))
+    begun = dropping.jump.begin_real(dropping, x0, (), told, Normal(4))
+    a, s = blocks.schedule.scales(begun.t)
+    expected = a * enlarge(down(IMAGE, 2), 2)[0]
+    assert float((begun.x.mean(0) - expected).abs().max()) < 5.5 * s / N**0.5
+    renoised = Segment("fine", cosine(8), (1, 4, 4), 1, Renoised(2, 3))
+    begun = renoised.jump.begin_real(renoised, x0, (), told, Normal(5))
+    a, b = renoised.schedule.scales(3)
+    assert begun.t == 3
+    assert float((begun.x.mean(0) - a * low[0]).abs().max()) < 5 * b / N**0.5
+    cascade = Segment("fine", cosine(8), (1, 4, 4), 1, Conditioned(2))
+    shown = cascade.jump.inputs(x0[:3])
+    begun = cascade.jump.begin_real(cascade, x0[:3], shown, told, Seeded(0, range(3)), 1.5)
+    torch.testing.assert_close(begun.condition.given, low.expand(3, -1, -1, -1))
+    noise = Seeded(0, range(3)).stream("fine").normal((1, 4, 4))
+    torch.testing.assert_close(begun.x, 1.5 * noise)
+    assert begun.t == 7

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -66,6 +66,11 @@ class Fade(Schedule):
         d = torch.lerp(table[below], table[below + 1], (t - below).to(like.dtype)).view(a.shape)
         unit = torch.hypot(a * d, s)
         return a * d / unit, s / unit
+
+    def among(self, states: Sequence[int]) -> Fade:
+        """As any `Schedule`."""
+        own = list(states)
+        return Fade(self.alpha_bar[own], self.means.among(own), self.detail[own])
 
 
 def fading(schedule: Schedule, detail: Sequence[float]) -> Fade:
@@ -119,6 +124,11 @@ class Fading(Segment):
         """Block means, enlarged, and detail."""
         means = enlarge(down(x, self.blocks), self.blocks)
         return means, x - means
+
+    def among(self, states: Sequence[int]) -> Fading:
+        """As any `Segment`."""
+        fade = None if self.fade is None else self.fade.among(states)
+        return replace(super().among(states), fade=fade)
 
 
 def onward(alpha_bar: float, states: int) -> Schedule:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
@@ -86,6 +86,11 @@ class Blurring(Segment):
         masks, _ = rings(height, width, self.bands)
         found = broadcast(masks, x) * (down @ x @ across.T)[:, :, None]
         return (down.T @ found @ across).unbind(2)
+
+    def among(self, states: Sequence[int]) -> Blurring:
+        """As any `Segment`."""
+        fades = tuple(fade.among(states) for fade in self.fades)
+        return replace(super().among(states), fades=fades)
 
 
 def blurring(

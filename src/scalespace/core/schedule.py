@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -72,6 +73,14 @@ class Schedule:
     def last_signal(self) -> float:
         """sqrt(alpha_bar) at the last state: what is left of the image where sampling begins."""
         return math.sqrt(float(self.alpha_bar[-1]))
+
+    def among(self, states: Sequence[int]) -> Schedule:
+        """The same process in some of its states alone, which become its states 0, 1, 2 ...
+
+        Args:
+            states: rising from 0.
+        """
+        return Schedule(self.alpha_bar[list(states)])
 
     def posterior(self, t: float, s: float) -> Posterior:
         """The weights of q(x_s | x_t, x_0) for s < t (Ho et al. 2020, equations 6 and 7).

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -65,6 +65,10 @@ class Jump(ABC):
     def first(self, last: int) -> int:
         """The state that the segment begins in, where `last` is its schedule's last one."""
         return last
+
+    def among(self, states: Sequence[int]) -> Jump:
+        """The same into a segment that keeps only these of its states, rising from 0."""
+        return self
 
     def known(self, shape: Sequence[int]) -> int:
         """How many numbers of an image of this shape the network sees besides x_t."""
@@ -125,6 +129,32 @@ class Jump(ABC):
             name: of the segment's stream.
         """
         return condition
+
+    def handed(self, segment: Segment, x0: Tensor, noise: Noise) -> Tensor:
+        """What a perfect previous segment would hand over: x0 [n, c, h, w], taken down."""
+        return down(x0, self.factor)
+
+    def begin_real(
+        self,
+        segment: Segment,
+        x0: Tensor,
+        inputs: tuple[Tensor, ...],
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        """`begin`, where real images stand in for a previous segment that did not run.
+
+        Args:
+            segment, condition, noise, temperature: as for `begin`.
+            x0: the images at the segment's scale [n, c, h, w].
+            inputs: of them, or what else the network is to see.
+        """
+        if self.carries:  # `begin` reads the images alone; of which segment is all the same to it
+            before = Handed(segment, self.handed(segment, x0, noise))
+            return self.begin(segment, before, condition, noise, temperature)
+        told = self.real_condition(inputs, condition, noise, segment.stream)
+        return FromNoise.begin(FromNoise(), segment, None, told, noise, temperature)
 
 
 class FromNoise(Jump):
@@ -317,6 +347,28 @@ class Segment:
         given = (none if y is None else self.split(y) for y in (before, eps))
         bands = zip(rows, self.split(x), self.split(x0_hat), *given, strict=True)
         return _sum(row.apply(*band) for row, *band in bands)
+
+    def needed(self, weights: Sequence[tuple[Any, Any]], x: Tensor, after: Tensor) -> Tensor:
+        """The x0_hat that leads from x [n, ...] to `after` in one step: the inverse of `step`.
+
+        Args:
+            weights: of x and of x0_hat in each band, with no others: floats, or tensors that
+                broadcast against images.
+            x, after: images in two states.
+        """
+        bands = zip(weights, self.split(x), self.split(after), strict=True)
+        return _sum((there - to_x * here) / to_x0 for (to_x, to_x0), here, there in bands)
+
+    def among(self, states: Sequence[int]) -> Self:
+        """The same process in some of its states alone, which become its states 0, 1, 2 ...
+
+        A subclass with other tables of its states overrides it.
+
+        Args:
+            states: rising from 0; the one that sampling begins in is the last.
+        """
+        schedule, jump = self.schedule.among(states), self.jump.among(states)
+        return replace(self, schedule=schedule, jump=jump)
 
 
 def _sum(bands: Iterable[Tensor]) -> Tensor:

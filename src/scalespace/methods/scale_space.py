@@ -12,25 +12,24 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from scalespace.methods.base import ProcessMethod, register
+from scalespace.methods.fast import SMALL_STUDENT
 from scalespace.methods.small import SMALL
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.onward import FRESH, FadingStage
 from scalespace.stages.shared import SharedStage
+from scalespace.stages.student import StudentStage
 
 
 class HalfStage(FadingStage):
     """A finer scale from which a still finer one takes over."""
 
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "jump": {"begin": 0.3, "fresh": FRESH},
-        "fade": {"whole": 0.8},
-    }
+    defaults: ClassVar[Mapping[str, Any]] = {"jump": {"begin": 0.3}, "fade": {"whole": 0.8}}
 
 
 class DroppingStage(FadingStage):
     """A finer scale whose detail is dropped while some of it is left, as in Zhang et al. 2022."""
 
-    defaults: ClassVar[Mapping[str, Any]] = {"jump": {"fresh": FRESH}, "fade": {"left": 0.25}}
+    defaults: ClassVar[Mapping[str, Any]] = {"fade": {"left": 0.25}}
 
 
 class NestedStage(SharedStage):
@@ -40,6 +39,7 @@ class NestedStage(SharedStage):
 
 
 DETAIL = FadingStage("detail", states=10)
+DETAIL_STUDENT = StudentStage("detail-student", teacher=DETAIL)
 DROPPED = DroppingStage("detail-dropped", states=10)
 QUARTER = DiffusionStage("quarter", states=20, scale=4)
 HALF_DETAIL = HalfStage("half-detail", states=20, scale=2)
@@ -59,6 +59,15 @@ class ScaleSpace(ProcessMethod):
     name = "scale-space"
     title = "Scale space"
     stages = (SMALL, DETAIL)
+
+
+@register
+class ScaleSpaceFast(ProcessMethod):
+    """The same in one call a scale."""
+
+    name = "scale-space-fast"
+    title = "Scale space, distilled"
+    stages = (SMALL_STUDENT, DETAIL_STUDENT)
 
 
 @register

@@ -193,7 +193,10 @@ class Stage(ABC, Generic[M]):
     stage's own takes them from its defaults and `stages.NAME`.
     """
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """Recipe fields with another default in this stage; a preset may override them."""
+    """Recipe fields with another default in this stage; a preset may override them.
+
+    Those of the classes that it derives from hold, too, where it says nothing else.
+    """
 
     @property
     def needs(self) -> tuple[Stage[Any], ...]:

@@ -275,15 +275,10 @@ class Diffusion(StageModel):
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """Samples of this stage alone, from real images where it needs coarser ones."""
-        noise, segment = Seeded(seed, range(len(labels)), labels.device), self.segment
-        condition, start = Condition(labels), None
-        if segment.jump.carries:
-            first = torch.full_like(labels, segment.first)
-            eps = noise.stream(segment.stream).normal(segment.shape)
-            start = segment.first, segment.q_sample(batch[0], first, eps)
-        shown = tuple(batch[1:])
-        condition = segment.jump.real_condition(shown, condition, noise, segment.stream)
-        return self.shown(last(self.alone(condition, noise, start)).x)
+        noise, (x0, *inputs) = Seeded(seed, range(len(labels)), labels.device), batch
+        begin = self.segment.jump.begin_real
+        begun = begin(self.segment, x0, tuple(inputs), Condition(labels), noise, self.temperature)
+        return self.shown(last(self.alone(begun.condition, noise, (begun.t, begun.x))).x)
 
     def shown(self, x: Tensor) -> Tensor:
         """Standardised images [n, 1, h, w] of x_0 [n, ...]."""

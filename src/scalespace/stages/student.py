@@ -22,7 +22,6 @@ from scalespace.config import ObjectiveConfig, Recipe, StudentRecipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Seeded
 from scalespace.core.sampling import run
-from scalespace.core.schedule import Schedule
 from scalespace.core.solvers import ddim, without_noise
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -98,8 +97,8 @@ class StudentStage(DiffusionStage):
         """A `Student` with its teacher's weights, where its network has the same shape.
 
         Raises:
-            InputError: a truncated cascade, an ablation in sampling, a process whose states are not
-                a x_0 + b eps, or more calls than the teacher has states.
+            InputError: a truncated cascade, an ablation in sampling, or more calls than the teacher
+                has states.
         """
         assert self.teacher is not None
         assert needs is not None, "a student is built for its teacher"
@@ -107,11 +106,6 @@ class StudentStage(DiffusionStage):
         teacher = needs.of(self.teacher)
         if recipe.ablation.in_sampling:
             raise InputError(f"stage '{self.name}': ablations of sampling are of no use to it")
-        if teacher.segment.jump.carries or not teacher.segment.plain:
-            raise InputError(
-                f"stage '{self.name}': it cannot learn from '{teacher.stage.name}', whose process "
-                "does not begin with noise alone"
-            )
         if recipe.condition.truncate:
             raise InputError(
                 f"stage '{self.name}': condition.truncate takes over unfinished images, and a "
@@ -136,18 +130,18 @@ class Student(Diffusion):
         self, stage: StudentStage, recipe: StudentRecipe, data: DataInfo, teacher: Diffusion
     ) -> None:
         marks = teacher.visits.few(recipe.distil.calls)
-        alpha_bar = teacher.segment.schedule.alpha_bar
-        schedule = Schedule(alpha_bar[[0, *(int(t) for t in reversed(marks))]])
         # of the teacher's stream: from the same seed both make nearly the same image
-        segment = replace(teacher.segment, name=stage.name, schedule=schedule)
+        segment = teacher.segment.among([0, *(int(t) for t in reversed(marks))])
+        segment = replace(segment, name=stage.name)
         super().__init__(stage, recipe, data, segment)
         self.distil = recipe.distil
         self._teacher = (teacher,)  # in a tuple, so that it is not a submodule
         self.marks = (*marks, 0.0)
         """The student's states by the teacher's numbers, falling."""
         self.register_buffer("ends", torch.tensor(teacher.domain))
-        table = ddim(schedule, range(schedule.last, -1, -1)).columns()
-        self._to_x, self._to_x0 = table[:2].float()
+        tables = segment.tables(ddim, range(segment.schedule.last, -1, -1))
+        # of x and of x0_hat, in each band and step: [bands, 2, calls]
+        self._weights = torch.stack([table.columns()[:2] for table in tables]).float()
         own, theirs = self.net.state_dict(), teacher.net.state_dict()
         if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in theirs.items()}:
             self.net.load_state_dict(theirs)
@@ -203,16 +197,19 @@ class Student(Diffusion):
         """
         (teacher,) = self._teacher
         teacher.to(labels.device).eval()
-        noise, segment = Seeded(seed, numbers.tolist(), labels.device), teacher.segment
-        shown, name = tuple(batch[1:-1]), f"{segment.stream}/{LESSON}"
-        told = segment.jump.real_condition(shown, Condition(labels), noise, name)
-        stream = noise.stream(name)
-        x = teacher.temperature * stream.normal(segment.shape)
+        noise = Seeded(seed, numbers.tolist(), labels.device)
+        segment = replace(teacher.segment, stream=f"{teacher.segment.stream}/{LESSON}")
+        x0, *inputs, _ = batch
+        begun = segment.jump.begin_real(
+            segment, x0, tuple(inputs), Condition(labels), noise, teacher.temperature
+        )
         states = sorted({*teacher.visits(), *self.marks}, reverse=True)
         tables = segment.tables(without_noise(teacher.solver), states)
         (leg,) = teacher.legs()
-        steps = run(leg.denoise, segment, tables, x, told, stream)
-        return torch.stack([step.x for step in steps if step.t in self.marks], dim=1), told
+        stream = noise.stream(segment.stream)
+        steps = run(leg.denoise, segment, tables, begun.x, begun.condition, stream)
+        ways = torch.stack([step.x for step in steps if step.t in self.marks], dim=1)
+        return ways, begun.condition
 
     def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
         """The squared error of a step drawn for each image, and the critic's part: float [n]."""
@@ -253,12 +250,12 @@ class Student(Diffusion):
         """
         rows, one = torch.arange(len(step), device=step.device), (-1, *[1] * (ways.ndim - 2))
         x, after = ways[rows, step], ways[rows, step + 1]
-        to_x, to_x0 = (part.to(ways.device)[step].view(one) for part in (self._to_x, self._to_x0))
-        schedule = self.segment.schedule
-        t = schedule.last - step
-        prediction = self._network(x, t.to(x.dtype) / schedule.last, told).to(x.dtype)
-        x0_hat = self.parametrization.x0(prediction, x, *schedule.signal_and_noise(t, x))
-        return x0_hat, (after - to_x * x) / to_x0
+        weights = self._weights.to(ways.device)[..., step].view(*self._weights.shape[:2], *one)
+        segment, last = self.segment, self.segment.schedule.last
+        t = last - step
+        prediction = self._network(x, t.to(x.dtype) / last, told).to(x.dtype)
+        x0_hat = segment.estimate(self.parametrization, prediction, x, segment.levels_of(t, x))
+        return x0_hat, segment.needed([(to_x, to_x0) for to_x, to_x0 in weights], x, after)
 
     def _contest(self, made: Tensor, real: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
         """The student's loss before the critic, and the critic's own: float [n].
