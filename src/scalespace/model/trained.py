@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from scalespace.config import Config
@@ -11,7 +12,8 @@ from scalespace.model.model import Model
 from scalespace.settings import make_trainings
 from scalespace.stages.base import Models
 from scalespace.training.fit import fit
-from scalespace.training.runtime import Runtime
+from scalespace.training.reuse import adopt
+from scalespace.training.runtime import Runtime, is_helper
 
 
 def train(
@@ -21,6 +23,7 @@ def train(
     trainings: Path | str,
     seed: int = 0,
     runtime: Runtime | None = None,
+    reuse: Iterable[Model] = (),
 ) -> Model:
     """Trains the stages of a method, in order; those that `trainings` holds are loaded instead.
 
@@ -31,6 +34,7 @@ def train(
         trainings: folder of trainings, which methods may share; interrupted ones are resumed.
         seed: of weights, order and noise, >= 0.
         runtime: device, precision and number of devices; None for the defaults.
+        reuse: models whose stages are taken, not trained, where recipe, seed and data agree.
 
     Raises:
         InputError: an unknown method, a bad field of the config, or what `fit` raises.
@@ -39,5 +43,8 @@ def train(
     wanted = make_trainings(config, chosen, seed, splits.info)
     # refuse what does not fit before anything is trained
     chosen.check(Models({training.stage.name: training.build() for training in wanted}))
+    if not is_helper():
+        ready = [stage for model in reuse for stage in model.stages.values()]
+        adopt(ready, wanted, Path(trainings))
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
     return Model(chosen, stages, runtime.torch_device)

@@ -10,11 +10,16 @@ from scalespace.core.torch_state import learning
 from scalespace.data import DataSplits
 from scalespace.files import locked, sweep, write_json
 from scalespace.stages.base import Models
-from scalespace.training.checkpoint import save_tensors
 from scalespace.training.events import add_events
 from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime, is_helper
-from scalespace.training.training import FINISHED, TrainedStage, Training, load_stage
+from scalespace.training.training import (
+    FINISHED,
+    TrainedStage,
+    Training,
+    load_stage,
+    save_stage,
+)
 
 
 def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) -> TrainedStage:
@@ -45,21 +50,19 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     with nullcontext() if is_helper() else locked(folder, "training"):
         if not finished.exists():  # another process may just have trained it
             with learning():
-                _train(Loop(training, splits, folder, runtime, needs))
+                _train(Loop(training, splits, folder, runtime, needs), root)
     return load_stage(training, root)
 
 
-def _train(loop: Loop) -> None:
+def _train(loop: Loop, root: Path) -> None:
     training, folder = loop.training, loop.folder
     if loop.fabric.is_global_zero:
         write_json(folder / "config.json", {"identity": training.identity, **asdict(training)})
     loop.run()
     loop.finish()
     if loop.fabric.is_global_zero:
-        record = {"identity": training.identity, **loop.summary()}
         ema, raw = loop.ema.model.kept(), loop.model.kept()  # type: ignore[operator]
-        outcome = TrainedStage(training, ema, raw, record)
-        save_tensors(folder / FINISHED, outcome.tensors, record)
+        save_stage(TrainedStage(training, ema, raw, loop.summary()), root)
         loop.checkpoint.unlink(missing_ok=True)
         sweep(folder)
     loop.fabric.barrier()

@@ -17,7 +17,13 @@ from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.fields import digest
 from scalespace.stages.base import Models, Stage, StageModel
-from scalespace.training.checkpoint import load_tensors, load_weights, under_prefix, with_prefix
+from scalespace.training.checkpoint import (
+    load_tensors,
+    load_weights,
+    save_tensors,
+    under_prefix,
+    with_prefix,
+)
 
 FINISHED = "stage.safetensors"
 FEW_STEPS = 200
@@ -170,6 +176,12 @@ class TrainedStage:
         load_weights(model, self.ema, f"stage '{self.training.stage.name}'")
         model.fix()
         return model.to(device).eval()
+
+
+def save_stage(stage: TrainedStage, root: Path) -> None:
+    """Writes an outcome below `root`, where `load_stage` finds it."""
+    record = {"identity": stage.training.identity, **stage.record}
+    save_tensors(stage.training.folder(root) / FINISHED, stage.tensors, record)
 
 
 def load_stage(training: Training, root: Path) -> TrainedStage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from scalespace.model import Model, train
 from scalespace.model.folder import CONFIG, check_free
 from scalespace.settings import load_config, make_training, make_trainings, stage_recipe
 from scalespace.stages.judge import JUDGE
+from scalespace.training.reuse import why_not
 from scalespace.training.runtime import is_helper
 from scalespace.training.training import Training, hurried
 from scalespace.verbs.common import (
     check_folder,
     data_dir_option,
+    find_model,
     make_runtime,
     note,
     preset_option,
@@ -42,6 +44,11 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--trainings", help="folder of stage trainings, shared by methods (default: OUT/trainings)"
+    )
+    parser.add_argument(
+        "--reuse",
+        help="models, as in cascaded,runs/mine: take their stages and train only the others "
+        "(recipe, seed and data must agree)",
     )
     data_dir_option(parser)
     runtime_options(parser)
@@ -61,17 +68,22 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     trainings = Path(options.trainings or out / "trainings")
     check_folder("--out", out)
     check_folder("--trainings", trainings)
+    names = [name.strip() for name in (options.reuse or "").split(",")]
     if options.method == JUDGE.name:
+        if options.reuse:
+            raise InputError("--reuse is for methods: a judge is one training of its own")
         _train_judge(options, config, out, trainings)
         return
     check_free(out)
+    ready = {name: find_model(name) for name in filter(None, names)}
     method = get_method(options.method)
     splits = load(config.data, options.data_dir, size=config.size)
     wanted = make_trainings(config, method, options.seed, splits.info)
     runtime = make_runtime(options)
     _tell_of_replaced(out, wanted)
+    _tell_of_reused(ready, wanted)
     _tell_of_hurried(wanted, splits)
-    model = train(method.name, splits, config, trainings, options.seed, runtime)
+    model = train(method.name, splits, config, trainings, options.seed, runtime, ready.values())
     if is_helper():
         return  # one of several processes that train together; the first one writes
     model.save(out)
@@ -94,6 +106,14 @@ def _tell_of_replaced(out: Path, wanted: Sequence[Training]) -> None:
             f"{out} holds a model of another recipe, seed or data: this one is trained from the "
             "start, and then takes its place"
         )
+
+
+def _tell_of_reused(models: Mapping[str, Model], wanted: Sequence[Training]) -> None:
+    """Notes which stages are taken from models, and why others are not."""
+    for model_name, model in () if is_helper() else models.items():
+        for name, stage in model.stages.items():
+            reason = why_not(stage, wanted)
+            note(f"{model_name}: {name} is " + (f"not taken: {reason}" if reason else "taken"))
 
 
 def _tell_of_hurried(wanted: Iterable[Training], splits: DataSplits) -> None:
