@@ -154,7 +154,7 @@ class Jump(ABC):
             before = Handed(segment, self.handed(segment, x0, noise))
             return self.begin(segment, before, condition, noise, temperature)
         told = self.real_condition(inputs, condition, noise, segment.stream)
-        return FromNoise.begin(FromNoise(), segment, None, told, noise, temperature)
+        return FromNoise().begin(segment, None, told, noise, temperature)
 
 
 class FromNoise(Jump):

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from scalespace.errors import InputError
+from scalespace.figures.lettering import fitted, font
 from scalespace.files import atomic, check_suffix
 
 GAP = 2
@@ -88,7 +89,7 @@ def save_grid(
     Args:
         path: the file.
         images, columns, zoom: as of `tile`.
-        names: a word above each column, cut where it is wider than the column; or none.
+        names: words above each column, on two lines or cut where they are wider; or none.
 
     Raises:
         InputError: what `tile` refuses, a suffix of no format, or the file cannot be written.
@@ -101,19 +102,16 @@ def save_grid(
 
 def headed(picture: Image.Image, names: Sequence[str]) -> Image.Image:
     """A picture of images with a word above each of its columns, which are equally wide."""
-    import matplotlib  # slow to import, and its font knows more alphabets than Pillow's
-
-    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", WORDS)
-    line = WORDS + 3 * GAP
+    cell = (picture.width - GAP) / len(names)
+    lettering = fitted(names, cell - GAP, (WORDS,))
+    line = (WORDS + 3 * GAP) * lettering.lines
     grey = f"rgb({BACKGROUND},{BACKGROUND},{BACKGROUND})"
     sheet = Image.new(picture.mode, (picture.width, picture.height + line), grey)
     sheet.paste(picture, (0, line))
-    draw, cell = ImageDraw.Draw(sheet), (picture.width - GAP) / len(names)
-    for k, name in enumerate(names):
-        shown = name
-        while font.getlength(shown) > cell - GAP and len(shown) > 1:
-            shown = shown.removesuffix("…")[:-1] + "…"
-        draw.text((GAP + (k + 0.5) * cell, line / 2), shown, "white", font, "mm")
+    draw, own = ImageDraw.Draw(sheet), font(WORDS)
+    for k, word in enumerate(lettering.words):
+        at = (GAP + (k + 0.5) * cell, line / 2)
+        draw.multiline_text(at, word, "white", own, "mm", spacing=2, align="center")
     return sheet
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import FigureBase
 from numpy.typing import NDArray
 
 from scalespace.figures.grids import GAP, tile
+from scalespace.figures.lettering import Lettering, fitted
 from scalespace.figures.picture import DPI, Drawing, Spots, Theme
 
 NEUTRAL = "#7b828d"  # contrast of 4 : 1 on the light and on the dark page
 BELOW, ABOVE = (0.16, 0.47, 1.0), (1.0, 0.16, 0.12)
-LINE = 26  # dots that a line of words takes
+LINE, SECOND = 26, 14  # dots that a line of words takes, and a second one below it
+POINTS, LEAST = 8.5, 6.5  # the height of words, and of those that must be small
 
 Pixels = NDArray[np.floating]
 
@@ -27,7 +31,7 @@ class Block:
         images: [n, h, w] or [n, h, w, 3] in [0, 1], row by row.
         columns: images a row.
         zoom: dots a pixel.
-        top: a word above each column, or none.
+        top: words above each column, or none; smaller, on two lines or cut where they are too wide.
         left: a word beside each row, or none.
         groups: words above runs of columns: (word, first column, number of columns).
         title: a line above all.
@@ -57,7 +61,14 @@ class Block:
     @property
     def head(self) -> int:
         """Dots above the grid."""
-        return LINE * (bool(self.title) + bool(self.groups) + bool(self.top))
+        second = SECOND if self.lettering.lines > 1 else 0
+        return LINE * (bool(self.title) + bool(self.groups) + bool(self.top)) + second
+
+    @cached_property
+    def lettering(self) -> Lettering:
+        """`top`, made to fit."""
+        sizes = [points * DPI / 72 for points in (POINTS, (POINTS + LEAST) / 2, LEAST)]
+        return fitted(self.top, self.cell[0] - 2 * GAP, sizes)
 
 
 def sheet(blocks: Sequence[Block], margin: int = 0) -> Drawing:
@@ -115,15 +126,17 @@ def _draw(figure: FigureBase, block: Block, size: tuple[int, int], left: int, to
     ax.set_axis_off()
     ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
 
-    def write(x: float, y: float, text: str, ha: str = "center", weight: str = "normal") -> None:
-        where = (x / width, 1 - y / height)
-        figure.text(*where, text, ha=ha, va="center", weight=weight, color=NEUTRAL, fontsize=8.5)
+    def write(x: float, y: float, text: str, points: float = POINTS, **how: Any) -> None:
+        how = {"ha": "center", "va": "center_baseline", **how}
+        figure.text(x / width, 1 - y / height, text, color=NEUTRAL, fontsize=points, **how)
 
     cell_w, cell_h = block.cell
-    line = y - LINE / 2
-    for k, word in enumerate(block.top):
-        write(left + GAP / 2 + (k + 0.5) * cell_w, line, word)
-    line -= LINE if block.top else 0
+    lettering, line = block.lettering, y - LINE / 2
+    middle = line - (SECOND / 2 if lettering.lines > 1 else 0)
+    for k, word in enumerate(lettering.words):
+        points = lettering.size * 72 / DPI
+        write(left + GAP / 2 + (k + 0.5) * cell_w, middle, word, points, linespacing=1.05)
+    line = y - block.head + LINE * (bool(block.title) + bool(block.groups)) - LINE / 2
     for word, first, count in block.groups:
         write(left + (first + count / 2) * cell_w, line, word, weight="bold")
     line -= LINE if block.groups else 0

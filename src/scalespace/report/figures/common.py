@@ -14,7 +14,6 @@ Figure = Callable[[Results], list[Picture]]
 GRID_COLUMNS = 13  # more classes than this go on in a second band
 MARGIN = 34  # dots for a short word beside a row of images
 LETTER = 11  # dots
-LETTERS = 6  # of a class's name above a column
 LONGEST = 9  # letters of a class's name beside a row
 # the two sets of real images are never in one chart
 CONTROL_COLORS = {
@@ -30,11 +29,6 @@ def color(results: Results, name: str) -> Color:
     if name in CONTROL_COLORS:
         return CONTROL_COLORS[name]
     return [method.name for method in results.study.methods].index(name)
-
-
-def short(name: str) -> str:
-    """A class's name above a column of images: cut where it would reach into the next one."""
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
 def how_chosen(sets: Iterable[Examples]) -> str:

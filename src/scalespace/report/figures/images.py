@@ -9,7 +9,7 @@ from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, sheet
 from scalespace.report import paper
 from scalespace.report.arrays import Examples
-from scalespace.report.figures.common import GRID_COLUMNS, about_image, how_chosen, short, zoom
+from scalespace.report.figures.common import GRID_COLUMNS, about_image, how_chosen, zoom
 from scalespace.report.results import EXAMPLES, REAL, Results
 from scalespace.report.words import of_seeds
 
@@ -78,7 +78,7 @@ def _blocks(
             .reshape(-1, *examples.images.shape[2:]),
             len(some),
             zoom(height, 56),
-            top=[short(names[label]) for label in some] if of_classes else (),
+            top=[names[label] for label in some] if of_classes else (),
             title="" if start or seed is None else f"seed {seed}",
             told=[
                 about_image(

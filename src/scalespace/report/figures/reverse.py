@@ -18,7 +18,6 @@ from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.report.about import MethodInfo
 from scalespace.report.arrays import Trajectory
 from scalespace.report.figures.common import (
-    LONGEST,
     about_image,
     color,
     ends,
@@ -78,11 +77,10 @@ class Reverse:
         first = np.cumsum([0, *(count for _, count in runs)])
         return [(word, int(first[k]), count) for k, (word, count) in enumerate(runs)]
 
-    def names(self, longest: int = LONGEST) -> list[str]:
-        """The classes that were asked for, shortened; none if the method ignores them."""
-        if not self.method.conditional:
-            return []
-        return [shortened(self.classes[label], longest) for label in self.trajectory.labels]
+    def names(self) -> list[str]:
+        """The classes that were asked for; none if the method ignores them."""
+        labels = self.trajectory.labels if self.method.conditional else ()
+        return [self.classes[label] for label in labels]
 
 
 @dataclass(frozen=True)
@@ -246,7 +244,7 @@ def _strip(one: Reverse, height: int, width: int) -> Picture:
         width,
         slice(None),
         top=top,
-        left=one.names(),
+        left=list(map(shortened, one.names())),
         groups=groups if one.latents or len(groups) > 1 else (),
     )
     title = f"Reverse process of {method.title}"
@@ -259,7 +257,7 @@ def _decoded(one: Reverse, height: int, width: int) -> Picture:
     n, dots = len(one.trajectory.labels), zoom(height, 84)
     shown = [one.frame(k, height * dots, width * dots) for k in range(2)]
     beside = ["latent", "image"]
-    block = Block(np.concatenate(shown), n, 1, top=one.names(6), left=beside)
+    block = Block(np.concatenate(shown), n, 1, top=one.names(), left=beside)
     return Picture(
         f"reverse-{one.method.name}",
         f"From latent to image: {one.method.title}",

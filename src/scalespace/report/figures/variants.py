@@ -14,7 +14,7 @@ from scalespace.report.about import MethodInfo
 from scalespace.report.arrays import Examples
 from scalespace.report.batch_leaks import leaks
 from scalespace.report.differences import paired, right_alone, wrong_alone
-from scalespace.report.figures.common import GRID_COLUMNS, about_image, short, zoom
+from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
 from scalespace.report.results import Results
 from scalespace.report.words import of_seeds
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
@@ -47,7 +47,7 @@ def variant_samples(results: Results) -> list[Picture]:
             np.concatenate([own.images[: len(classes), 0] for own in found.values()]),
             len(classes),
             zoom(study.data.height, 44),
-            top=list(map(short, classes)) if method.conditional else [],
+            top=list(classes) if method.conditional else [],
             left=list(found),
             told=[
                 about_image(
