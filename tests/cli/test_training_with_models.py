@@ -42,6 +42,8 @@ def test_it_says_what_it_takes_and_why_not(
     main([str(word) for word in [*words, "--out", tmp_path / "model"]])
     said = capsys.readouterr().err
     assert f"{small}: small is taken\n" in said
+    assert "small learns for" not in said
+    assert "upscaler learns for" in said
     assert f"{other}: vae is not taken: no such stage is needed\n" in said
     assert Model.load(tmp_path / "model").stages["small"].ema.keys()
     main(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -113,10 +113,15 @@ class Training:
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def hurried(trainings: Iterable[Training], splits: DataSplits) -> Iterator[str]:
-    """A sentence on each training of fewer than `FEW_STEPS` steps, those that it needs included."""
+def hurried(
+    trainings: Iterable[Training], splits: DataSplits, done: Collection[str] = ()
+) -> Iterator[str]:
+    """A sentence on each training of fewer than `FEW_STEPS` steps, those that it needs included.
+
+    None on those whose identities are in `done`.
+    """
     every = {one.identity: one for own in trainings for one in (*own.every_need, own)}
-    for training in every.values():
+    for training in (one for identity, one in every.items() if identity not in done):
         name, epochs = training.stage.name, training.recipe.train.epochs
         images = len(training.stage.parts(splits)[0])
         batch, steps = training.steps(images)

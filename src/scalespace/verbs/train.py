@@ -82,7 +82,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     runtime = make_runtime(options)
     _tell_of_replaced(out, wanted)
     _tell_of_reused(ready, wanted)
-    _tell_of_hurried(wanted, splits)
+    _tell_of_hurried(wanted, splits, ready.values())
     model = train(method.name, splits, config, trainings, options.seed, runtime, ready.values())
     if is_helper():
         return  # one of several processes that train together; the first one writes
@@ -116,10 +116,13 @@ def _tell_of_reused(models: Mapping[str, Model], wanted: Sequence[Training]) -> 
             note(f"{model_name}: {name} is " + (f"not taken: {reason}" if reason else "taken"))
 
 
-def _tell_of_hurried(wanted: Iterable[Training], splits: DataSplits) -> None:
-    """Notes which trainings are too short to learn much."""
+def _tell_of_hurried(
+    wanted: Iterable[Training], splits: DataSplits, ready: Iterable[Model] = ()
+) -> None:
+    """Notes which trainings to come, not in models that are ready, are too short to learn much."""
+    done = {stage.training.identity for model in ready for stage in model.stages.values()}
     if not is_helper():
-        for sentence in hurried(wanted, splits):
+        for sentence in hurried(wanted, splits, done):
             note(sentence)
 
 
