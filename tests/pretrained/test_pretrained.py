@@ -28,7 +28,15 @@ from scalespace.model import Model
 from scalespace.settings import load_config, make_training
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["baseline", "cascaded", "cascaded-fashion", "cascaded-fast", "guided", "small"]
+NAMES = [
+    "baseline",
+    "cascaded",
+    "cascaded-fashion",
+    "cascaded-fast",
+    "guided",
+    "scale-space",
+    "small",
+]
 FILES = {"config.json", "model.safetensors", "README.md"}
 IMAGES = 200
 Capture = pytest.CaptureFixture[str]
@@ -83,6 +91,17 @@ def test_the_small_stage_is_one_training() -> None:
     assert set(shared) == set(tensors("small"))
     for key in shared:
         assert torch.equal(tensors("cascaded")[key], tensors("small")[key])
+
+
+def test_scale_space_shares_its_small_stage(models: dict[str, Model]) -> None:
+    model = models["scale-space"]
+    assert {name: len(states) for name, states in model.steps.items()} == {"small": 6, "detail": 3}
+    for key, own in tensors("small").items():
+        assert torch.equal(tensors("scale-space")[key], own)
+    for stage in model.stages.values():
+        training = stage.training
+        plan = make_training(load_config("fast"), training.stage, 0, model.data)
+        assert training.recipe == plan.recipe
 
 
 def test_one_is_called_once_a_scale(models: dict[str, Model]) -> None:

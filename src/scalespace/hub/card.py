@@ -26,6 +26,7 @@ TITLES = {
     "digits": "5,000 digits of MNIST",
     "fashion-mnist": "Fashion-MNIST",
 }
+TAGS = ("diffusion", "ddpm", "class-conditional", "scale-space")
 HUB_METRICS = {
     "cas": "classification-accuracy-score",
     "fd": "frechet-distance",  # not FID: that names another extractor
@@ -106,7 +107,7 @@ def header(about: About) -> dict[str, Any]:
         "license": "mit",
         "library_name": "scalespace",
         "pipeline_tag": "unconditional-image-generation",  # the Hub has none for class labels
-        "tags": ["diffusion", "ddpm", "class-conditional", "scale-space", config["method"], name],
+        "tags": list(dict.fromkeys((*TAGS, config["method"], name))),  # each once
         "datasets": [HUB_DATASETS[name]] if name in HUB_DATASETS and not own else [],
         "metrics": [title for metric, title in HUB_METRICS.items() if metric in measured],
     }
