@@ -195,8 +195,15 @@ def test_a_picture_of_next_to_nothing(x: tuple[float, ...], y: float) -> None:
         assert np.asarray(image.convert("L")).std() > 5
 
 
-def test_many_curves_have_a_legend_within_the_picture_and_looks_of_their_own() -> None:
-    names = [f"a method with a name of length {k}" for k in range(11)]
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"a method with a name of length {k}" for k in range(11)],
+        ["Baseline", "Cascaded", "Small, upscaled", "Scale space"],
+    ],
+    ids=len,
+)
+def test_curves_have_a_legend_within_the_picture_and_looks_of_their_own(names: list[str]) -> None:
     trails = [
         Trail(name, k, [1.0, 2.0], [0.5 + k, 0.4 + k], [0.0, 0.0], ["1", "2"])
         for k, name in enumerate(names)

@@ -12,6 +12,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from scalespace.figures.lettering import font
 from scalespace.figures.picture import Color, Drawing, Theme
 
 Size = tuple[float, float]
@@ -239,7 +240,7 @@ def _points(
         )
 
 
-WORDS_IN_A_ROW = 60  # characters of a legend
+LEGEND = 9  # points, the height of a legend's words where there is room
 LETTER = 4.4  # points, of a legend that is set close
 ROW = 0.19  # inches
 
@@ -257,8 +258,9 @@ def legend_columns(labels: Sequence[str], width: float) -> int:
 def legend_above(ax: Any) -> None:
     """A legend above the axes, set closer and in more rows where it has many words."""
     labels = ax.get_legend_handles_labels()[1]
-    close = sum(len(label) + 3 for label in labels) > WORDS_IN_A_ROW
     width = 72 * ax.get_window_extent().width / ax.figure.dpi
+    around = 4.1 * LEGEND  # handle, gaps
+    close = sum(font(LEGEND).getlength(label) + around for label in labels) > width
     tight = {"handlelength": 0.6, "columnspacing": 0.9, "handletextpad": 0.3, "fontsize": 8}
     ax.legend(
         loc="lower left",
