@@ -131,11 +131,12 @@ def _draw(figure: FigureBase, block: Block, size: tuple[int, int], left: int, to
         figure.text(x / width, 1 - y / height, text, color=NEUTRAL, fontsize=points, **how)
 
     cell_w, cell_h = block.cell
-    lettering, line = block.lettering, y - LINE / 2
-    middle = line - (SECOND / 2 if lettering.lines > 1 else 0)
-    for k, word in enumerate(lettering.words):
-        points = lettering.size * 72 / DPI
-        write(left + GAP / 2 + (k + 0.5) * cell_w, middle, word, points, linespacing=1.05)
+    size_of_words, words = block.lettering
+    lowest = y - LINE / 2 + 0.36 * size_of_words  # as if capitals alone were centred on the line
+    for k, word in enumerate(words):
+        for above, part in enumerate(reversed(word.split("\n"))):
+            at = left + GAP / 2 + (k + 0.5) * cell_w, lowest - above * SECOND
+            write(*at, part, size_of_words * 72 / DPI, va="baseline")
     line = y - block.head + LINE * (bool(block.title) + bool(block.groups)) - LINE / 2
     for word, first, count in block.groups:
         write(left + (first + count / 2) * cell_w, line, word, weight="bold")
