@@ -94,7 +94,7 @@ def test_what_is_there_stays(
         (
             {"objective.target": "mean"},
             0,
-            "it has objective.target = its default, and mean is wanted",
+            "it has objective.target = sample, and mean is wanted",
         ),
         ({"condition.most": 2}, 0, ""),  # it has no condition
     ],

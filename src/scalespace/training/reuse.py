@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def why_not(stage: TrainedStage, wanted: Iterable[Training]) -> str:
     idle = tuple(f"{part}." for part in ours.stage.idle)
     for name in sorted({*own, *other}):
         if own.get(name) != other.get(name) and not name.startswith(idle):
-            values = (_or_default(found, name) for found in (other, own))
-            return "it has {} = {}, and {} is wanted".format(name, *values)
+            has, asked = (attrgetter(name)(one.recipe) for one in (theirs, ours))
+            return f"it has {name} = {has}, and {asked} is wanted"
     return "what it builds on differs"
 
 
@@ -62,7 +63,3 @@ def _leaves(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield from _leaves(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
-
-
-def _or_default(found: Mapping[str, Any], name: str) -> Any:
-    return found.get(name, "its default")
