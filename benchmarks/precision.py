@@ -7,8 +7,9 @@ once, since the quantiser refuses weights that are used twice. ONNX Runtime's st
 turns its convolutions, or the convolutions and all that lies between them, into 8-bit integers;
 the ranges come from noise of other seeds. PyTorch does convolutions and matrix products in bfloat16
 under its autocast. All make images of the same noise, in turns in one process and by one thread.
-Frechet distances are of the images from the training part, as those of the validation part are;
-nothing of the test part is read.
+Frechet distances are of the images from the training part, as those of the validation part are.
+With `--classifiers` CAS is measured, too, on the validation part, by classifiers that begin with
+the same weights for every precision. Nothing of the test part is read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -95,8 +97,10 @@ def quantised(path: Path, operators: list[str] | None, batches: list[Any]) -> Pa
     return out
 
 
-def measure(model: Model, real: Real, images: int, rounds: int) -> list[dict[str, Any]]:
-    """A row for each precision: milliseconds for one image, images a second, FD, difference."""
+def measure(
+    model: Model, real: Real, images: int, rounds: int, classifiers: int
+) -> list[dict[str, Any]]:
+    """A row for each precision: time of an image, images a second, FD, difference, CAS."""
     labels = [k % len(model.data.labels) for k in range(images)]
     batches = list(inputs(model, labels, seed=5))
     with tempfile.TemporaryDirectory() as folder:
@@ -129,9 +133,18 @@ def measure(model: Model, real: Real, images: int, rounds: int) -> list[dict[str
                 "images/s": ROWS / throughput[name].median,
                 "FD": real.frechet["pooled"].distance(features.pooled),
                 "mean |difference|": float(np.abs(made - exact).mean()),
+                **(taught(made, labels, real) if classifiers else {}),
             }
         )
     return rows
+
+
+def taught(made: np.ndarray, labels: list[int], real: Real) -> dict[str, float | None]:
+    """CAS, and its deviation over the classifiers, which are trained side by side."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    found = sc.evaluate(sc.Samples(made[:, 0], np.array(labels), {}), real, ["cas"])["cas"]
+    torch.set_num_threads(1)
+    return {"CAS": found["cas"], "sd": found["sd"]}
 
 
 def by_session(session: Any, given: dict[str, np.ndarray]) -> np.ndarray:
@@ -156,12 +169,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, help="JSON lines")
+    parser.add_argument("--classifiers", type=int, default=0, help="of CAS (default: none)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)  # a line for each tensor without channels
-    real = Real(sc.load_data("mnist", options.data_dir), part="validation")
+    config = sc.CASConfig(classifiers=max(1, options.classifiers))
+    real = Real(sc.load_data("mnist", options.data_dir), config, part="validation")
     model = sc.Model.from_pretrained(options.model)
-    rows = measure(model, real, options.images, options.rounds)
+    rows = measure(model, real, options.images, options.rounds, options.classifiers)
     print(*rows[0], sep=" | ")
     for row in rows:
         print(*(f"{v:.4g}" if isinstance(v, float) else v for v in row.values()), sep=" | ")
