@@ -253,16 +253,16 @@ class Exact(FromCoarser):
 
     def handed(self, segment: Segment, x0: Tensor, noise: Noise) -> Tensor:
         """The coarser state that is taken over: the block means under (1 - g)^(1/2) (s / f) e."""
-        a, kept, size = self._scales(segment)
+        a, _, kept, size = self._scales(segment)
         low = down(x0, self.coarser)
         e = noise.stream(f"{segment.stream}/before").normal(low.shape[1:])
         return (a * low + kept * e) / size
 
-    def _scales(self, segment: Segment) -> tuple[float, float, float]:
-        """a, (1 - g)^(1/2) s / f, and r."""
+    def _scales(self, segment: Segment) -> tuple[float, float, float, float]:
+        """a, s, (1 - g)^(1/2) s / f, and r."""
         a, s = segment.schedule.scales(segment.schedule.last)
         kept = (1 - self.fresh) ** 0.5 * s / self.coarser
-        return a, kept, math.hypot(a, kept)
+        return a, s, kept, math.hypot(a, kept)
 
     def begin(
         self,
@@ -274,8 +274,7 @@ class Exact(FromCoarser):
     ) -> Begun:
         """The last state of the finer segment; `temperature` scales the added noise."""
         low = _needed(before, segment).x
-        _, s = segment.schedule.scales(segment.schedule.last)
-        _, _, size = self._scales(segment)
+        _, s, _, size = self._scales(segment)
         eps = temperature * noise.stream(segment.stream).normal(segment.shape)
         means = enlarge(down(eps, self.coarser), self.coarser)
         x = size * enlarge(low, self.coarser) + s * (eps - (1 - self.fresh**0.5) * means)

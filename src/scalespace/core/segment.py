@@ -150,11 +150,9 @@ class Jump(ABC):
             x0: the images at the segment's scale [n, c, h, w].
             inputs: of them, or what else the network is to see.
         """
-        if self.carries:  # `begin` reads the images alone; of which segment is all the same to it
-            before = Handed(segment, self.handed(segment, x0, noise))
-            return self.begin(segment, before, condition, noise, temperature)
-        told = self.real_condition(inputs, condition, noise, segment.stream)
-        return FromNoise().begin(segment, None, told, noise, temperature)
+        # no previous segment is there to name: `segment` takes its place, and only the images count
+        before = Handed(segment, self.handed(segment, x0, noise))
+        return self.begin(segment, before, condition, noise, temperature)
 
 
 class FromNoise(Jump):
@@ -171,6 +169,19 @@ class FromNoise(Jump):
         """Noise in the segment's last state."""
         x = temperature * noise.stream(segment.stream).normal(segment.shape)
         return Begun(segment.schedule.last, x, condition)
+
+    def begin_real(
+        self,
+        segment: Segment,
+        x0: Tensor,
+        inputs: tuple[Tensor, ...],
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        """Noise alone; real images are only shown to the network, if it sees any."""
+        told = self.real_condition(inputs, condition, noise, segment.stream)
+        return FromNoise.begin(self, segment, None, told, noise, temperature)
 
 
 class Level(NamedTuple):

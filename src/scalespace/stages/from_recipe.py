@@ -76,7 +76,7 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
     }
     schedule = segment.schedule
     if segment.first < schedule.last:  # what lies beyond is never visited
-        schedule = Schedule(schedule.alpha_bar[: segment.first + 1])
+        schedule = schedule.among(range(segment.first + 1))
     steps = process.steps.get(segment.name) if isinstance(process.steps, dict) else process.steps
     return Visits(segment.name, schedule, steps, spacing[process.spacing], process.continuous)
 
