@@ -126,6 +126,11 @@ def config_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names}
 
 
+def words(text: str | None) -> list[str]:
+    """'one, two' as ["one", "two"]; [] for None."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
 def numbers(text: str, option: str) -> list[int]:
     """'3,1,4' as [3, 1, 4]; `InputError` for anything else."""
     words = [word.strip() for word in text.split(",")]

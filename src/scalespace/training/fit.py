@@ -50,11 +50,11 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
     with nullcontext() if is_helper() else locked(folder, "training"):
         if not finished.exists():  # another process may just have trained it
             with learning():
-                _train(Loop(training, splits, folder, runtime, needs), root)
+                _train(Loop(training, splits, folder, runtime, needs))
     return load_stage(training, root)
 
 
-def _train(loop: Loop, root: Path) -> None:
+def _train(loop: Loop) -> None:
     training, folder = loop.training, loop.folder
     if loop.fabric.is_global_zero:
         write_json(folder / "config.json", {"identity": training.identity, **asdict(training)})
@@ -62,7 +62,7 @@ def _train(loop: Loop, root: Path) -> None:
     loop.finish()
     if loop.fabric.is_global_zero:
         ema, raw = loop.ema.model.kept(), loop.model.kept()  # type: ignore[operator]
-        save_stage(TrainedStage(training, ema, raw, loop.summary()), root)
+        save_stage(TrainedStage(training, ema, raw, loop.summary()), folder)
         loop.checkpoint.unlink(missing_ok=True)
         sweep(folder)
     loop.fabric.barrier()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scalespace.files import locked
-from scalespace.training.training import FINISHED, TrainedStage, Training, chosen, save_stage
+from scalespace.training.training import FINISHED, TrainedStage, Training, save_stage, with_needs
 
 
 def adopt(
@@ -22,13 +22,13 @@ def adopt(
     Raises:
         InputError: the folder cannot be written, or another process trains there.
     """
-    identities = {one.identity for own in wanted for one in (*own.every_need, own)}
+    identities = {one.identity for one in with_needs(wanted)}
     taken = [stage for stage in trained if stage.training.identity in identities]
     for stage in taken:
         folder = stage.training.folder(root)
         with locked(folder, "training"):
             if not (folder / FINISHED).exists():
-                save_stage(stage, root)
+                save_stage(stage, folder)
     return taken
 
 
@@ -37,7 +37,7 @@ def why_not(stage: TrainedStage, wanted: Iterable[Training]) -> str:
 
     Empty if it is one of them.
     """
-    every = {one.stage.name: one for own in wanted for one in (*own.every_need, own)}
+    every = {one.stage.name: one for one in with_needs(wanted)}
     theirs, ours = stage.training, every.get(stage.training.stage.name)
     if ours is None:
         return "no such stage is needed"
@@ -47,10 +47,9 @@ def why_not(stage: TrainedStage, wanted: Iterable[Training]) -> str:
         return "it has learnt other data"
     if theirs.seed != ours.seed:
         return f"it has seed {theirs.seed}, and {ours.seed} is wanted"
-    own, other = (dict(_leaves(chosen(one.recipe))) for one in (ours, theirs))
-    idle = tuple(f"{part}." for part in ours.stage.idle)
+    own, other = (dict(_leaves(one.choices)) for one in (ours, theirs))
     for name in sorted({*own, *other}):
-        if own.get(name) != other.get(name) and not name.startswith(idle):
+        if own.get(name) != other.get(name):
             has, asked = (attrgetter(name)(one.recipe) for one in (theirs, ours))
             return f"it has {name} = {has}, and {asked} is wanted"
     return "what it builds on differs"

@@ -57,9 +57,13 @@ class Training:
         """
         needs: list[Any] = [training.identity for training in self.needs]
         needs += [need.sampling for need in self.needs if need.stage in self.stage.samples]
-        recipe = {k: v for k, v in chosen(self.recipe).items() if k not in self.stage.idle}
-        parts = [chosen(self.stage), recipe, self.seed, self.data.identity, needs]
+        parts = [chosen(self.stage), self.choices, self.seed, self.data.identity, needs]
         return digest([type(self.stage).__name__, *parts])
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The recipe's fields that decide the outcome and are not at their default."""
+        return {k: v for k, v in chosen(self.recipe).items() if k not in self.stage.idle}
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -113,6 +117,11 @@ class Training:
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def with_needs(trainings: Iterable[Training]) -> list[Training]:
+    """Each training after those that it builds on; what several build on is there several times."""
+    return [one for own in trainings for one in (*own.every_need, own)]
+
+
 def hurried(
     trainings: Iterable[Training], splits: DataSplits, done: Collection[str] = ()
 ) -> Iterator[str]:
@@ -120,7 +129,7 @@ def hurried(
 
     None on those whose identities are in `done`.
     """
-    every = {one.identity: one for own in trainings for one in (*own.every_need, own)}
+    every = {one.identity: one for one in with_needs(trainings)}
     for training in (one for identity, one in every.items() if identity not in done):
         name, epochs = training.stage.name, training.recipe.train.epochs
         images = len(training.stage.parts(splits)[0])
@@ -183,10 +192,10 @@ class TrainedStage:
         return model.to(device).eval()
 
 
-def save_stage(stage: TrainedStage, root: Path) -> None:
-    """Writes an outcome below `root`, where `load_stage` finds it."""
+def save_stage(stage: TrainedStage, folder: Path) -> None:
+    """Writes an outcome into its training's folder, where `load_stage` finds it."""
     record = {"identity": stage.training.identity, **stage.record}
-    save_tensors(stage.training.folder(root) / FINISHED, stage.tensors, record)
+    save_tensors(folder / FINISHED, stage.tensors, record)
 
 
 def load_stage(training: Training, root: Path) -> TrainedStage:

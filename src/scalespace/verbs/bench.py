@@ -79,8 +79,7 @@ def _suite(options: Namespace, runtime: Runtime, given: dict[str, Any]) -> None:
     if not 1 <= rounds <= 10_000:
         raise InputError(f"--rounds must lie in 1 .. 10000, got {rounds}")
     suite = Suite(rounds, device=runtime.torch_device, progress=runtime.progress)
-    sections = [name.strip() for name in (options.sections or "").split(",") if name.strip()]
-    found = run_suite(suite, sections, options.out)
+    found = run_suite(suite, opt.words(options.sections), options.out)
     print(json.dumps(found, indent=2) if options.json else table(found))
 
 

@@ -68,14 +68,13 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     trainings = Path(options.trainings or out / "trainings")
     check_folder("--out", out)
     check_folder("--trainings", trainings)
-    names = [name.strip() for name in (options.reuse or "").split(",")]
     if options.method == JUDGE.name:
         if options.reuse:
             raise InputError("--reuse is for methods: a judge is one training of its own")
         _train_judge(options, config, out, trainings)
         return
     check_free(out)
-    ready = {name: find_model(name) for name in filter(None, names)}
+    ready = {name: find_model(name) for name in opt.words(options.reuse)}
     method = get_method(options.method)
     splits = load(config.data, options.data_dir, size=config.size)
     wanted = make_trainings(config, method, options.seed, splits.info)
