@@ -61,8 +61,12 @@ class Block:
     @property
     def head(self) -> int:
         """Dots above the grid."""
-        second = SECOND if self.lettering.lines > 1 else 0
-        return LINE * (bool(self.title) + bool(self.groups) + bool(self.top)) + second
+        return LINE * (bool(self.title) + bool(self.groups)) + self.above
+
+    @property
+    def above(self) -> int:
+        """Dots that the words above the columns take."""
+        return (0, LINE, LINE + SECOND)[self.lettering.lines]
 
     @cached_property
     def lettering(self) -> Lettering:
@@ -127,7 +131,7 @@ def _draw(figure: FigureBase, block: Block, size: tuple[int, int], left: int, to
     ax.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
 
     def write(x: float, y: float, text: str, points: float = POINTS, **how: Any) -> None:
-        how = {"ha": "center", "va": "center_baseline", **how}
+        how = {"ha": "center", "va": "center", **how}
         figure.text(x / width, 1 - y / height, text, color=NEUTRAL, fontsize=points, **how)
 
     cell_w, cell_h = block.cell
@@ -137,7 +141,7 @@ def _draw(figure: FigureBase, block: Block, size: tuple[int, int], left: int, to
         for above, part in enumerate(reversed(word.split("\n"))):
             at = left + GAP / 2 + (k + 0.5) * cell_w, lowest - above * SECOND
             write(*at, part, size_of_words * 72 / DPI, va="baseline")
-    line = y - block.head + LINE * (bool(block.title) + bool(block.groups)) - LINE / 2
+    line = y - block.above - LINE / 2
     for word, first, count in block.groups:
         write(left + (first + count / 2) * cell_w, line, word, weight="bold")
     line -= LINE if block.groups else 0

@@ -60,9 +60,9 @@ def zoom(height: int, dots: int) -> int:
     return max(1, round(dots / height))
 
 
-def shortened(name: str, longest: int = LONGEST) -> str:
-    """The name of a class with at most so many letters."""
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+def shortened(name: str) -> str:
+    """The name of a class with at most `LONGEST` letters."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def margin(words: Sequence[str]) -> int:
