@@ -60,10 +60,17 @@ RECIPES = {
     **{
         f"{name}-student": StudentRecipe(NET, replace(process, states=None, sampler="ddim"), TRAIN)
         for name, process in (
-            *((name, PROCESS) for name in ("baseline", "small", "upscaler")),
-            *((name, PROCESS) for name in ("quarter", "half-upscaler", "detail")),
+            *((name, PROCESS) for name in ("baseline", "small", "upscaler", "blurring", "latent")),
+            *((name, PROCESS) for name in ("quarter", "half-upscaler", "half-detail")),
+            *((name, PROCESS) for name in ("detail", "detail-dropped")),
             ("latent-flow", FLOW_PROCESS),
         )
+    },
+    **{
+        f"{name}-student": StudentRecipe(
+            replace(NET, kind=kind), replace(PROCESS, states=None, sampler="ddim"), TRAIN
+        )
+        for name, kind in (("pyramid", "coordinates"), ("scale-space-shared", "nested"))
     },
     "quarter": RECIPE,
     "half-upscaler": RECIPE,

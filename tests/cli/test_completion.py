@@ -54,7 +54,7 @@ def test_commands_methods_presets_models_and_figures(offers: Offers) -> None:
     assert offers("") == list(VERBS)
     assert offers("tr") == ["train"]
     assert offers("train", "") == [*METHODS, "judge"]
-    assert offers("train", "latent-f") == ["latent-flow", "latent-flow-fast"]
+    assert offers("train", "latent-fl") == ["latent-flow", "latent-flow-fast"]
     assert offers("train", "small", "--preset", "") == presets.names()
     assert offers("sample", "") == pretrained.names()
     assert offers("bench", "small", "gui") == ["guided"]

@@ -49,6 +49,19 @@ def test_each_state_is_what_it_was(segment: Segment, states: tuple[int, ...]) ->
         assert ours == pytest.approx(theirs)
 
 
+@OF_EVERY_KIND
+@pytest.mark.parametrize("t", [0.2, 0.5, 1.7])
+def test_it_is_the_same_process_between_them(segment: Segment, t: float) -> None:
+    """At a time between two states that were kept, every band has what it had at that noise."""
+    some = segment.among((0, 4, 6))
+    at = segment.schedule.time_of(some.schedule.alpha_bar_at(t))
+    x0 = torch.zeros(1, *SHAPE, dtype=torch.float64)
+    every = (some.levels(t), some.levels_of(torch.tensor([t]).double(), x0))
+    for found in every:
+        for ours, theirs in zip(found, segment.levels(at), strict=True):
+            assert [float(one) for one in ours] == pytest.approx(list(theirs), abs=1e-6)
+
+
 def test_states_must_rise_from_the_data() -> None:
     for states in ((1, 3), (0, 3, 2), (0,)):
         with pytest.raises(InputError):

@@ -45,7 +45,7 @@ def test_one_network_is_registered_once(stage: SharedStage, splits: DataSplits) 
     names = [name for name, _ in model.named_parameters()]
     assert all(name.startswith("net.") for name in names)
     assert set(model.state_dict()) >= set(names)
-    first, second = (part.net for part in model._parts)
+    first, second = (part.net for part in model.parts)
     assert first is second is model.net
 
 
@@ -55,7 +55,7 @@ def test_a_batch_is_dealt_out_in_equal_parts(stage: SharedStage, splits: DataSpl
     model = built(stage, splits)
     batch, labels = prepared(model, splits)
     found = model(batch, labels, torch.Generator().manual_seed(0))
-    coarse, fine = model._parts
+    coarse, fine = model.parts
     rng = torch.Generator().manual_seed(0)
     expected = [
         coarse([batch[0][:4]], labels[:4], rng),
@@ -78,7 +78,7 @@ def test_validation_has_every_state_of_every_scale(stage: SharedStage, splits: D
     batch, labels = prepared(model, splits)
     losses = model.validate(batch, labels, torch.Generator().manual_seed(0))
     assert losses.shape == (9, 2 + 2)
-    (only, *_) = model._parts
+    (only, *_) = model.parts
     own = only.validate(batch[:1], labels, torch.Generator().manual_seed(0))
     torch.testing.assert_close(losses[:, :2], own)
 
@@ -115,7 +115,7 @@ def test_steps_by_scale(splits: DataSplits, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick_pictures")
 def test_a_study_shows_each_scale(data_dir: Path, preset: Path, tmp_path: Path) -> None:
     changes = {
-        "study.methods": ["scale-space", "pyramid"],
+        "study.methods": ["scale-space", "pyramid", "pyramid-fast"],
         "study.seeds": [0],
         "study.metrics": ["cas"],
     }
@@ -125,4 +125,5 @@ def test_a_study_shows_each_scale(data_dir: Path, preset: Path, tmp_path: Path) 
     names = {picture.name for picture in FIGURES["forward"](results)}
     for segment in ("small", "detail", "pyramid-half", "pyramid-full"):
         assert {f"forward-{segment}", f"schedule-{segment}"} <= names
+    assert not any("student" in name for name in names)  # it has its teacher's states
     assert (tmp_path / "report.html").exists()

@@ -32,7 +32,6 @@ from scalespace.core.solvers import ancestral, ddim, dpm2m, euler, make_solver, 
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods.cascaded import UPSCALER
-from scalespace.methods.fast import SMALL_STUDENT, UPSCALER_STUDENT
 from scalespace.methods.small import SMALL
 from scalespace.model import Model, train
 from scalespace.settings import load_config
@@ -43,6 +42,8 @@ from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.student import Student, StudentStage
 from scalespace.training.muon import kernels
 
+SMALL_STUDENT = StudentStage("small-student", teacher=SMALL)
+UPSCALER_STUDENT = StudentStage("upscaler-student", teacher=UPSCALER)
 PROCESS = replace(tiny.PROCESS, states=7, sampler="dpm2m", eta=1.0, temperature=1.1, steps=4)
 CONDITION = ConditionConfig(augment="gaussian", most=3, level=2)
 LABELS = torch.tensor([0, 1, 2, 2, 1, 0])

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,43 +35,58 @@ from scalespace.errors import InputError
 class Fade(Schedule):
     """The schedule of the detail in unit variance: alpha_bar = (a d)^2 / ((a d)^2 + s^2).
 
-    Between two states d is interpolated linearly; an interpolated angle would make d jump where the
-    data begin.
+    d is a function of the means' angle arccos(a), linear between the angles at which it is given:
+    an interpolated angle of the detail would make d jump where the data begin. So it is the same
+    between some of the states as between all of them.
 
     Args:
         alpha_bar: in each state.
         means: the schedule of the block means, which has a and s.
-        detail: d in each state, float64 [S].
+        angles: of the means, float64 [K], rising.
+        detail: d at each of `angles`, float64 [K].
     """
 
     means: Schedule
+    angles: Tensor
     detail: Tensor
 
     @cached_property
-    def _detail(self) -> list[float]:
-        return [float(d) for d in self.detail]
+    def _knots(self) -> tuple[list[float], list[float]]:
+        return self.angles.tolist(), self.detail.tolist()
+
+    @cached_property
+    def _shares(self) -> Tensor:
+        """d in each state: float64 [S]."""
+        return self._share(self.means.angle)
+
+    def _share(self, angle: Tensor) -> Tensor:
+        """d where the means have that angle, [n]."""
+        angles, detail = broadcast(self.angles, angle), broadcast(self.detail, angle)
+        above = torch.searchsorted(angles, angle).clamp(1, len(angles) - 1)
+        low, high = angles[above - 1], angles[above]
+        part = ((angle - low) / (high - low)).clamp(0, 1)
+        return torch.lerp(detail[above - 1], detail[above], part)
 
     def alpha_bar_at(self, t: float) -> float:
         """As any `Schedule`."""
         a, s = self.means.scales(t)
-        below = min(math.floor(t), self.last - 1)
-        here, above = self._detail[below], self._detail[below + 1]
-        d = here + (t - below) * (above - here)
-        signal = (a * d) ** 2
+        signal = (a * float(np.interp(math.atan2(s, a), *self._knots))) ** 2
         return signal / (signal + s**2)
 
     def signal_and_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """As any `Schedule`."""
         a, s = self.means.signal_and_noise(t, like)
-        table, below = broadcast(self.detail, like), t.long().clamp(max=self.last - 1)
-        d = torch.lerp(table[below], table[below + 1], (t - below).to(like.dtype)).view(a.shape)
+        if t.is_floating_point():
+            d = self._share(torch.atan2(s, a).flatten())
+        else:
+            d = broadcast(self._shares, like)[t]
+        d = d.view(a.shape)
         unit = torch.hypot(a * d, s)
         return a * d / unit, s / unit
 
     def among(self, states: Sequence[int]) -> Fade:
         """As any `Schedule`."""
-        own = list(states)
-        return Fade(self.alpha_bar[own], self.means.among(own), self.detail[own])
+        return replace(self, alpha_bar=self.alpha_bar[list(states)], means=self.means.among(states))
 
 
 def fading(schedule: Schedule, detail: Sequence[float]) -> Fade:
@@ -91,7 +107,7 @@ def fading(schedule: Schedule, detail: Sequence[float]) -> Fade:
             f"{[round(float(one), 4) for one in d]}"
         )
     signal = schedule.alpha_bar * d.square()
-    return Fade(signal / (signal + 1 - schedule.alpha_bar), schedule, d)
+    return Fade(signal / (signal + 1 - schedule.alpha_bar), schedule, schedule.angle, d)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,43 +1,29 @@
-"""Students of other methods: one network call a scale (`scalespace.stages.student`)."""
+"""Every method of diffusion in one network call a scale: `NAME-fast`, made of its stages' students.
+
+How they learn: `scalespace.stages.student`.
+"""
 
 from __future__ import annotations
 
-from scalespace.methods.base import ProcessMethod, register
-from scalespace.methods.baseline import BASELINE
-from scalespace.methods.cascaded import UPSCALER
-from scalespace.methods.latent import LATENT_FLOW, InLatents
-from scalespace.methods.small import SMALL
-from scalespace.methods.vae import AUTOENCODER
-from scalespace.stages.student import StudentStage
+from typing import TypeVar
 
-BASELINE_STUDENT = StudentStage("baseline-student", teacher=BASELINE)
-SMALL_STUDENT = StudentStage("small-student", teacher=SMALL)
-UPSCALER_STUDENT = StudentStage("upscaler-student", teacher=UPSCALER)
-LATENT_STUDENT = StudentStage("latent-flow-student", teacher=LATENT_FLOW)
+from scalespace.methods.base import Method, register
+from scalespace.stages.shared_student import student_of
+
+M = TypeVar("M", bound=type[Method])
 
 
-@register
-class BaselineFast(ProcessMethod):
-    """The baseline in one call."""
+def distilled(method: M) -> M:
+    """Class decorator: registers the method in one call a scale, too.
 
-    name = "baseline-fast"
-    title = "Baseline, distilled"
-    stages = (BASELINE_STUDENT,)
-
-
-@register
-class CascadedFast(ProcessMethod):
-    """The cascade in one call a scale."""
-
-    name = "cascaded-fast"
-    title = "Cascaded, distilled"
-    stages = (SMALL_STUDENT, UPSCALER_STUDENT)
-
-
-@register
-class LatentFlowFast(InLatents):
-    """Latent flow matching in one call, and one of the decoder."""
-
-    name = "latent-flow-fast"
-    title = "Latent flow, distilled"
-    stages = (AUTOENCODER, LATENT_STUDENT)
+    Its stages are the method's, with a student in the place of each process.
+    """
+    fields = {
+        "name": f"{method.name}-fast",
+        "title": f"{method.title}, distilled",
+        "stages": tuple(student_of(stage) or stage for stage in method.stages),
+        "__doc__": f"`{method.name}` in one network call a scale.",
+        "__module__": method.__module__,
+    }
+    register(type(f"{method.__name__}Fast", (method,), fields))
+    return method

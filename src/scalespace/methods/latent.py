@@ -13,6 +13,7 @@ from scalespace.core.noise import Noise
 from scalespace.core.sampling import Edit, Leg, Start, Step, reverse
 from scalespace.errors import InputError
 from scalespace.methods.base import Method, register
+from scalespace.methods.fast import distilled
 from scalespace.methods.vae import AUTOENCODER
 from scalespace.stages.base import Models
 from scalespace.stages.diffusion import DiffusionStage
@@ -66,6 +67,7 @@ class InLatents(Method):
         return models.of(self.stages[1]).conditional
 
 
+@distilled
 @register
 class LatentDiffusionMethod(InLatents):
     """Diffusion in the latents of the series' autoencoder."""
@@ -75,6 +77,7 @@ class LatentDiffusionMethod(InLatents):
     stages = (AUTOENCODER, LATENT)
 
 
+@distilled
 @register
 class LatentFlow(InLatents):
     """Flow matching in the same latents."""

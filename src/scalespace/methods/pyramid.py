@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from scalespace.methods.base import ProcessMethod, register
+from scalespace.methods.fast import distilled
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.onward import RenoisedStage
 from scalespace.stages.shared import SharedStage
@@ -33,6 +34,7 @@ PYRAMID = PyramidStage(
 )
 
 
+@distilled
 @register
 class Pyramid(ProcessMethod):
     """Half size from noise, then full size from the enlarged image under new noise."""

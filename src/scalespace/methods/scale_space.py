@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from scalespace.methods.base import ProcessMethod, register
-from scalespace.methods.fast import SMALL_STUDENT
+from scalespace.methods.fast import distilled
 from scalespace.methods.small import SMALL
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.onward import FRESH, FadingStage
 from scalespace.stages.shared import SharedStage
-from scalespace.stages.student import StudentStage
 
 
 class HalfStage(FadingStage):
@@ -39,7 +38,6 @@ class NestedStage(SharedStage):
 
 
 DETAIL = FadingStage("detail", states=10)
-DETAIL_STUDENT = StudentStage("detail-student", teacher=DETAIL)
 DROPPED = DroppingStage("detail-dropped", states=10)
 QUARTER = DiffusionStage("quarter", states=20, scale=4)
 HALF_DETAIL = HalfStage("half-detail", states=20, scale=2)
@@ -52,6 +50,7 @@ SHARED = NestedStage(
 )
 
 
+@distilled
 @register
 class ScaleSpace(ProcessMethod):
     """Half size, then full size, through an exact jump."""
@@ -61,15 +60,7 @@ class ScaleSpace(ProcessMethod):
     stages = (SMALL, DETAIL)
 
 
-@register
-class ScaleSpaceFast(ProcessMethod):
-    """The same in one call a scale."""
-
-    name = "scale-space-fast"
-    title = "Scale space, distilled"
-    stages = (SMALL_STUDENT, DETAIL_STUDENT)
-
-
+@distilled
 @register
 class ScaleSpaceThree(ProcessMethod):
     """A quarter of the size, half of it, and full size."""
@@ -79,6 +70,7 @@ class ScaleSpaceThree(ProcessMethod):
     stages = (QUARTER, HALF_DETAIL, DETAIL)
 
 
+@distilled
 @register
 class ScaleSpaceShared(ProcessMethod):
     """The same two scales by one network."""
@@ -88,6 +80,7 @@ class ScaleSpaceShared(ProcessMethod):
     stages = (SHARED,)
 
 
+@distilled
 @register
 class DimensionalityVarying(ProcessMethod):
     """The same in the form of Zhang et al. 2022: what is left of the detail is dropped."""

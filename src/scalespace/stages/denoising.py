@@ -183,6 +183,11 @@ class Diffusion(StageModel):
         x0 = self.segment.x0_of(images)
         return (x0, *self.segment.jump.inputs(x0))
 
+    @property
+    def tensors(self) -> int:
+        """How many `prepare` makes."""
+        return 1 + len(self.segment.jump.inputs(torch.empty(0, *self.segment.shape)))
+
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Keeps the training images if the objective aims at their means."""
         if self.objective.target == "mean":

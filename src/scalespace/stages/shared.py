@@ -59,7 +59,9 @@ class SharedStage(Stage["Shared"]):
             for name in recipe.process.steps:
                 if name not in names:
                     raise unknown(f"scale of stage '{self.name}'", name, names)
-        return Shared(self, recipe, data, segments)
+        finest = Diffusion(self, recipe, data, segments[-1])  # its size is the network's
+        coarser = (Diffusion(self, recipe, data, one, finest.net) for one in segments[:-1])
+        return Shared(self, (*coarser, finest))
 
 
 class Shared(StageModel):
@@ -68,63 +70,55 @@ class Shared(StageModel):
     A batch is dealt out to the scales in equal parts.
 
     Args:
-        stage, recipe, data: as for `Diffusion`.
-        segments: what it learns, the coarsest first.
+        stage: the stage.
+        parts: its scales, the coarsest first, all of one network.
     """
 
-    def __init__(
-        self, stage: SharedStage, recipe: Recipe, data: DataInfo, segments: Sequence[Segment]
-    ) -> None:
+    def __init__(self, stage: SharedStage, parts: Sequence[Diffusion]) -> None:
         super().__init__()
-        finest = Diffusion(stage, recipe, data, segments[-1])  # its size is the network's
-        self.net = finest.net
-        # in a tuple, so that the network is registered once
-        self._parts = (
-            *(Diffusion(stage, recipe, data, one, self.net) for one in segments[:-1]),
-            finest,
-        )
-        seen = {(part.channels, part.width) for part in self._parts}
+        self.parts = tuple(parts)  # a tuple, so that the network is registered once
+        self.net = self.parts[-1].net
+        seen = {(part.channels, part.width) for part in self.parts}
         if len(seen) > 1:
             raise InputError(
                 f"stage '{stage.name}': its scales show their network different things, so that "
                 "they cannot share one"
             )
-        self.stage, self.conditional = stage, finest.conditional
+        self.stage, self.conditional = stage, self.parts[-1].conditional
 
     @property
     def calls(self) -> int:
         """Network calls of all its scales, each to its end."""
-        return sum(part.calls for part in self._parts)
+        return sum(part.calls for part in self.parts)
 
     def legs(self) -> tuple[Leg, ...]:
         """Those of its scales."""
-        return tuple(leg for part in self._parts for leg in part.legs())
+        return tuple(leg for part in self.parts for leg in part.legs())
 
     def networks(self) -> Networks:
         """The one network, as each scale calls it."""
-        return {part.segment.name: part.networks()["net"] for part in self._parts}
+        return {part.segment.name: part.networks()["net"] for part in self.parts}
 
     def use(self, calls: Mapping[str, Call]) -> None:
         """Predicts by an engine's calls from now on."""
-        for part in self._parts:
+        for part in self.parts:
             part.use({"net": calls[part.segment.name]})
 
     def fix(self) -> None:
         """Reads the domain."""
-        for part in self._parts:
+        for part in self.parts:
             part.fix()
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """What each scale makes of images, one after the other."""
-        return tuple(one for part in self._parts for one in part.prepare(images, labels))
+        return tuple(one for part in self.parts for one in part.prepare(images, labels))
 
     def _each(self, batch: Sequence[Tensor]) -> Iterator[tuple[Diffusion, Sequence[Tensor]]]:
         """Each scale with its own part of a prepared batch."""
         at = 0
-        for part in self._parts:
-            number = 1 + len(part.segment.jump.inputs(batch[at][:0]))
-            yield part, batch[at : at + number]
-            at += number
+        for part in self.parts:
+            yield part, batch[at : at + part.tensors]
+            at += part.tensors
 
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """As each scale does."""
@@ -133,7 +127,7 @@ class Shared(StageModel):
 
     def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
         """The loss of each image in its own scale: float [n]."""
-        bounds = torch.linspace(0, len(labels), len(self._parts) + 1).round().int().tolist()
+        bounds = torch.linspace(0, len(labels), len(self.parts) + 1).round().int().tolist()
         losses = []
         for (part, own), low, high in zip(self._each(batch), bounds, bounds[1:], strict=False):
             if low < high:
@@ -147,8 +141,8 @@ class Shared(StageModel):
 
     def facts(self) -> dict[str, Any]:
         """Those of its scales together; the finished image counts as a state once."""
-        states = sum(part.segment.schedule.last for part in self._parts) + 1
-        return {**self._parts[0].facts(), "states": states}
+        states = sum(part.segment.schedule.last for part in self.parts) + 1
+        return {**self.parts[0].facts(), "states": states}
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """Samples through all its scales."""

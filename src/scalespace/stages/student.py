@@ -9,13 +9,13 @@ the teacher gets by several (Salimans & Ho 2022, "Progressive distillation", alg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from scalespace.config import ObjectiveConfig, Recipe, StudentRecipe
@@ -38,28 +38,16 @@ STEEP, OFTEN = 0.05, 1 / 8
 """Weight of the critic's squared slope, and the share of steps that it counts in."""
 
 
-@dataclass(frozen=True)
-class StudentStage(DiffusionStage):
-    """A stage that learns the answers of another.
+class Taught:
+    """What the stages of students have in common: all that they take from their teacher.
 
-    Its process has the last state of its teacher's, the data, and a state between them for every
-    further call. Its recipe is its teacher's but for what `stages.NAME` says.
-
-    Args:
-        name: of the stage.
-        teacher: the stage that it learns from; scale and condition are its, whatever is given, and
-            `states` is not read.
+    Their recipe is its own but for what `stages.NAME` says.
     """
 
-    states: int = 2
-    teacher: DiffusionStage | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("scale", "conditioned", "coarser"):
-            object.__setattr__(self, name, getattr(self.teacher, name))
+    teacher: Any
 
     recipe: ClassVar[type] = StudentRecipe
-    defaults: ClassVar[dict[str, Any]] = {
+    defaults: ClassVar[Mapping[str, Any]] = {
         "process": {
             "states": None,
             "steps": None,
@@ -74,18 +62,39 @@ class StudentStage(DiffusionStage):
     @property
     def needs(self) -> tuple[Stage[Any], ...]:
         """What the teacher needs, and the teacher."""
-        assert self.teacher is not None
         return (*self.teacher.needs, self.teacher)
 
     @property
     def samples(self) -> tuple[Stage[Any], ...]:
         """The teacher."""
-        return self.needs[-1:]
+        return (self.teacher,)
 
     @property
     def like(self) -> Stage[Any] | None:
         """The teacher."""
-        return self.teacher
+        teacher: Stage[Any] = self.teacher
+        return teacher
+
+
+@dataclass(frozen=True)
+class StudentStage(Taught, DiffusionStage):
+    """A stage that learns the answers of another.
+
+    Its process has the last state of its teacher's, the data, and a state between them for every
+    further call.
+
+    Args:
+        name: of the stage.
+        teacher: the stage that it learns from; scale and condition are its, whatever is given, and
+            `states` is not read.
+    """
+
+    states: int = 2
+    teacher: DiffusionStage | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "conditioned", "coarser"):
+            object.__setattr__(self, name, getattr(self.teacher, name))
 
     @property
     def idle(self) -> tuple[str, ...]:
@@ -97,13 +106,27 @@ class StudentStage(DiffusionStage):
         """A `Student` with its teacher's weights, where its network has the same shape.
 
         Raises:
-            InputError: a truncated cascade, an ablation in sampling, or more calls than the teacher
-                has states.
+            InputError: as from `of`.
         """
         assert self.teacher is not None
         assert needs is not None, "a student is built for its teacher"
+        return self.of(needs.of(self.teacher), recipe, data)
+
+    def of(
+        self, teacher: Diffusion, recipe: Recipe, data: DataInfo, net: nn.Module | None = None
+    ) -> Student:
+        """The student of a teacher.
+
+        Args:
+            teacher, net: as for `Student`.
+            recipe: its own.
+            data: of the images.
+
+        Raises:
+            InputError: a truncated cascade, an ablation in sampling, or more calls than the teacher
+                has states.
+        """
         assert isinstance(recipe, StudentRecipe)
-        teacher = needs.of(self.teacher)
         if recipe.ablation.in_sampling:
             raise InputError(f"stage '{self.name}': ablations of sampling are of no use to it")
         if recipe.condition.truncate:
@@ -112,7 +135,7 @@ class StudentStage(DiffusionStage):
                 "student makes finished ones"
             )
         recipe = replace(recipe, objective=ObjectiveConfig())
-        return Student(self, recipe, data, teacher)
+        return Student(self, recipe, data, teacher, net)
 
 
 class Student(Diffusion):
@@ -121,19 +144,25 @@ class Student(Diffusion):
     Args:
         stage, recipe, data: as for `Diffusion`.
         teacher: a trained one, to train it; an untrained one of the same recipe, to sample.
+        net: a network that it shares with students of other scales; None for one of its own.
     """
 
     helpers: ClassVar[tuple[str, ...]] = ("critic",)
     ends: Tensor
 
     def __init__(
-        self, stage: StudentStage, recipe: StudentRecipe, data: DataInfo, teacher: Diffusion
+        self,
+        stage: StudentStage,
+        recipe: StudentRecipe,
+        data: DataInfo,
+        teacher: Diffusion,
+        net: nn.Module | None = None,
     ) -> None:
         marks = teacher.visits.few(recipe.distil.calls)
         # of the teacher's stream: from the same seed both make nearly the same image
         segment = teacher.segment.among([0, *(int(t) for t in reversed(marks))])
         segment = replace(segment, name=stage.name)
-        super().__init__(stage, recipe, data, segment)
+        super().__init__(stage, recipe, data, segment, net)
         self.distil = recipe.distil
         self._teacher = (teacher,)  # in a tuple, so that it is not a submodule
         self.marks = (*marks, 0.0)
@@ -164,6 +193,11 @@ class Student(Diffusion):
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """What `Diffusion` makes of images, and the number of each, which fixes its noise."""
         return (*super().prepare(images), torch.arange(len(images)))
+
+    @property
+    def tensors(self) -> int:
+        """One more than those of any `Diffusion`."""
+        return super().tensors + 1
 
     def oppose(self) -> None:
         """Adds the critic, if the recipe asks for one."""

@@ -43,6 +43,8 @@ def forward(results: Results) -> list[Picture]:
     for stage in results.study.stages:
         if stage.kind != "diffusion" or stage.states < 2 or stage.name not in results.study.recipes:
             continue
+        if stage.teacher:  # its states are some of its teacher's
+            continue
         process = results.study.recipes[stage.name].process
         if not stage.in_pixels:
             schedule = make_schedule(process, stage.states)

@@ -1,0 +1,78 @@
+"""Students of stages that share one network among several scales: they share one, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from scalespace.config import Recipe
+from scalespace.data.info import DataInfo
+from scalespace.stages.base import Models, Stage
+from scalespace.stages.diffusion import DiffusionStage
+from scalespace.stages.shared import Shared, SharedStage
+from scalespace.stages.student import Student, StudentStage, Taught
+
+
+@dataclass(frozen=True)
+class SharedStudentStage(Taught, SharedStage):
+    """One network that learns at each scale what another answers there.
+
+    Args:
+        name: of the stage.
+        teacher: the stage that it learns from; `scales` are the students of its own, whatever is
+            given.
+    """
+
+    scales: tuple[StudentStage, ...] = ()
+    teacher: SharedStage | None = None
+
+    def __post_init__(self) -> None:
+        assert self.teacher is not None
+        scales = (StudentStage(f"{one.name}-student", teacher=one) for one in self.teacher.scales)
+        object.__setattr__(self, "scales", tuple(scales))
+
+    def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> SharedStudents:
+        """Its scales, with the teacher's weights where its network has the same shape.
+
+        Raises:
+            InputError: as from the stage of any student.
+        """
+        assert self.teacher is not None
+        assert needs is not None, "a student is built for its teacher"
+        pairs = list(zip(self.scales, needs.of(self.teacher).parts, strict=True))
+        stage, teacher = pairs.pop()
+        finest = stage.of(teacher, recipe, data)  # its size is the network's
+        coarser = [stage.of(teacher, recipe, data, finest.net) for stage, teacher in pairs]
+        return SharedStudents(self, [*coarser, finest])
+
+
+class SharedStudents(Shared):
+    """A `Shared` whose scales are students; each has a critic of its own, if there are any.
+
+    Args:
+        stage: the stage.
+        parts: its scales, the coarsest first, all of one network.
+    """
+
+    helpers: ClassVar[tuple[str, ...]] = ("critics",)
+
+    def __init__(self, stage: SharedStudentStage, parts: Sequence[Student]) -> None:
+        super().__init__(stage, parts)
+        self.students = tuple(parts)
+
+    def oppose(self) -> None:
+        """As each scale does."""
+        for part in self.students:
+            part.oppose()
+        self.critics = nn.ModuleList(part.critic for part in self.students if part.distil.adversary)
+
+
+def student_of(stage: Stage[Any]) -> Stage[Any] | None:
+    """The stage that learns another's answers in one call a scale; None if that is no process."""
+    name = f"{stage.name}-student"
+    if isinstance(stage, SharedStage):
+        return SharedStudentStage(name, teacher=stage)
+    return StudentStage(name, teacher=stage) if isinstance(stage, DiffusionStage) else None
