@@ -2,8 +2,8 @@
 
     python benchmarks/precision.py --data-dir DATA
 
-The model's whole sampling is exported as one ONNX network: one in which each network is called
-once, since the quantiser refuses weights that are used twice. ONNX Runtime's static quantisation
+The model's whole sampling is exported as one ONNX network. Each call gets weights of its own, since
+the quantiser refuses those that are used twice. ONNX Runtime's static quantisation
 turns its convolutions, or the convolutions and all that lies between them, into 8-bit integers;
 the ranges come from noise of other seeds. PyTorch does convolutions and matrix products in bfloat16
 under its autocast. All make images of the same noise, in turns in one process and by one thread.
@@ -21,10 +21,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -79,6 +81,26 @@ def sums_of_bytes() -> bool:
     return about.exists() and "vnni" in about.read_text(encoding="utf-8")
 
 
+def unshared(path: Path) -> Path:
+    """The same network with a copy of the weights for each node that reads them."""
+    model = onnx.load(str(path))
+    weights = {one.name: one for one in model.graph.initializer}
+    known, used = set(weights), set()
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name not in weights:
+                continue
+            if name in used:
+                fresh = next(new for k in count() if (new := f"{name}/{k}") not in known)
+                model.graph.initializer.add().CopyFrom(weights[name])
+                model.graph.initializer[-1].name = node.input[place] = fresh
+                known.add(fresh)
+            used.add(name)
+    out = path.with_suffix(".unshared.onnx")
+    onnx.save(model, str(out))
+    return out
+
+
 def quantised(path: Path, operators: list[str] | None, batches: list[Any]) -> Path:
     """The network with 8-bit weights (a range a channel) and activations."""
     ready = path.with_suffix(".ready.onnx")
@@ -108,7 +130,8 @@ def measure(
         export_model(model, path)
         ranges = list(inputs(model, labels[:200], seed=99))
         paths = {"float32": path}
-        paths |= {name: quantised(path, ops, ranges) for name, ops in KINDS.items()}
+        apart = unshared(path)
+        paths |= {name: quantised(apart, ops, ranges) for name, ops in KINDS.items()}
         sessions = {name: open_session(one.read_bytes()) for name, one in paths.items()}
     makers: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
         f"{name}, ONNX Runtime": partial(by_session, session) for name, session in sessions.items()
@@ -128,6 +151,7 @@ def measure(
         rows.append(
             {
                 "model": model.method.name,
+                "calls": model.calls,
                 "precision": name,
                 "one image (ms)": 1e3 * latency[name].median,
                 "images/s": ROWS / throughput[name].median,
@@ -166,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir")
     parser.add_argument("--model", default="cascaded-fast")
+    parser.add_argument("--steps", type=int, help="network calls (default: the model's own)")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, help="JSON lines")
@@ -176,6 +201,7 @@ def main() -> None:
     config = sc.CASConfig(classifiers=max(1, options.classifiers))
     real = Real(sc.load_data("mnist", options.data_dir), config, part="validation")
     model = sc.Model.from_pretrained(options.model)
+    model = model.stepped(options.steps) if options.steps else model
     rows = measure(model, real, options.images, options.rounds, options.classifiers)
     print(*rows[0], sep=" | ")
     for row in rows:

@@ -12,7 +12,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from scalespace.figures.lettering import font
+from scalespace.figures.lettering import font, shortened
 from scalespace.figures.picture import Color, Drawing, Theme
 
 Size = tuple[float, float]
@@ -50,7 +50,7 @@ def dots(groups: Sequence[str], series: Sequence[Series], ylabel: str, size: Siz
         for left in at[::2]:
             ax.axvspan(left - 0.5, left + 0.5, color=theme.grid, alpha=0.45, lw=0)
         _points(ax, series, at, 0.7 / len(series), theme)
-        ax.set_xticks(at, _short(groups))
+        ax.set_xticks(at, [shortened(name) for name in groups])
         ax.tick_params(axis="x", length=0)
         ax.set_xlim(-0.5, len(groups) - 0.5)
         ax.set_xlabel("class")
@@ -187,11 +187,11 @@ def matrix(share: NDArray[np.floating], names: Sequence[str], color: Color, size
                 weight="bold" if true == predicted else "normal",
                 color=_readable_on(colormap(float(norm(share[true, predicted]))), theme),
             )
-        ticks = np.arange(classes)
+        ticks, short = np.arange(classes), [shortened(name) for name in names]
         size_of_ticks = min(8.5, 200 / classes)
         turn = 90 if max(map(len, names)) > 2 else 0
-        ax.set_xticks(ticks, _short(names), fontsize=size_of_ticks, rotation=turn)
-        ax.set_yticks(ticks, _short(names), fontsize=size_of_ticks)
+        ax.set_xticks(ticks, short, fontsize=size_of_ticks, rotation=turn)
+        ax.set_yticks(ticks, short, fontsize=size_of_ticks)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.set_xlabel("read as")
@@ -241,16 +241,16 @@ def _points(
 
 
 LEGEND = 9  # points, the height of a legend's words where there is room
-LETTER = 4.4  # points, of a legend that is set close
+CLOSE = 8  # the same where it is set close
 ROW = 0.19  # inches
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
-    """How many columns of a legend, six at most, a width in points has room for."""
+    """How many columns of a legend that is set close, six at most, a width in points has."""
+    widths = [font(CLOSE).getlength(label) + 1.8 * CLOSE for label in labels]  # handle, gaps
     for columns in range(6, 1, -1):
         rows = -(-len(labels) // columns)
-        parts = [labels[k : k + rows] for k in range(0, len(labels), rows)]
-        if sum(max(map(len, part)) + 4 for part in parts) * LETTER <= width:
+        if sum(max(widths[k : k + rows]) for k in range(0, len(labels), rows)) <= width:
             return columns
     return 1
 
@@ -261,7 +261,7 @@ def legend_above(ax: Any) -> None:
     width = 72 * ax.get_window_extent().width / ax.figure.dpi
     around = 4.1 * LEGEND  # handle, gaps
     close = sum(font(LEGEND).getlength(label) + around for label in labels) > width
-    tight = {"handlelength": 0.6, "columnspacing": 0.9, "handletextpad": 0.3, "fontsize": 8}
+    tight = {"handlelength": 0.6, "columnspacing": 0.9, "handletextpad": 0.3, "fontsize": CLOSE}
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -289,8 +289,3 @@ def _readable_on(background: tuple[float, ...], theme: Theme) -> str:
 
     ground = brightness(background[:3])
     return max(theme.ink, theme.paper, key=lambda color: abs(brightness(color) - ground))
-
-
-def _short(names: Sequence[str]) -> list[str]:
-    """Class names that fit a tick."""
-    return [name if len(name) <= 10 else name[:9] + "…" for name in names]

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from PIL import ImageFont
 
+LONGEST = 10
+"""Letters of a class's name beside a row, or at a tick."""
+
 
 class Lettering(NamedTuple):
     """Words, some with a line break, and the height in dots that they are written in."""
@@ -53,6 +56,11 @@ def cut(word: str, width: float, size: float) -> str:
     while font(size).getlength(shown) > width and len(shown) > 1:
         shown = shown.removesuffix("…")[:-1] + "…"
     return shown
+
+
+def shortened(name: str) -> str:
+    """The name of a class with at most `LONGEST` letters, where there is room for no more."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _broken(word: str, width: float, size: float, most: int) -> str | None:

@@ -14,7 +14,6 @@ Figure = Callable[[Results], list[Picture]]
 GRID_COLUMNS = 13  # more classes than this go on in a second band
 MARGIN = 34  # dots for a short word beside a row of images
 LETTER = 11  # dots
-LONGEST = 9  # letters of a class's name beside a row
 # the two sets of real images are never in one chart
 CONTROL_COLORS = {
     REAL: "control0",
@@ -58,11 +57,6 @@ def about_image(seed: int | None, index: int, label: int, names: Sequence[str]) 
 def zoom(height: int, dots: int) -> int:
     """Dots a pixel that make images of `height` pixels about `dots` dots high."""
     return max(1, round(dots / height))
-
-
-def shortened(name: str) -> str:
-    """The name of a class with at most `LONGEST` letters."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def margin(words: Sequence[str]) -> int:

@@ -15,11 +15,12 @@ from scalespace.core.segment import Segment
 from scalespace.data.pixels import pictures, planes
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.grids import STATES, evenly
+from scalespace.figures.lettering import shortened
 from scalespace.figures.picture import Picture
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.methods import stages
 from scalespace.report.about import StageInfo
-from scalespace.report.figures.common import ends, margin, shortened, zoom
+from scalespace.report.figures.common import ends, margin, zoom
 from scalespace.report.results import REAL, Results
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.from_recipe import make_schedule

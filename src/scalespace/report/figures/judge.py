@@ -10,10 +10,11 @@ from collections.abc import Callable
 import numpy as np
 
 from scalespace.figures.charts import Line, curves
+from scalespace.figures.lettering import shortened
 from scalespace.figures.panels import Histogram, histograms
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, sheet
-from scalespace.report.figures.common import margin, shortened, zoom
+from scalespace.report.figures.common import margin, zoom
 from scalespace.report.inside import KINDS, JudgeView
 from scalespace.report.words import plural
 

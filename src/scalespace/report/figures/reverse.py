@@ -13,6 +13,7 @@ from PIL import Image
 
 from scalespace.figures.charts import Line, curves
 from scalespace.figures.grids import BACKGROUND, STATES, evenly, resized
+from scalespace.figures.lettering import shortened
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, in_domain_colors, sheet
 from scalespace.report.about import MethodInfo
@@ -22,7 +23,6 @@ from scalespace.report.figures.common import (
     color,
     ends,
     margin,
-    shortened,
     zoom,
 )
 from scalespace.report.results import Results
