@@ -56,6 +56,8 @@ def _checked(fields: Mapping[str, Any]) -> Config:
     for stage in config.stages:
         if stage not in known:
             raise unknown("stage", stage, known)
+    # those that are like another come last: a bad field is then told of the stage that it is given
+    for stage in sorted(config.stages, key=lambda name: known[name].like is not None):
         recipe = stage_recipe(config, known[stage])
         if isinstance(recipe, Recipe):
             trust(recipe.net.kind)

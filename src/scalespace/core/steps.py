@@ -164,6 +164,7 @@ class Visits:
         steps: None for all of them, a number of calls, or the states themselves, falling.
         spacing: chooses the states for a number of calls.
         continuous: the network was trained at the times between states, too.
+        more: what more calls than there are states would need, for errors.
 
     Raises:
         InputError: `steps` are more calls than there are states, or states that do not fall from
@@ -175,6 +176,7 @@ class Visits:
     steps: int | tuple[float, ...] | None = None
     spacing: Spacing = by_state
     continuous: bool = False
+    more: str = "a network that was trained with process.continuous=true"
     _chosen: dict[float, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -207,8 +209,7 @@ class Visits:
         if isinstance(self.steps, int) and self.steps > states and not self.continuous:
             raise InputError(
                 f"'{self.name}' has {states} {'state' if states == 1 else 'states'} to call its "
-                f"network in, and {self.steps} calls "
-                "are asked for: more need a network that was trained with process.continuous=true"
+                f"network in, and {self.steps} calls are asked for: more need {self.more}"
             )
 
     def __call__(self, end: float = 0) -> tuple[float, ...]:

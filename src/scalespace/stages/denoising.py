@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.sampling import Leg, Step, last, run
 from scalespace.core.segment import Segment
+from scalespace.core.steps import Visits
 from scalespace.core.training_mean import TrainingMean
 from scalespace.data.info import DataInfo
 from scalespace.engine.base import Call
@@ -40,6 +41,9 @@ class Diffusion(StageModel):
         segment: the process that the network learns to undo.
         net: a network that it shares with other segments; None for one of its own.
     """
+
+    more: ClassVar[str] = Visits.more
+    """What more calls than it has states would need."""
 
     def __init__(
         self,
@@ -66,7 +70,7 @@ class Diffusion(StageModel):
         self.mean: TrainingMean | None = None  # made when training begins
         self.x0_rule = X0_RULES[p.x0]
         self.solver, self.temperature = solver_of(p), p.temperature
-        self.visits, self.guidance = make_visits(p, segment), make_guidance(p)
+        self.visits, self.guidance = make_visits(p, segment, self.more), make_guidance(p)
         if self.guidance.strength and not any(map(self.guidance.acts, self.visits())):
             raise InputError(
                 f"stage '{stage.name}': process.guidance_states hold none of the states that it is "

@@ -61,8 +61,8 @@ def make_augmentation(recipe: Recipe, low_states: int) -> Augmentation | None:
     return GaussianNoise(c.most, c.level, schedule, finished=not c.truncate)
 
 
-def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
-    """The states that a config calls the network in."""
+def make_visits(process: ProcessConfig, segment: Segment, more: str = Visits.more) -> Visits:
+    """The states that a config calls the network in; `more` is what more calls would need."""
     spacing: dict[str, Spacing] = {
         "state": by_state,
         "snr": by_snr,
@@ -78,7 +78,8 @@ def make_visits(process: ProcessConfig, segment: Segment) -> Visits:
     if segment.first < schedule.last:  # what lies beyond is never visited
         schedule = schedule.among(range(segment.first + 1))
     steps = process.steps.get(segment.name) if isinstance(process.steps, dict) else process.steps
-    return Visits(segment.name, schedule, steps, spacing[process.spacing], process.continuous)
+    chosen = spacing[process.spacing]
+    return Visits(segment.name, schedule, steps, chosen, process.continuous, more)
 
 
 def solver_of(process: ProcessConfig) -> Solver:

@@ -148,6 +148,7 @@ class Student(Diffusion):
     """
 
     helpers: ClassVar[tuple[str, ...]] = ("critic",)
+    more: ClassVar[str] = "a student that was trained for them, with distil.calls"
     ends: Tensor
 
     def __init__(
