@@ -85,8 +85,11 @@ def stage_recipe(config: Config, stage: Stage) -> Any:
     """
     parts = [part.name for part in fields(stage.recipe)]
     common = {name: asdict(getattr(config, name)) for name in parts if hasattr(config, name)}
-    if stage.like is not None:
-        theirs = _own_fields(config, stage.like)
+    chain = [stage]  # the stage, what it is like, what that is like ...
+    while (like := chain[-1].like) is not None:
+        chain.append(like)
+    for other in reversed(chain[1:]):
+        theirs = _own_fields(config, other)
         common = merge(common, {name: theirs[name] for name in parts if name in theirs})
     common = merge(common, _own_fields(config, stage))
     return build(stage.recipe, common, where=f"stages.{stage.name}: ")

@@ -307,6 +307,10 @@ def test_bench_gives_each_model_the_steps_of_its_stages(
 ) -> None:
     other = trained("baseline").save(tmp_path / "baseline")
     few = ["--bench.productions=1", "--bench.batch_sizes=2", "--bench.batches=1", "--json"]
+    shared = trained("pyramid").save(tmp_path / "pyramid")
+    main(["bench", str(shared), str(other), *few, "--steps", "pyramid-full=1,baseline=1"])
+    steps = json.loads(capsys.readouterr().out)["models"]["pyramid"]["steps"]
+    assert [len(steps[scale]) for scale in ("pyramid-half", "pyramid-full")] == [2, 1]
     main(["bench", str(folder), str(other), *few, "--steps", "small=2,baseline=1"])
     models = json.loads(capsys.readouterr().out)["models"]
     assert models["cascaded"]["steps"]["small"] == [6, 3]

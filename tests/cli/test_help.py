@@ -108,6 +108,9 @@ def test_a_dry_run_shows_the_recipe_of_each_stage(tmp_path: Path, capsys: Captur
     main(["train", "cascaded", "--preset", str(tmp_path / "mine.yaml"), "--dry-run"])
     assert yaml.safe_load(capsys.readouterr().out)["stages"] == stages
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+    main(["train", "cascaded-fast", "--dry-run"])  # with the teachers, which come first
+    names = list(yaml.safe_load(capsys.readouterr().out)["stages"])
+    assert names == ["small", "small-student", "upscaler", "upscaler-student"]
     main(["train", "judge", "--dry-run"])
     assert list(yaml.safe_load(capsys.readouterr().out)["stages"]) == ["judge"]
 

@@ -90,6 +90,12 @@ def test_scales_that_show_different_things_share_nothing(splits: DataSplits) -> 
         SharedStage("ab", (coarse, fine)).build(RECIPE, splits.info)
 
 
+def test_a_batch_without_an_image_for_each_scale(splits: DataSplits) -> None:
+    recipe = replace(RECIPE, train=replace(tiny.TRAIN, batch_size=1))
+    with pytest.raises(InputError, match=r"'pyramid': train.batch_size must be at least 2"):
+        PYRAMID.build(recipe, splits.info)
+
+
 def test_steps_by_scale(splits: DataSplits, tmp_path: Path) -> None:
     config = replace(tiny.CONFIG, process=ProcessConfig(states=5, predict="v", x0="clip"))
     model = train("pyramid", splits, config, tmp_path, 0, tiny.CPU)

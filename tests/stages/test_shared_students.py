@@ -12,10 +12,11 @@ import tiny
 from scalespace.config import ConditionConfig, DistilConfig, FadingRecipe, StudentRecipe
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
+from scalespace.methods import stages
 from scalespace.methods.pyramid import PYRAMID
 from scalespace.methods.scale_space import SHARED
 from scalespace.model import Model, train
-from scalespace.settings import load_config
+from scalespace.settings import load_config, make_training, vary
 from scalespace.stages.base import Models
 from scalespace.stages.shared import Shared, SharedStage
 from scalespace.stages.shared_student import SharedStudents, SharedStudentStage, student_of
@@ -95,8 +96,8 @@ def test_the_loss_is_of_each_image_in_its_own_scale(stage: SharedStage, splits: 
         x0, numbers = batch[2 * k][rows], batch[2 * k + 1][rows]
         assert x0.shape[1:] == known.segment.shape
         ways, told = own.ways((x0, numbers), LABELS[rows], numbers)
-        x0_hat, right = own.estimates(ways, torch.zeros(3, dtype=torch.int64), told)
-        errors = (x0_hat - right).square().flatten(1).mean(dim=1)
+        x0_hat = own.estimate_in(ways[:, 0], torch.zeros(3, dtype=torch.int64), told)
+        errors = (x0_hat - own.lessons(ways)[:, 0]).square().flatten(1).mean(dim=1)
         torch.testing.assert_close(found[rows], errors, rtol=1e-3, atol=0)  # ways are kept as half
 
 
@@ -114,6 +115,9 @@ def test_each_scale_has_a_critic_of_its_own(stage: SharedStage, splits: DataSpli
 
 
 def test_what_it_refuses(splits: DataSplits) -> None:
+    config = vary(tiny.CONFIG, {"stages.pyramid-student.process.steps": {"pyramid-half": 1}})
+    with pytest.raises(InputError, match=r"scale of stage 'pyramid-student'.*'pyramid-half'"):
+        make_training(config, stages()["pyramid-student"], 0, splits.info).build()
     with pytest.raises(InputError, match=r"pyramid-full-student.*condition.truncate"):
         pair(PYRAMID, splits, condition=ConditionConfig("gaussian", most=3, truncate=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -34,7 +35,7 @@ from scalespace.errors import InputError
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
 from scalespace.model import Model, train
-from scalespace.settings import load_config
+from scalespace.settings import load_config, make_training, vary
 from scalespace.stages import student as module
 from scalespace.stages.base import Models
 from scalespace.stages.denoising import Diffusion
@@ -161,9 +162,10 @@ def test_no_error_is_to_follow_the_teacher(
         a, b = schedule.scales(t)
         v = (a * ways[:, step] - right) / b  # what such a network predicts
         monkeypatch.setattr(student, "predict", lambda x, u, told, v=v: v)
-        x0_hat, wanted = student.estimates(ways, torch.full_like(LABELS, step), Condition(LABELS))
+        at = torch.full_like(LABELS, step)
+        x0_hat = student.estimate_in(ways[:, step], at, Condition(LABELS))
         torch.testing.assert_close(x0_hat, right, atol=1e-4, rtol=0)
-        torch.testing.assert_close(wanted, right)
+        torch.testing.assert_close(student.lessons(ways)[:, step], right)
     monkeypatch.undo()
     # the whole way in its own sampler, its estimates without error
     monkeypatch.setattr(student, "denoise", partial(perfect, ways, schedule))
@@ -194,7 +196,31 @@ def test_the_teacher_is_asked_once(splits: DataSplits, monkeypatch: pytest.Monke
         assert losses.shape == (len(rows),)
     assert asked == [[0, 1, 2], [3], [5, 4]]
     whole, _ = ways(batch, LABELS, NUMBERS)
-    torch.testing.assert_close(student._ways.float(), whole, atol=2e-3, rtol=0)
+    torch.testing.assert_close(student._seen.float(), whole[:, :-1], atol=2e-3, rtol=0)
+    torch.testing.assert_close(student._right.float(), student.lessons(whole), atol=2e-3, rtol=0)
+
+
+def test_it_is_asked_once_about_what_is_held_out(
+    splits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validations are of the same images and noise; and a copy of the student keeps its teacher."""
+    teacher, student = pair(splits, calls=2)
+    average = copy.deepcopy(student)
+    assert average._teacher.one is teacher
+    batch, asked = prepared(average, splits), 0
+    ways = average.ways
+
+    def counted(*given: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return ways(*given)
+
+    monkeypatch.setattr(average, "ways", counted)
+    first, again = (average.validate(batch, LABELS, torch.Generator()) for _ in range(2))
+    assert asked == 1
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    average.validate([part[:3] for part in batch], LABELS[:3], torch.Generator())
+    assert asked == 2  # other images
 
 
 def test_each_image_has_several_noises(splits: DataSplits) -> None:
@@ -207,7 +233,7 @@ def test_each_image_has_several_noises(splits: DataSplits) -> None:
     numbers = torch.arange(18)
     every = [part.repeat_interleave(3, 0) for part in batch]
     ways, _ = student.ways(every, LABELS.repeat_interleave(3), numbers)
-    torch.testing.assert_close(student._ways.float(), ways, atol=2e-3, rtol=0)
+    torch.testing.assert_close(student._seen.float(), ways[:, :-1], atol=2e-3, rtol=0)
 
 
 def contested(splits: DataSplits, weight: float = 0.5) -> tuple[Student, tuple[Tensor, ...]]:
@@ -234,7 +260,8 @@ def test_student_and_critic_have_losses_of_their_own(
     torch.randint(1, (6,), generator=rng)
     blur = [0.1 * torch.randn(6, 1, size, size, generator=rng) for size in (6, 6, 6)]
     student.zero_grad()
-    x0_hat, right = student.estimates(student._ways.float(), first, Condition(LABELS))
+    x0_hat = student.estimate_in(student._seen[:, 0].float(), first, Condition(LABELS))
+    right = student._right[:, 0].float()
     verdict = student.critic(x0_hat + blur[0], LABELS)
     loss = (x0_hat - right).square().mean(dim=(1, 2, 3)) - 0.5 * verdict.sigmoid().log()
     loss.sum().backward()
@@ -298,7 +325,8 @@ def test_validation_is_the_error_of_each_step(splits: DataSplits) -> None:
     columns = student.validate(batch, LABELS, torch.Generator())
     assert columns.shape == (6, 2)
     for state in (1, 2):
-        x0_hat, right = student.estimates(ways, torch.full_like(LABELS, 2 - state), told)
+        x0_hat = student.estimate_in(ways[:, 2 - state], torch.full_like(LABELS, 2 - state), told)
+        right = student.lessons(ways)[:, 2 - state]
         expected = (x0_hat - right).square().mean(dim=(1, 2, 3))
         torch.testing.assert_close(columns[:, state - 1], expected)
 
@@ -315,8 +343,25 @@ def test_what_it_cannot_learn(parts: dict, message: str, splits: DataSplits) -> 
         pair(splits, teacher=UPSCALER, student=UPSCALER_STUDENT, **parts)
 
 
+def test_what_the_config_asks_of_all_stages_and_it_has_not_learnt(
+    trained: Callable[[str], Model],
+    splits: DataSplits,
+) -> None:
+    """Guidance, and calls between its states."""
+    wanted = {"process.guidance": 1.5, "process.guidance_states": [1, 2]}
+    config = vary(tiny.CONFIG, {**wanted, "process.continuous": True, "objective.unlabelled": 0.1})
+    student = make_training(config, SMALL_STUDENT, 0, splits.info).build()
+    assert isinstance(student, Student)
+    assert student.guidance.strength == 0
+    assert not student.guidable
+    assert not student.visits.continuous
+    assert student.calls == 1
+    model = trained("cascaded-fast")
+    assert model.guidable == []
+
+
 def test_more_calls_than_the_teacher_has_states(splits: DataSplits) -> None:
-    with pytest.raises(InputError, match="'small' has 6 states to call its network in, and 7"):
+    with pytest.raises(InputError, match=r"'small-student': distil.calls is 7, .* has 6 states"):
         pair(splits, calls=7)
 
 

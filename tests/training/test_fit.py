@@ -29,6 +29,8 @@ from scalespace.methods.baseline import BASELINE
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
 from scalespace.settings import make_training
+from scalespace.stages.base import Models
+from scalespace.stages.latent import LatentDiffusion
 from scalespace.training import TrainedStage, Training, fit, load_stage, loop
 from scalespace.training.checkpoint import load_tensors
 from scalespace.training.loop import learning_rate
@@ -621,3 +623,26 @@ def test_a_hurried_training_is_told_with_what_would_be_enough(splits: DataSplits
     batch, steps = training(splits, epochs=enough).steps(len(splits.train))
     assert batch == few.recipe.train.batch_size
     assert steps >= FEW_STEPS > steps - steps // enough
+
+
+def test_a_student_in_latents_learns_with_the_trained_autoencoder(
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Models] = []
+    init = loop.Loop.__init__
+
+    def noted(self: loop.Loop, *args: Any) -> None:
+        given.append(args[-1])
+        init(self, *args)
+
+    monkeypatch.setattr(loop.Loop, "__init__", noted)
+    *_, training = settings.make_trainings(tiny.CONFIG, METHODS["latent-flow-fast"], 0, splits.info)
+    fit(training, splits, tmp_path, tiny.CPU)
+    needs = given[-1]
+    teacher, autoencoder = needs["latent-flow"], needs["vae"]
+    assert isinstance(teacher, LatentDiffusion)
+    assert teacher.autoencoder is autoencoder
+    assert not autoencoder.training
+    vae = load_stage(training.needs[0], tmp_path)
+    for name, tensor in autoencoder.state_dict().items():
+        torch.testing.assert_close(tensor, vae.ema[name], rtol=0, atol=0)

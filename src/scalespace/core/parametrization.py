@@ -1,7 +1,8 @@
 """What a network predicts: the noise, the image, or a velocity between them.
 
 A parametrisation is two functions: what to aim at in training, and how to read a prediction back.
-Each is exact for every alpha_bar in (0, 1); add one by adding it to `PARAMETRIZATIONS`.
+Each is exact for every alpha_bar in (0, 1). To add one, add it to `PARAMETRIZATIONS`, and its name
+to `ProcessConfig.predict`.
 """
 
 from __future__ import annotations

@@ -21,8 +21,3 @@ def pictures(x: Tensor) -> NDArray[Any]:
     """The reverse of `planes`: [n, c, h, w] as [n, h, w] for one channel, or [n, h, w, 3]."""
     x = x.detach().cpu()
     return (x[:, 0] if x.shape[1] == 1 else x.permute(0, 2, 3, 1)).numpy()
-
-
-def channels_of(images: NDArray[Any]) -> int:
-    """1 for grey images [n, h, w], 3 for coloured ones [n, h, w, 3]."""
-    return 1 if images.ndim == 3 else images.shape[3]

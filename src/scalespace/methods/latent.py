@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -17,7 +16,7 @@ from scalespace.methods.fast import distilled
 from scalespace.methods.vae import AUTOENCODER
 from scalespace.stages.base import Models
 from scalespace.stages.diffusion import DiffusionStage
-from scalespace.stages.latent import FlowStage, LatentSegment, LatentStage
+from scalespace.stages.latent import FlowStage, LatentStage
 from scalespace.stages.vae import VAEStage, sheet
 
 LATENT = LatentStage("latent", states=50, autoencoder=AUTOENCODER)
@@ -30,13 +29,8 @@ class InLatents(Method):
     stages: ClassVar[tuple[VAEStage, DiffusionStage]]
 
     def legs(self, models: Models) -> tuple[Leg, ...]:
-        """The process in the latents, its segment with the trained autoencoder."""
-        autoencoder = models.of(self.stages[0])
-        found = []
-        for leg in models.of(self.stages[1]).legs():
-            assert isinstance(leg.segment, LatentSegment)
-            found.append(replace(leg, segment=replace(leg.segment, autoencoder=autoencoder)))
-        return tuple(found)
+        """The process in the latents."""
+        return models.of(self.stages[1]).legs()
 
     def sample(
         self,

@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 
-from scalespace.config import Recipe
 from scalespace.config.build import build
 from scalespace.engine import Torch, find_engine
 from scalespace.errors import InputError, unknown
@@ -116,12 +115,7 @@ class Resampling(TrainedMethod):
     @property
     def guidable(self) -> list[str]:
         """The stages that can be guided: they have learnt what an image is without its label."""
-        recipes = {name: stage.training.recipe for name, stage in self.stages.items()}
-        return [
-            name
-            for name, recipe in recipes.items()
-            if isinstance(recipe, Recipe) and recipe.objective.unlabelled
-        ]
+        return [name for name, model in self.models.items() if model.guidable]
 
     def guided(
         self, strength: float | Mapping[str, float], states: tuple[float, float] | None = None

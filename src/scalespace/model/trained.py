@@ -13,7 +13,7 @@ from scalespace.settings import make_trainings
 from scalespace.stages.base import Models
 from scalespace.training.fit import fit
 from scalespace.training.reuse import adopt
-from scalespace.training.runtime import Runtime, is_helper
+from scalespace.training.runtime import Runtime
 
 
 def train(
@@ -43,8 +43,7 @@ def train(
     wanted = make_trainings(config, chosen, seed, splits.info)
     # refuse what does not fit before anything is trained
     chosen.check(Models({training.stage.name: training.build() for training in wanted}))
-    if not is_helper():
-        ready = [stage for model in reuse for stage in model.stages.values()]
-        adopt(ready, wanted, Path(trainings))
+    ready = [stage for model in reuse for stage in model.stages.values()]
+    adopt(ready, wanted, Path(trainings), patience=60 if runtime.together > 1 else 0)
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}
     return Model(chosen, stages, runtime.torch_device)

@@ -19,9 +19,8 @@ from scalespace.methods import Method
 from scalespace.model.chain import Chain, Engaged, engage
 from scalespace.model.folder import FORMAT
 from scalespace.nets.unet import parameters
-from scalespace.stages.base import Models
 from scalespace.training.runtime import find_device
-from scalespace.training.training import TrainedStage
+from scalespace.training.training import TrainedStage, models_of
 
 
 class TrainedMethod:
@@ -50,9 +49,7 @@ class TrainedMethod:
         self._name = name
         self.stages = dict(stages)
         self.device = find_device(device)
-        self.models = Models(
-            {name: stage.model(self.device) for name, stage in self.stages.items()}
-        )
+        self.models = models_of(self.stages, self.device)
         self.engine = engine or Torch()
         if not isinstance(self.engine, Torch):
             for model in self.models.values():
@@ -75,7 +72,7 @@ class TrainedMethod:
         Args:
             finish: what becomes of the standardised images; nothing unless given.
         """
-        own = Models({name: stage.model(self.device) for name, stage in self.stages.items()})
+        own = models_of(self.stages, self.device)
         recipes = [asdict(stage.training.recipe) for stage in self.stages.values()]
         return Chain(self.method, own, finish, about=[recipes, asdict(self.data)])
 

@@ -37,6 +37,11 @@ class StageModel(nn.Module, ABC):
     helpers: ClassVar[tuple[str, ...]] = ()
     """The submodules that training alone needs: `oppose` adds them. Adam trains all of them."""
 
+    @property
+    def guidable(self) -> bool:
+        """Whether it has learnt what an image is without its label."""
+        return False
+
     @classmethod
     def can(cls, what: str) -> bool:
         """Whether the class overrides that function of `StageModel`."""
@@ -163,6 +168,20 @@ class StageModel(nn.Module, ABC):
 
 
 M = TypeVar("M", bound=StageModel)
+
+
+class Kept(Generic[M]):
+    """A model that another one asks: not a submodule of it, and not copied with it.
+
+    Args:
+        one: the model.
+    """
+
+    def __init__(self, one: M) -> None:
+        self.one = one
+
+    def __deepcopy__(self, memo: object) -> Kept[M]:
+        return self
 
 
 class Models(dict[str, StageModel]):

@@ -101,6 +101,11 @@ class Diffusion(StageModel):
         self.fixed = self.read_domain()
 
     @property
+    def guidable(self) -> bool:
+        """Whether labels were withheld in its training."""
+        return self.unlabelled > 0
+
+    @property
     def calls(self) -> int:
         """Network calls a sample."""
         return sum(leg.calls() for leg in self.legs())

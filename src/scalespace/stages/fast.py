@@ -60,14 +60,16 @@ class Fast:
         if level is not None and (not readable(level) or bool(torch.any(level != level[0]))):
             return self.call(seen, self.modulation(t, condition))
         key = (t, 0.0 if level is None else float(level[0]))
-        if key not in self._tables:
+        table = self._tables.get(key)  # another thread may clear them
+        if table is None:
             if len(self._tables) == KEPT:
                 self._tables.clear()
             # `ANY` is -1, so its row comes last
             every = torch.tensor([*range(self.classes), ANY], device=labels.device)
             all_levels = None if level is None else level[:1].expand(len(every))
-            self._tables[key] = self.modulation(t, Condition(every, level=all_levels))
-        return self.call(seen, self._tables[key][labels])
+            table = self.modulation(t, Condition(every, level=all_levels))
+            self._tables[key] = table
+        return self.call(seen, table[labels])
 
 
 def readable(numbers: Tensor) -> bool:

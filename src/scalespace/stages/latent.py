@@ -118,6 +118,11 @@ class LatentDiffusion(Diffusion):
         self.register_buffer("extent", torch.tensor(1.0))
 
     @property
+    def tensors(self) -> int:
+        """Mean and deviation."""
+        return 2
+
+    @property
     def autoencoder(self) -> VAE:
         """The segment's."""
         assert isinstance(self.segment, LatentSegment)

@@ -22,7 +22,7 @@ from scalespace.core.sampling import last
 from scalespace.core.segment import Segment
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
-from scalespace.stages.base import Models, Stage
+from scalespace.stages.base import Kept, Models, Stage
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
 
@@ -91,7 +91,7 @@ class OwnUpscaler(Diffusion):
     ) -> None:
         super().__init__(stage, recipe, data, segment)
         self.state = min(stage.state, maker.segment.schedule.last)
-        self._maker = (maker,)  # in a tuple, so that it is not a submodule
+        self._maker = Kept(maker)
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
         """x0, and the half-size image as the maker redraws it: the maker runs once."""
@@ -105,7 +105,7 @@ class OwnUpscaler(Diffusion):
 
     def redrawn(self, low: Tensor, labels: Tensor, indices: list[int]) -> Tensor:
         """Half-size images [n, 1, h/2, w/2], noised to `state` and denoised by the maker."""
-        (maker,) = self._maker
+        maker = self._maker.one
         rng = torch.Generator().manual_seed(SEED + indices[0])
         eps = torch.randn(low.shape, generator=rng)
         x_t = maker.segment.q_sample(low, torch.full((len(low),), self.state), eps)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scalespace.config import FadingRecipe, Recipe
 from scalespace.core.denoiser import Condition
@@ -16,10 +16,12 @@ from scalespace.core.sampling import Leg, last, reverse
 from scalespace.core.segment import Segment
 from scalespace.data.info import DataInfo
 from scalespace.engine.base import Call
-from scalespace.errors import InputError, unknown
+from scalespace.errors import InputError
 from scalespace.stages.base import Models, Networks, Stage, StageModel
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
+
+P = TypeVar("P", bound=Diffusion)
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,35 @@ class SharedStage(Stage["Shared"]):
         """An untrained `Shared`.
 
         Raises:
-            InputError: as from its scales; ablations are asked for, or steps of another scale.
+            InputError: as from its scales and `parts_by`, or ablations are asked for.
         """
         if recipe.ablation.in_sampling:
             raise InputError(f"stage '{self.name}': ablations are of processes of one scale")
         segments = self.segments(recipe, data)
-        if isinstance(recipe.process.steps, dict):
-            names = [segment.name for segment in segments]
-            for name in recipe.process.steps:
-                if name not in names:
-                    raise unknown(f"scale of stage '{self.name}'", name, names)
-        finest = Diffusion(self, recipe, data, segments[-1])  # its size is the network's
-        coarser = (Diffusion(self, recipe, data, one, finest.net) for one in segments[:-1])
-        return Shared(self, (*coarser, finest))
+
+        def part(k: int, net: nn.Module | None) -> Diffusion:
+            return Diffusion(self, recipe, data, segments[k], net)
+
+        return Shared(self, self.parts_by(part, recipe))
+
+    def parts_by(self, make: Callable[[int, nn.Module | None], P], recipe: Recipe) -> list[P]:
+        """The models of its scales, the coarsest first, which share the finest one's network.
+
+        Args:
+            make: makes one from its place in `scales` and its network, None for a new one.
+            recipe: the stage's.
+
+        Raises:
+            InputError: a batch has no image for each scale.
+        """
+        last = len(self.scales) - 1
+        if recipe.train.batch_size <= last:
+            raise InputError(
+                f"stage '{self.name}': train.batch_size must be at least {last + 1}, an image for "
+                f"each of its scales, got {recipe.train.batch_size}"
+            )
+        finest = make(last, None)  # its size is the network's
+        return [*(make(k, finest.net) for k in range(last)), finest]
 
 
 class Shared(StageModel):
@@ -85,6 +103,11 @@ class Shared(StageModel):
                 "they cannot share one"
             )
         self.stage, self.conditional = stage, self.parts[-1].conditional
+
+    @property
+    def guidable(self) -> bool:
+        """As its scales."""
+        return self.parts[-1].guidable
 
     @property
     def calls(self) -> int:

@@ -38,15 +38,16 @@ class SharedStudentStage(Taught, SharedStage):
         """Its scales, with the teacher's weights where its network has the same shape.
 
         Raises:
-            InputError: as from the stage of any student.
+            InputError: as from the stage of any student, or `parts_by`.
         """
         assert self.teacher is not None
         assert needs is not None, "a student is built for its teacher"
-        pairs = list(zip(self.scales, needs.of(self.teacher).parts, strict=True))
-        stage, teacher = pairs.pop()
-        finest = stage.of(teacher, recipe, data)  # its size is the network's
-        coarser = [stage.of(teacher, recipe, data, finest.net) for stage, teacher in pairs]
-        return SharedStudents(self, [*coarser, finest])
+        teachers = needs.of(self.teacher).parts
+
+        def part(k: int, net: nn.Module | None) -> Student:
+            return self.scales[k].of(teachers[k], recipe, data, net)
+
+        return SharedStudents(self, self.parts_by(part, recipe))
 
 
 class SharedStudents(Shared):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +27,7 @@ from scalespace.core.solvers import ddim, without_noise
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.nets.critic import Critic
-from scalespace.stages.base import Models, Stage
+from scalespace.stages.base import Kept, Models, Stage
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
 
@@ -134,7 +135,9 @@ class StudentStage(Taught, DiffusionStage):
                 f"stage '{self.name}': condition.truncate takes over unfinished images, and a "
                 "student makes finished ones"
             )
-        recipe = replace(recipe, objective=ObjectiveConfig())
+        # what it has not learnt, whatever the config asks of all stages
+        process = replace(recipe.process, continuous=False, guidance=0.0, guidance_states=None)
+        recipe = replace(recipe, process=process, objective=ObjectiveConfig())
         return Student(self, recipe, data, teacher, net)
 
 
@@ -159,19 +162,29 @@ class Student(Diffusion):
         teacher: Diffusion,
         net: nn.Module | None = None,
     ) -> None:
-        marks = teacher.visits.few(recipe.distil.calls)
+        calls, states = recipe.distil.calls, teacher.segment.first
+        if calls > states:
+            raise InputError(
+                f"stage '{stage.name}': distil.calls is {calls}, and its teacher has {states} "
+                f"state{'' if states == 1 else 's'} to call its network in"
+            )
+        marks = teacher.visits.few(calls)
         # of the teacher's stream: from the same seed both make nearly the same image
         segment = teacher.segment.among([0, *(int(t) for t in reversed(marks))])
         segment = replace(segment, name=stage.name)
         super().__init__(stage, recipe, data, segment, net)
         self.distil = recipe.distil
-        self._teacher = (teacher,)  # in a tuple, so that it is not a submodule
+        self._teacher = Kept(teacher)
+        self._examined: dict[tuple[int, ...], tuple[Tensor, Tensor, Condition]] = {}
         self.marks = (*marks, 0.0)
         """The student's states by the teacher's numbers, falling."""
         self.register_buffer("ends", torch.tensor(teacher.domain))
         tables = segment.tables(ddim, range(segment.schedule.last, -1, -1))
-        # of x and of x0_hat, in each band and step: [bands, 2, calls]
-        self._weights = torch.stack([table.columns()[:2] for table in tables]).float()
+        # of x and of x0_hat, in each step and band
+        self._weights = [
+            [(row.x, row.x0) for row in rows]
+            for rows in zip(*(table.rows for table in tables), strict=True)
+        ]
         own, theirs = self.net.state_dict(), teacher.net.state_dict()
         if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in theirs.items()}:
             self.net.load_state_dict(theirs)
@@ -183,12 +196,12 @@ class Student(Diffusion):
 
     def facts(self) -> dict[str, Any]:
         """Those of any process, and its teacher."""
-        (teacher,) = self._teacher
+        teacher = self._teacher.one
         return {**super().facts(), "teacher": teacher.stage.name}
 
     def shown(self, x: Tensor) -> Tensor:
         """As the teacher's are shown."""
-        (teacher,) = self._teacher
+        teacher = self._teacher.one
         return teacher.shown(x)
 
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -208,9 +221,11 @@ class Student(Diffusion):
     def begin(self, batch: Sequence[Tensor], labels: Tensor) -> None:
         """Makes room for the teacher's answers, which it gives when they are first asked for."""
         n, device = len(labels) * self.distil.noises, labels.device
-        states = (n, len(self.marks), *self.segment.shape)
+        shape = (n, self.segment.schedule.last, *self.segment.shape)
         self._known = torch.zeros(n, dtype=torch.bool, device=device)
-        self._ways = torch.empty(states, dtype=torch.float16, device=device)
+        self._unknown = n
+        self._seen = torch.empty(shape, dtype=torch.float16, device=device)
+        self._right = torch.empty(shape, dtype=torch.float16, device=device)
         if self.sees_given:
             self._given = torch.empty((n, *self.segment.shape), dtype=torch.float16, device=device)
             self._levels = torch.zeros(n, device=device)
@@ -230,7 +245,7 @@ class Student(Diffusion):
         Returns:
             its images in each of `marks`, [n, calls + 1, c, h, w]; and what it was told.
         """
-        (teacher,) = self._teacher
+        teacher = self._teacher.one
         teacher.to(labels.device).eval()
         noise = Seeded(seed, numbers.tolist(), labels.device)
         segment = replace(teacher.segment, stream=f"{teacher.segment.stream}/{LESSON}")
@@ -242,8 +257,9 @@ class Student(Diffusion):
         tables = segment.tables(without_noise(teacher.solver), states)
         (leg,) = teacher.legs()
         stream = noise.stream(segment.stream)
-        steps = run(leg.denoise, segment, tables, begun.x, begun.condition, stream)
-        ways = torch.stack([step.x for step in steps if step.t in self.marks], dim=1)
+        with torch.autocast(x0.device.type, enabled=False):  # it answers as it samples
+            steps = run(leg.denoise, segment, tables, begun.x, begun.condition, stream)
+            ways = torch.stack([step.x for step in steps if step.t in self.marks], dim=1)
         return ways, begun.condition
 
     def forward(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -251,14 +267,14 @@ class Student(Diffusion):
         noises, steps = self.distil.noises, self.segment.schedule.last
         which = torch.randint(noises, labels.shape, generator=rng, device=labels.device)
         numbers = batch[-1] * noises + which
-        if not bool((known := self._known[numbers]).all()):
+        if self._unknown and not bool((known := self._known[numbers]).all()):
             self._ask([part[~known] for part in batch], labels[~known], numbers[~known])
         told = Condition(labels)
         if self.sees_given:
             told = Condition(labels, self._given[numbers].float(), self._levels[numbers])
         step = torch.randint(steps, labels.shape, generator=rng, device=labels.device)
-        x0_hat, right = self.estimates(self._ways[numbers].float(), step, told)
-        errors = _squared(x0_hat - right)
+        x0_hat = self.estimate_in(self._seen[numbers, step].float(), step, told)
+        errors = _squared(x0_hat - self._right[numbers, step].float())
         if not self.distil.adversary:
             return errors
         # what an estimate leads to is an image in the last step alone
@@ -266,31 +282,38 @@ class Student(Diffusion):
 
     def _ask(self, batch: Sequence[Tensor], labels: Tensor, numbers: Tensor) -> None:
         ways, told = self.ways(batch, labels, numbers)
-        self._ways[numbers] = ways.half()
+        self._seen[numbers], self._right[numbers] = ways[:, :-1].half(), self.lessons(ways).half()
         if told.given is not None:
             self._given[numbers] = told.given.half()
         if told.level is not None:
             self._levels[numbers] = told.level
         self._known[numbers] = True
+        self._unknown = int((~self._known).sum())
 
-    def estimates(self, ways: Tensor, step: Tensor, told: Condition) -> tuple[Tensor, Tensor]:
-        """x0_hat in steps int64 [n], the first of them 0, and what it should be: [n, c, h, w] each.
-
-        It is right if `ddim` leads from it to the teacher's next state.
+    def lessons(self, ways: Tensor) -> Tensor:
+        """The x0_hat by which `ddim` leads from each of the teacher's states to the next.
 
         Args:
             ways: the teacher's, [n, calls + 1, c, h, w].
-            step: of each image.
+
+        Returns:
+            [n, calls, c, h, w].
+        """
+        steps = zip(self._weights, pairwise(ways.unbind(1)), strict=True)
+        return torch.stack([self.segment.needed(of, *pair) for of, pair in steps], dim=1)
+
+    def estimate_in(self, x: Tensor, step: Tensor, told: Condition) -> Tensor:
+        """x0_hat [n, c, h, w] of images in steps of their own, the first of them 0.
+
+        Args:
+            x: the images [n, c, h, w], as each step begins.
+            step: int64 [n].
             told: what else the network is told.
         """
-        rows, one = torch.arange(len(step), device=step.device), (-1, *[1] * (ways.ndim - 2))
-        x, after = ways[rows, step], ways[rows, step + 1]
-        weights = self._weights.to(ways.device)[..., step].view(*self._weights.shape[:2], *one)
         segment, last = self.segment, self.segment.schedule.last
         t = last - step
         prediction = self._network(x, t.to(x.dtype) / last, told).to(x.dtype)
-        x0_hat = segment.estimate(self.parametrization, prediction, x, segment.levels_of(t, x))
-        return x0_hat, segment.needed([(to_x, to_x0) for to_x, to_x0 in weights], x, after)
+        return segment.estimate(self.parametrization, prediction, x, segment.levels_of(t, x))
 
     def _contest(self, made: Tensor, real: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
         """The student's loss before the critic, and the critic's own: float [n].
@@ -321,10 +344,16 @@ class Student(Diffusion):
 
     def validate(self, batch: Sequence[Tensor], labels: Tensor, rng: torch.Generator) -> Tensor:
         """The squared error of every step, the first state's last: [n, calls]."""
-        ways, told = self.ways(batch, labels, batch[-1], VALIDATION)
-        steps = range(self.segment.schedule.last - 1, -1, -1)
-        pairs = [self.estimates(ways, torch.full_like(labels, step), told) for step in steps]
-        return torch.stack([_squared(x0_hat - right) for x0_hat, right in pairs], dim=1)
+        which = tuple(batch[-1].tolist())
+        if which not in self._examined:  # the same images and noise in every validation
+            ways, told = self.ways(batch, labels, batch[-1], VALIDATION)
+            self._examined[which] = ways[:, :-1], self.lessons(ways), told
+        seen, right, told = self._examined[which]
+        errors = []
+        for step in range(self.segment.schedule.last - 1, -1, -1):
+            x0_hat = self.estimate_in(seen[:, step], torch.full_like(labels, step), told)
+            errors.append(_squared(x0_hat - right[:, step]))
+        return torch.stack(errors, dim=1)
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """As for any `Diffusion`."""

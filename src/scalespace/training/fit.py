@@ -9,7 +9,6 @@ from pathlib import Path
 from scalespace.core.torch_state import learning
 from scalespace.data import DataSplits
 from scalespace.files import locked, sweep, write_json
-from scalespace.stages.base import Models
 from scalespace.training.events import add_events
 from scalespace.training.loop import Loop
 from scalespace.training.runtime import Runtime, is_helper
@@ -18,6 +17,7 @@ from scalespace.training.training import (
     TrainedStage,
     Training,
     load_stage,
+    models_of,
     save_stage,
 )
 
@@ -44,8 +44,8 @@ def fit(training: Training, splits: DataSplits, root: Path, runtime: Runtime) ->
         if runtime.logs and not is_helper():
             add_events(folder)
         return load_stage(training, root)
-    needs = Models(
-        {need.stage.name: fit(need, splits, root, runtime).model() for need in training.needs}
+    needs = models_of(
+        {need.stage.name: fit(need, splits, root, runtime) for need in training.needs}
     )
     with nullcontext() if is_helper() else locked(folder, "training"):
         if not finished.exists():  # another process may just have trained it

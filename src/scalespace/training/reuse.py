@@ -12,12 +12,19 @@ from scalespace.training.training import FINISHED, TrainedStage, Training, save_
 
 
 def adopt(
-    trained: Iterable[TrainedStage], wanted: Iterable[Training], root: Path
+    trained: Iterable[TrainedStage], wanted: Iterable[Training], root: Path, patience: float = 0.0
 ) -> list[TrainedStage]:
     """Writes those of some trained stages below `root` that are wanted there, and returns them.
 
     A training and what it builds on are wanted. Stage, recipe, seed and data must be the same; what
-    `root` holds already stays.
+    `root` holds already stays. Of several processes that train together each calls this, so that
+    none begins before the files are there.
+
+    Args:
+        trained: stages.
+        wanted: trainings.
+        root: folder of trainings.
+        patience: seconds to wait for another process that writes there.
 
     Raises:
         InputError: the folder cannot be written, or another process trains there.
@@ -26,7 +33,9 @@ def adopt(
     taken = [stage for stage in trained if stage.training.identity in identities]
     for stage in taken:
         folder = stage.training.folder(root)
-        with locked(folder, "training"):
+        if (folder / FINISHED).exists():
+            continue
+        with locked(folder, "training", patience):
             if not (folder / FINISHED).exists():
                 save_stage(stage, folder)
     return taken

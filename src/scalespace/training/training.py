@@ -14,7 +14,7 @@ from scalespace.core.noise import derive_seed
 from scalespace.core.torch_state import check_defaults
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
-from scalespace.errors import InputError
+from scalespace.errors import InputError, unknown
 from scalespace.fields import digest
 from scalespace.stages.base import Models, Stage, StageModel
 from scalespace.training.checkpoint import (
@@ -102,19 +102,33 @@ class Training:
         """The untrained model; its first weights depend on the seed and the stage alone.
 
         Args:
-            needs: trained models of the stages it builds on; without them it can sample, but not
-                be trained.
+            needs: trained models of the stages it builds on; those that are not among them are
+                built untrained, with which it can sample, but not be trained.
 
         Raises:
             InputError: a recipe that does not fit the data, or changed defaults of torch.
         """
         check_defaults()
-        if needs is None:
-            needs = Models({need.stage.name: need.build() for need in self.needs})
+        needs = Models(needs or {})
+        for need in self.needs:  # each after those that it builds on
+            if need.stage.name not in needs:
+                needs[need.stage.name] = need.build(needs)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, self.stage.name, "weights"))
             model: StageModel = self.stage.build(self.recipe, self.data, needs)
+        _check_steps(self, model)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _check_steps(training: Training, model: StageModel) -> None:
+    """Refuses steps of a scale that the stage does not have."""
+    process = getattr(training.recipe, "process", None)
+    if process is None or not isinstance(process.steps, Mapping):
+        return
+    names = [leg.segment.name for leg in model.legs()]
+    for name in process.steps:
+        if name not in names:
+            raise unknown(f"scale of stage '{training.stage.name}'", name, names)
 
 
 def with_needs(trainings: Iterable[Training]) -> list[Training]:
@@ -184,17 +198,30 @@ class TrainedStage:
         """Both sets of weights under names of their own, as files hold them."""
         return {**with_prefix("ema", self.ema), **with_prefix("raw", self.raw)}
 
-    def model(self, device: torch.device | str = "cpu") -> StageModel:
-        """The stage with its averaged weights, ready to sample."""
-        model = self.training.build()
+    def model(self, device: torch.device | str = "cpu", needs: Models | None = None) -> StageModel:
+        """The stage with its averaged weights, ready to sample.
+
+        Args:
+            device: where.
+            needs: as for `Training.build`.
+        """
+        model = self.training.build(needs)
         load_weights(model, self.ema, f"stage '{self.training.stage.name}'")
         model.fix()
         return model.to(device).eval()
 
 
+def models_of(stages: Mapping[str, TrainedStage], device: torch.device | str = "cpu") -> Models:
+    """Trained stages by name, each built on those before it, ready to sample."""
+    models = Models()
+    for name, stage in stages.items():
+        models[name] = stage.model(device, models)
+    return models
+
+
 def save_stage(stage: TrainedStage, folder: Path) -> None:
     """Writes an outcome into its training's folder, where `load_stage` finds it."""
-    record = {"identity": stage.training.identity, **stage.record}
+    record = {**stage.record, "identity": stage.training.identity}
     save_tensors(folder / FINISHED, stage.tensors, record)
 
 

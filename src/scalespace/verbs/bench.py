@@ -84,11 +84,12 @@ def _suite(options: Namespace, runtime: Runtime, given: dict[str, Any]) -> None:
 
 
 def _stepped(models: list[Model], steps: Any) -> list[Model]:
-    """Each model with the steps of its own stages."""
+    """Each model with the steps of its own stages and scales."""
     if not isinstance(steps, dict):
         return [model.stepped(steps) for model in models]
-    known = {name for model in models for name in model.stages}
+    names = [{*model.stages, *model.scales} for model in models]
+    known = set().union(*names)
     if unheard := sorted(set(steps) - known):
         raise unknown("stage", unheard[0], known)
-    own = [{name: s for name, s in steps.items() if name in model.stages} for model in models]
+    own = [{name: s for name, s in steps.items() if name in theirs} for theirs in names]
     return [m.stepped(part) if part else m for m, part in zip(models, own, strict=True)]

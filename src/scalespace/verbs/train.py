@@ -126,9 +126,13 @@ def _tell_of_hurried(
 
 
 def _show(method: str, config: Config) -> None:
-    """Prints the recipe of each stage, with all fields, as YAML that a preset may hold."""
-    stages = [JUDGE] if method == JUDGE.name else get_method(method).stages
-    recipes = {stage.name: asdict(stage_recipe(config, stage)) for stage in stages}
+    """Prints the recipe of each stage, with all fields, as YAML that a preset may hold.
+
+    Those of the stages that they need come first.
+    """
+    own = (JUDGE,) if method == JUDGE.name else get_method(method).stages
+    every = {one.name: one for stage in own for one in (*stage.needs, stage)}
+    recipes = {name: asdict(stage_recipe(config, stage)) for name, stage in every.items()}
     shown = {"data": config.data, "stages": json.loads(json.dumps(recipes))}
     print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=100), end="")
 
