@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 # Threads that wait for one another spin, by default for milliseconds. Where other programs keep all
-# cores busy, each wait then lasts until the scheduler takes the core away: a first image took 2.9 s
-# there, and 0.2 s with this. It must be set before torch loads its threads.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# cores busy, each wait then lasts until the scheduler takes the core away. A third of that spin is
+# as fast on a quiet machine, and trains four times as fast on a busy one. Much less is slower on
+# both (docs/performance.md). It must be set before torch loads its threads.
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 _PLACES = {
     "BenchConfig": "scalespace.config",

@@ -209,7 +209,7 @@ def test_classifiers_one_after_the_other_and_side_by_side(monkeypatch: pytest.Mo
     assert asked == [1, 1, 1, 1, 1, 5] * (1 + SMALL.few)
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "1000"), ("7", "7")])
+@pytest.mark.parametrize(("given", "expected"), [(None, "100000"), ("7", "7")])
 def test_waiting_threads_spin_briefly(
     given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

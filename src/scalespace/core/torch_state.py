@@ -1,9 +1,10 @@
-"""Global torch settings of the calling program that would change results: undone, or refused."""
+"""Global torch settings: those of the calling program that would change results, and threads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 import torch
 
@@ -15,6 +16,29 @@ def learning() -> Iterator[None]:
     """Records gradients, also within a caller's `no_grad` or `inference_mode`."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+WORTH = 4
+"""Images that are worth a second thread: fewer are made as fast by one."""
+
+
+@contextmanager
+def threads_for(images: int) -> Iterator[None]:
+    """One thread on a CPU, while fewer than `WORTH` images are computed.
+
+    Two wait for one another hundreds of times an image, and longest where other programs keep the
+    cores busy. Only in the main thread: to torch, a number of threads is each thread's own, but a
+    new thread begins with the last one that was set.
+    """
+    threads = torch.get_num_threads()
+    if images >= WORTH or threads == 1 or current_thread() is not main_thread():
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def check_defaults() -> None:

@@ -12,6 +12,7 @@ import torch
 
 from scalespace.core.noise import Noise, Seeded
 from scalespace.core.sampling import Edit, Start, Step, last, ways
+from scalespace.core.torch_state import threads_for
 from scalespace.data import Samples
 from scalespace.data.pixels import pictures
 from scalespace.errors import InputError, unknown
@@ -88,7 +89,8 @@ class Model(Resampling, Sharing):
             labels, seed, indices: as for `trajectory`.
         """
         if self.chain is None:
-            return last(self.trajectory(labels, seed, indices))
+            with threads_for(len(labels)):
+                return last(self.trajectory(labels, seed, indices))
         labels, chosen = self._asked(labels, seed, indices)
         y = torch.tensor(labels, device=self.device)
         return Step(0, self.chain(y, Seeded(seed, chosen, self.device)), None)
