@@ -43,8 +43,14 @@ def test_no_public_name_is_that_of_a_package() -> None:
     "lines",
     [
         "import scalespace as sc; import scalespace.studies.runner",
-        "import scalespace.studies.runner; import scalespace as sc",
-        "import scalespace as sc; sc.study; import scalespace.report.study",
+        pytest.param(
+            "import scalespace.studies.runner; import scalespace as sc",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "import scalespace as sc; sc.study; import scalespace.report.study",
+            marks=pytest.mark.slow,
+        ),
         "from scalespace import study; import scalespace.report.study, scalespace as sc",
     ],
 )

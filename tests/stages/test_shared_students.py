@@ -133,7 +133,9 @@ def test_the_student_of_a_stage() -> None:
     assert student_of(VAEStage("vae")) is None
 
 
-@both
+@pytest.mark.parametrize(
+    "stage", [PYRAMID, pytest.param(SHARED, marks=pytest.mark.slow)], ids=lambda stage: stage.name
+)
 def test_learning_brings_it_nearer(
     stage: SharedStage, splits: DataSplits, preset: Path, tmp_path: Path
 ) -> None:
