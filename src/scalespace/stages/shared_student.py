@@ -31,8 +31,8 @@ class SharedStudentStage(Taught, SharedStage):
 
     def __post_init__(self) -> None:
         assert self.teacher is not None
-        scales = (StudentStage(f"{one.name}-student", teacher=one) for one in self.teacher.scales)
-        object.__setattr__(self, "scales", tuple(scales))
+        scales = tuple(student_of(one) for one in self.teacher.scales)
+        object.__setattr__(self, "scales", scales)
 
     def build(self, recipe: Recipe, data: DataInfo, needs: Models | None = None) -> SharedStudents:
         """Its scales, with the teacher's weights where its network has the same shape.
