@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import scalespace as sc
@@ -15,6 +15,7 @@ from scalespace.config import SelectionConfig
 from scalespace.data import Samples
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge
+from scalespace.evaluation.medoids import medoids
 from scalespace.evaluation.selection import Selector, choose
 from scalespace.model import Model
 
@@ -47,7 +48,7 @@ def test_the_rule(classes: int, each: int, candidates: int, hard: float, seed: i
     labels = rng.permutation(np.repeat(np.arange(classes), each * candidates))
     sure = rng.dirichlet(np.ones(classes), len(labels))
     config = SelectionConfig(candidates, hard)
-    chosen = choose(labels, sure, config)
+    chosen = choose(labels, sure, config, rng.random((len(labels), 2, 2)))
     assert len(set(chosen.tolist())) == classes * each
     assert labels[chosen].tolist() == list(range(classes)) * each  # in turn
     expected = by_the_book(labels, sure, config)
@@ -58,14 +59,35 @@ def test_the_rule(classes: int, each: int, candidates: int, hard: float, seed: i
 def test_the_hardest_that_are_read_right() -> None:
     sure = np.array([[0.9, 0.1], [0.6, 0.4], [0.4, 0.6], [0.2, 0.8], [0.45, 0.55], [0.7, 0.3]])
     labels = np.array([0, 0, 0, 1, 1, 1])
-    assert choose(labels, sure, SelectionConfig(3)).tolist() == [1, 4]
-    assert choose(labels, sure, SelectionConfig(3, hard=0)).tolist() == [0, 3]
+    images = np.zeros((6, 2, 2))
+    assert choose(labels, sure, SelectionConfig(3), images).tolist() == [1, 4]
+    assert choose(labels, sure, SelectionConfig(3, hard=0), images).tolist() == [0, 3]
 
 
 def test_where_a_class_has_too_few_that_are_read_right() -> None:
     sure = np.array([[0.1, 0.9], [0.3, 0.7], [0.2, 0.8], [0.6, 0.4]])
     labels = np.zeros(4, dtype=np.int64)
-    assert choose(labels, sure, SelectionConfig(2)).tolist() == [1, 3]
+    images = np.zeros((4, 2, 2))
+    assert choose(labels, sure, SelectionConfig(2), images).tolist() == [1, 3]
+    even = SelectionConfig(2, hard=0, others="even")
+    assert choose(labels, sure, even, images).tolist() == [1, 3]
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 0.5]), st.integers(2, 6))
+def test_others_may_be_spread_evenly(seed: int, hard: float, candidates: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat([0, 1], 8 * candidates))
+    images = rng.normal(size=(len(labels), 2, 2))
+    sure = rng.dirichlet([4, 4], len(labels))
+    config = SelectionConfig(candidates, hard, "even")
+    chosen = choose(labels, sure, config, images)
+    for label in (0, 1):
+        right = np.flatnonzero((labels == label) & (sure.argmax(axis=1) == label))
+        hardest = sorted(right, key=lambda k: sure[k, label])[: round(hard * 8)]
+        left = np.array([k for k in right if k not in hardest], dtype=np.int64)
+        expected = {*hardest, *left[medoids(images[left], 8 - len(hardest))]}
+        assume(len(expected) == 8)
+        assert {k for k in chosen.tolist() if labels[k] == label} == expected
 
 
 def test_the_chosen_images_can_be_made_again(trained: Callable[[str], Model], judge: Judge) -> None:
@@ -79,7 +101,7 @@ def test_the_chosen_images_can_be_made_again(trained: Callable[[str], Model], ju
     assert about.pop("read_otherwise") == pytest.approx(
         (judge.probabilities(made.images).argmax(dim=1).numpy() != made.labels).mean()
     )
-    assert about == {"candidates": 4, "hard": 1.0, "judge": judge.hash}
+    assert about == {"candidates": 4, "hard": 1.0, "others": "any", "judge": judge.hash}
     assert "first" not in found.meta
 
 
@@ -89,8 +111,13 @@ def test_real_images_are_chosen_likewise(judge: Judge) -> None:
     labels = np.arange(12) % 3
     found = sc.select(Samples(images, labels, {"method": "real"}), 2, judge=judge)
     sure = judge.probabilities(images).numpy()
-    np.testing.assert_array_equal(found.images, images[choose(labels, sure, SelectionConfig(2))])
+    rows = choose(labels, sure, SelectionConfig(2), images)
+    np.testing.assert_array_equal(found.images, images[rows])
     assert "indices" not in found.meta
+    even = sc.select(Samples(images, labels), 2, hard=0, judge=judge, others="even")
+    rows = choose(labels, sure, SelectionConfig(2, 0, "even"), images)
+    np.testing.assert_array_equal(even.images, images[rows])
+    assert even.meta["selection"]["others"] == "even"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +133,12 @@ def test_refusals(judge: Judge, candidates: int, hard: float, said: str) -> None
     samples = Samples(np.zeros((12, 12, 12), np.float32), np.arange(12) % 3)
     with pytest.raises(InputError, match=said):
         sc.select(samples, candidates, hard, judge)
+
+
+def test_others_where_there_are_none(judge: Judge) -> None:
+    samples = Samples(np.zeros((12, 12, 12), np.float32), np.arange(12) % 3)
+    with pytest.raises(InputError, match=r"no others are kept .* a share below 1"):
+        sc.select(samples, 2, judge=judge, others="even")
 
 
 def test_a_judge_of_other_images(judge: Judge) -> None:

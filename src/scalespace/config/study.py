@@ -15,6 +15,7 @@ from scalespace.config.recipe import (
     ProcessConfig,
     TrainConfig,
 )
+from scalespace.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,22 @@ class SelectionConfig:
     Args:
         candidates: images made for each one that is kept; 1 keeps all, and asks no judge. A judge
             reads the others: those that it reads as another class are dropped.
-        hard: share of the kept ones that are the hardest to read, 0 to 1; the others are any.
+        hard: share of the kept ones that are the hardest to read, 0 to 1.
+        others: which the others are: any, or spread evenly over all there are (even).
     """
 
     candidates: int = 1
     hard: float = 1.0
+    others: Literal["any", "even"] = "any"
 
     def __post_init__(self) -> None:
         between(1, 1000, **{"selection.candidates": self.candidates})
         between(0, 1, **{"selection.hard": self.hard})
+        if self.others == "even" and self.hard == 1:
+            raise InputError(
+                "selection.others is even, and no others are kept beside the hardest: give "
+                "selection.hard a share below 1, as in 0"
+            )
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class StudyConfig:
         methods: their names; empty for all that are registered.
         seeds: training seeds; every stage is trained once with each.
         images: images scored for each method, over all seeds together and balanced by class.
-        metrics: what is measured of them: cas, fd, kid, prdc, copies, variety.
+        metrics: what is measured of them: cas, fd, kid, prdc, copies, variety, c2st.
         judge: folder of the judge for fd, kid and prdc, or the name of a shipped one (mnist);
             empty for the one that ships for this data or, if none does, one trained in the study.
         part: the held-out real images that scores use: test, or validation for a search that must

@@ -5,12 +5,16 @@ than are needed, it pays for a choice: a judge drops those that it reads as anot
 the rest keeps the ones that it is least sure of. Such images are rare, in real data and more so in
 generated ones, and a classifier learns most from them (for real data: Sorscher et al. 2022, "Beyond
 neural scaling laws", section 3).
+
+A learner that compares with single images, as nearest neighbours do, learns most from images that
+are spread evenly over all that there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,6 +26,7 @@ from scalespace.data.info import DataInfo
 from scalespace.data.samples import Samples, check
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge, named_judge
+from scalespace.evaluation.medoids import medoids
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Selector:
         if count == 1:
             return samples
         sure = self.judge.probabilities(samples.images, self.device).cpu().numpy()
-        chosen = choose(samples.labels, sure, self.config)
+        chosen = choose(samples.labels, sure, self.config, samples.images)
         if len(labels):
             in_order = np.empty_like(chosen)
             by_class = np.argsort(samples.labels[chosen], kind="stable")
@@ -93,6 +98,7 @@ class Selector:
         meta["selection"] = {
             "candidates": count,
             "hard": self.config.hard,
+            "others": self.config.others,
             "judge": self.judge.hash,
             "read_otherwise": float((sure.argmax(axis=1) != samples.labels).mean()),
         }
@@ -100,7 +106,11 @@ class Selector:
 
 
 def select(
-    samples: Samples, candidates: int, hard: float = 1.0, judge: Judge | str = "mnist"
+    samples: Samples,
+    candidates: int,
+    hard: float = 1.0,
+    judge: Judge | str = "mnist",
+    others: Literal["any", "even"] = "any",
 ) -> Samples:
     """One in `candidates` of the images of each class: those that teach most.
 
@@ -108,31 +118,37 @@ def select(
         samples: images to choose from, generated or real; of each class a multiple of
             `candidates`.
         candidates: how many there are for each one that is kept.
-        hard: share of the kept ones that are the hardest to read, 0 to 1; the others are any.
+        hard: share of the kept ones that are the hardest to read, 0 to 1.
         judge: reads them: a judge, its folder, or the name of a shipped one.
+        others: which the others are: any, or spread evenly over all there are.
 
     Raises:
         InputError: a number is out of range, or what `Selector.select` raises.
     """
-    config = build(SelectionConfig, {"candidates": candidates, "hard": hard})
+    config = build(SelectionConfig, {"candidates": candidates, "hard": hard, "others": others})
     found = judge if isinstance(judge, Judge) else named_judge(judge)
     good = check(samples.images, samples.labels, samples.meta, classes=len(found.data.classes))
     return Selector(found, config).select(good)
 
 
 def choose(
-    labels: NDArray[np.integer], sure: NDArray[np.floating], config: SelectionConfig
+    labels: NDArray[np.integer],
+    sure: NDArray[np.floating],
+    config: SelectionConfig,
+    images: NDArray[np.floating],
 ) -> NDArray[np.int64]:
     """Which candidates are kept, as indices, the classes in turn.
 
     One in `config.candidates` of each class is kept. The share `config.hard` of these are the
     hardest: the judge reads them as their class, and gives it the lowest probability. Other images
-    that it reads as their class fill the rest, in their order, which is random. If there are too
-    few, those follow to which it gives their class the highest probability.
+    that it reads as their class fill the rest: the next ones in their order, which is random, or
+    those that are spread evenly (`medoids` of the pixels). If there are too few, those follow to
+    which it gives their class the highest probability.
 
     Args:
         labels: the classes that the candidates were made as, int [n].
         sure: the judge's probabilities, [n, classes].
+        images: float [n, ...].
     """
     own = np.take_along_axis(sure, labels[:, None], axis=1)[:, 0]
     right = sure.argmax(axis=1) == labels
@@ -143,6 +159,8 @@ def choose(
         good, wrong = rows[right[rows]], rows[~right[rows]]
         hardest = good[np.argsort(own[good], kind="stable")[: round(config.hard * count)]]
         others = good[~np.isin(good, hardest)]
+        if config.others == "even":
+            others = others[medoids(images[others], count - len(hardest))]
         likeliest = wrong[np.argsort(-own[wrong], kind="stable")]
         kept.append(np.sort(np.concatenate([hardest, others, likeliest])[:count]))
     chosen = np.concatenate(kept)

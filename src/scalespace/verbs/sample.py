@@ -98,6 +98,11 @@ def add_options(parser: ArgumentParser) -> None:
         help="share of the kept ones that are the hardest to read (default: 1)",
     )
     parser.add_argument(
+        "--others",
+        choices=["any", "even"],
+        help="which the other kept ones are: any (default), or spread evenly over all there are",
+    )
+    parser.add_argument(
         "--judge", help="folder or name of the judge that chooses (default: the shipped one)"
     )
     parser.add_argument(
@@ -217,7 +222,7 @@ def _check(options: Namespace) -> None:
         if options[option] and asked and asked != ["same_noise"]:
             raise InputError(f"--{option} shows images from noise, and not --{asked[0]}")
     if options.candidates is None:
-        for option in ("hard", "judge"):
+        for option in ("hard", "others", "judge"):
             if options[option] is not None:
                 raise InputError(f"--{option} is for --candidates: how images are chosen")
     elif asked:
@@ -290,7 +295,7 @@ def _chooser(options: Namespace, model: Model, runtime: Runtime) -> Callable[[li
     """The function that makes candidates for images of some labels, and chooses."""
     from scalespace.evaluation.selection import Selector
 
-    given = {"candidates": options.candidates, "hard": options.hard}
+    given = {name: getattr(options, name) for name in ("candidates", "hard", "others")}
     fields = {name: value for name, value in given.items() if value is not None}
     config = build(SelectionConfig, fields)
     selector = Selector(find_judge(model.data, options.judge), config, runtime.torch_device)
