@@ -24,6 +24,7 @@ from scalespace.evaluation.copies import copies, nearest_two
 from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.kid import kid
 from scalespace.evaluation.prdc import prdc
+from scalespace.evaluation.two_sample import two_sample
 
 WIDTH = 128  # of a feature vector
 
@@ -43,6 +44,11 @@ def images(n: int, m: int) -> tuple[Tensor, Tensor]:
     return random(n, 1, 28, 28, seed=0), random(m, 1, 28, 28, seed=1)
 
 
+def told_apart(x: Tensor, y: Tensor) -> object:
+    """The classifier two-sample test of images of ten classes."""
+    return two_sample(x, torch.arange(len(x)) % 10, y, torch.arange(len(y)) % 10)
+
+
 Data = Callable[[int, int], tuple[Tensor, Tensor]]
 Work = Callable[[Tensor, Tensor], object]
 
@@ -55,6 +61,7 @@ MEASURES: dict[str, tuple[Data, Work, int, int]] = {
     "the same, all real images": (features, prdc, 10_000, 60_000),
     "nothing, images": (images, lambda x, y: None, 10_000, 60_000),
     "copies": (images, lambda x, y: copies(nearest_two(x, y)), 10_000, 60_000),
+    "two samples": (images, told_apart, 10_000, 60_000),
 }
 """By name: the data, the work, how many generated and how many real rows."""
 

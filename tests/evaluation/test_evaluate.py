@@ -28,7 +28,7 @@ from scalespace.training import Training
 from scalespace.training.judge import train_judge
 
 CONFIG = CASConfig(classifiers=1, epochs=3, batch_size=10)
-EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")
+EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety", "c2st")
 
 
 def samples(n: int = 60, side: int = tiny.SIDE) -> Samples:
@@ -203,7 +203,7 @@ def test_what_several_sets_need_is_computed_once(
 @pytest.mark.parametrize("metrics", [["fid"], ["cas", "cass"], [""], ["fd", "FD"]])
 def test_unknown_metric(metrics: list[str], real: Real) -> None:
     with pytest.raises(
-        InputError, match=r"unknown metric.*known: cas, copies, fd, kid, prdc, variety"
+        InputError, match=r"unknown metric.*known: c2st, cas, copies, fd, kid, prdc, variety"
     ):
         evaluate(samples(), real, metrics)
 

@@ -248,6 +248,10 @@ def _measures(name: str, seed: int | None, fd: float, metrics: Sequence[str]) ->
             {"metric": "variety", "value": 1 - worse},
             {"metric": "detail", "value": 1 + worse},
         ],
+        "c2st": [
+            {"metric": "told", "value": (1 + worse) / 2},
+            {"metric": "told_in_noise", "value": (1 + worse / 2) / 2},
+        ],
     }
     return [{**own, **seen, **row} for metric in metrics for row in values[metric]]
 

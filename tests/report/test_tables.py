@@ -67,6 +67,7 @@ def test_only_what_was_measured_has_a_column(tmp_path: Path) -> None:
     assert titles("kid") == ("KID × 1,000",)
     assert titles("copies", "cas") == ("Copies", "Distance to the nearest training image")
     assert titles("variety") == ("Variety", "Detail")
+    assert titles("c2st") == ("Told from real", "Told from real in noise")
     # one seed has no spread over seeds, other data than MNIST no published figures
     found = titles("fd", data="kmnist", seeds=(0,))
     assert found == ("FD (95% interval)", "× floor", "FD before the ReLU")

@@ -44,7 +44,7 @@ MEASURED = replace(
     study=replace(
         tiny.CONFIG.study,
         methods=("latent", "small"),
-        metrics=("cas", "fd", "kid", "prdc", "copies", "variety"),
+        metrics=("cas", "fd", "kid", "prdc", "copies", "variety", "c2st"),
     ),
 )
 CONTROLS = ["real-test", "real-down-up", "pixel-noise", "vae-reconstruction"]

@@ -24,7 +24,7 @@ from scalespace.settings import load_config
 from scalespace.studies.plan import Plan, Task, make_plan
 
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
-EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety")
+EVERY = ("cas", "fd", "kid", "prdc", "copies", "variety", "c2st")
 
 
 def plan(config: Config = tiny.CONFIG, data: DataInfo = INFO) -> Plan:
@@ -149,7 +149,7 @@ def test_unknown_metric(metrics: tuple[str, ...]) -> None:
         plan(changed(metrics=metrics))
 
 
-LEAST = {"cas": 1, "fd": 2, "kid": 2, "prdc": 6, "copies": 1, "variety": 4}
+LEAST = {"cas": 1, "fd": 2, "kid": 2, "prdc": 6, "copies": 1, "variety": 4, "c2st": 8}
 
 
 def test_the_least_is_known_of_every_metric() -> None:

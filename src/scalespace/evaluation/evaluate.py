@@ -13,7 +13,7 @@ import torch
 
 from scalespace.config import CASConfig
 from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample, check
-from scalespace.data.pixels import pictures
+from scalespace.data.pixels import pictures, planes
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.cas import cas
 from scalespace.evaluation.controls import CONTROLS, FLOORS, HeldOut, control, feature_controls
@@ -23,6 +23,7 @@ from scalespace.evaluation.judge import Judge, find_judge
 from scalespace.evaluation.kid import kid
 from scalespace.evaluation.prdc import prdc
 from scalespace.evaluation.scores import Scores
+from scalespace.evaluation.two_sample import LEAST, two_sample
 from scalespace.evaluation.variety import Components, components, variety
 from scalespace.files import write_arrays
 from scalespace.nets.judge import Features
@@ -185,6 +186,22 @@ def _variety(samples: Samples, real: Real) -> Result:
     return {**found._asdict(), "reference_n": len(real.pixels)}
 
 
+def _c2st(samples: Samples, real: Real) -> Result:
+    both = [torch.from_numpy(samples.labels), real.reference.labels]
+    if samples.meta.get("conditional") is False:  # one class, of everything
+        both = [torch.zeros_like(labels) for labels in both]
+    (labels, real_labels), images = both, planes(samples.images)
+    told, in_noise, pairs = two_sample(
+        images,
+        labels,
+        real.reference.unit(),
+        real_labels,
+        device=real.device,
+        progress=real.progress,
+    )
+    return {"told": told, "told_in_noise": in_noise, "n": len(samples), "reference_n": pairs}
+
+
 def _about(samples: Samples, real: Real) -> Result:
     return {"n": len(samples), "reference_n": len(real.reference), "judge": real.eye.hash}
 
@@ -238,6 +255,12 @@ METRICS: dict[str, Metric] = {
         judged=False,
         least=2,
         of_a_class=True,
+    ),
+    "c2st": Metric(
+        _c2st,
+        {"told": "Told from real", "told_in_noise": "Told from real in noise"},
+        judged=False,
+        least=LEAST,
     ),
 }
 """The metrics of a samples file, by name."""

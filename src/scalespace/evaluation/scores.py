@@ -95,6 +95,16 @@ class VarietyScore(TypedDict):
     floor: NotRequired[VarietyScore]
 
 
+class C2STScore(TypedDict):
+    """Of `c2st`."""
+
+    told: float
+    told_in_noise: float
+    n: int
+    reference_n: int
+    floor: NotRequired[C2STScore]
+
+
 class Scores(TypedDict, total=False):
     """The scores of one set of images: those of the metrics that were asked for."""
 
@@ -104,3 +114,4 @@ class Scores(TypedDict, total=False):
     prdc: PRDCScore
     copies: CopiesScore
     variety: VarietyScore
+    c2st: C2STScore

@@ -31,7 +31,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         default="cas",
-        help="metrics, as in cas,fd,kid,prdc,copies,variety (default: cas)",
+        help="metrics, as in cas,fd,kid,prdc,copies,variety,c2st (default: cas)",
     )
     parser.add_argument(
         "--judge",

@@ -99,7 +99,7 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
     study, part = results.study, results.study.part
     found = {
         metric: [row for name in results.measured if (row := results.measurement(metric, name))]
-        for metric in ("fd", "kid", "precision", "copies", "variety")
+        for metric in ("fd", "kid", "precision", "copies", "variety", "told")
     }
     seen = found["fd"] or found["kid"] or found["precision"]
     notes = []
@@ -163,6 +163,13 @@ def _notes(results: Results, judge: JudgeView | None) -> list[str]:
             "Variety: variance within a class over that of all training images, along the class's "
             "ten main principal components of the pixels (detail: along the others), the mean "
             "over the classes."
+        )
+    if found["told"]:
+        notes.append(
+            "Told from real: a small network learns from three quarters of the set, and as many "
+            "training images, to tell the two apart. This is its accuracy on the rest; 1/2 is "
+            "chance. In noise: with Gaussian noise added to both, of standard deviation 0.3 (white "
+            "is 1), which hides grey levels and leaves strokes."
         )
     return notes
 
