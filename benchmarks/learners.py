@@ -9,6 +9,9 @@ network without convolutions. Each learns from disjoint sets of the samples, equ
 class, and from as many of real training images, with the same starts and orders, and is examined on
 the test images. One samples file must have images enough for all sets; several are a set each.
 
+A second table tells how near, in pixels, a test image's nearest neighbour of its own class is, and
+that of any other class: whether what it needs is missing, or what confuses is there.
+
 `--classifiers` adds the paper's classifier, trained that often on each set. CAS compares with one
 set of real images; here each set of generated ones has a set of its own to be compared with.
 """
@@ -38,6 +41,16 @@ def nearest(x: Tensor, y: Tensor, asked: Tensor, seed: int) -> Tensor:
     """The label that most of the 3 nearest images have (the least one, of three that differ)."""
     parts = [torch.cdist(part, x).topk(3, largest=False).indices for part in asked.split(ROWS)]
     return y[torch.cat(parts)].mode(dim=1).values
+
+
+def distances(x: Tensor, y: Tensor, asked: Tensor, truth: Tensor) -> tuple[float, float]:
+    """Mean distance of the images asked about from the nearest of their class, and of another."""
+    own, other = [], []
+    for part, labels in zip(asked.split(ROWS), truth.split(ROWS), strict=True):
+        away, same = torch.cdist(part, x), labels[:, None] == y
+        own.append(away.masked_fill(~same, torch.inf).amin(dim=1))
+        other.append(away.masked_fill(same, torch.inf).amin(dim=1))
+    return float(torch.cat(own).mean()), float(torch.cat(other).mean())
 
 
 def trained(make: Callable[[int, int], nn.Module], epochs: int) -> Learner:
@@ -151,6 +164,14 @@ def main() -> None:
         cells = [_told(one) for one in (of_real[name], own, differences)]
         p = f"{stats.ttest_1samp(differences, 0).pvalue:.1g}" if len(differences) > 1 else "–"
         print(f"| {name} | {' | '.join(cells)} | {p} |")
+    test = splits.test()
+    asked, truth = test.unit().flatten(1), test.labels
+    print("\ndistance of a test image, a pixel's range being 1, from the nearest image of")
+    print("| | its own class | another class |\n| --- | ---: | ---: |")
+    for name, kind in (("real", real), ("generated", made)):
+        found = [distances(x.flatten(1), y, asked, truth) for x, y in kind]
+        own_class, another = zip(*found, strict=True)
+        print(f"| {name} | {_told([*own_class])} | {_told([*another])} |")
 
 
 def _told(values: list[float]) -> str:

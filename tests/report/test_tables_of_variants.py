@@ -159,11 +159,11 @@ def test_a_table_of_variants_tells_of_what_was_measured_alone(tmp_path: Path) ->
     assert [note.partition(" ")[0] for note in table.notes] == ["Each", "Differences"]
 
 
-def test_variety_is_told_of_each_variant_where_it_was_measured(tmp_path: Path) -> None:
+def test_further_figures_are_told_of_each_variant_where_they_were_measured(tmp_path: Path) -> None:
     folder = make_variant_study(tmp_path / "s", CAS, variants=VARIANTS)
     rows = [
         {"metric": metric, "method": "small", "variant": name, "seed": seed, "n": 100, "value": v}
-        for metric, name, v in (("variety", "better", 0.875), ("detail", "better", 1.25))
+        for metric, name, v in (("variety", "better", 0.875), ("told", "better", 0.75))
         for seed in (0, 1, 2)
     ]
     with (folder / "results.jsonl").open("a") as file:
@@ -171,8 +171,9 @@ def test_variety_is_told_of_each_variant_where_it_was_measured(tmp_path: Path) -
     results = Results(folder)
     table = variant_table(results, method(results))
     found = {title: tuple(column) for title, column in table.cells.items()}
-    assert found["variety"] == ("–", "0.875 ± 0", "–")
-    assert found["detail"] == ("–", "1.25 ± 0", "–")
+    assert found["Variety"] == ("–", "0.875 ± 0", "–")
+    assert found["Told from real"] == ("–", "0.750 ± 0", "–")
+    assert "Detail" not in found
 
 
 def test_the_table_of_switches_is_exact(switches: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.differences import all_right, paired, right_alone, wrong_alone
@@ -14,8 +15,13 @@ from scalespace.report.tables.base import Table, over_seeds
 from scalespace.report.words import NONE
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
 
-BESIDE = ("variety", "detail")
-"""Further metrics of each variant; 1 is best, neither more nor less."""
+BESIDE = {
+    name: title
+    for metric, about in METRICS.items()
+    if metric not in ("cas", "fd")  # these decide, and have their differences too
+    for name, title in about.figures.items()
+}
+"""The further figures of each variant, and their titles in tables."""
 OUTSIDE = {
     "outside_pixels": "pixels outside",
     "outside_images": "images with any",
@@ -49,9 +55,9 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
             for one in own
         ]
         columns[f"{title}, difference"] = [NONE if gap is None else str(gap) for gap in gaps]
-    for metric in BESIDE:
+    for metric, title in BESIDE.items():
         values = (results.by_seed(metric, name, one.name) for one in own)
-        columns[metric] = [over_seeds(metric, found) for found in values]
+        columns[title] = [over_seeds(metric, found) for found in values]
     for metric, title in OUTSIDE.items():
         shares = [results.of(one.name).value(metric, method=name) for one in own]
         columns[title] = [NONE if share is None else f"{share:.2%}" for share in shares]
