@@ -21,10 +21,12 @@ from scalespace.evaluation import judge as judges
 from scalespace.evaluation.judge import Judge
 from scalespace.report import page as report
 from scalespace.report.results import Results
+from scalespace.settings import load_config
 from scalespace.stages.denoising import Diffusion
 from scalespace.studies import executors
 from scalespace.studies.plan import Plan, make_plan
 from scalespace.studies.runner import run_tasks
+from scalespace.studies.variants import make_arms
 
 Row = dict[str, Any]
 INFO = DataInfo("digits", ("a", "b", "c"), 12, 12, 0.5, 0.4, "abc")
@@ -122,6 +124,18 @@ def test_only_some_arms() -> None:
     arms = [(arm.method.name, arm.variant.name) for arm in plan.arms]
     assert [name for method, name in arms if method == "baseline"] == list(VARIANTS)
     assert [name for method, name in arms if method == "small"] == ["as it is", "long"]
+
+
+@pytest.mark.parametrize("preset", ["letters", "fashion", "fast", "chosen"])
+def test_a_preset_may_be_run_with_some_of_its_methods(preset: str) -> None:
+    data = DataInfo("mnist", tuple("0123456789"), 28, 28, 0.13, 0.31, "abc")
+    arms = make_arms(load_config(preset, {"study.methods": ["cascaded"]}), data)
+    assert {arm.method.name for arm in arms} == {"cascaded"}
+
+
+def test_only_for_what_is_no_method() -> None:
+    with pytest.raises(InputError, match=r"unknown method of study\.only 'smal'"):
+        make_plan(config(only={"smal": ["long"]}), INFO)
 
 
 # Carried out
