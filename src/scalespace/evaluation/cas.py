@@ -159,15 +159,20 @@ Start = tuple[Sequence[int], list[CASClassifier]]
 """Seeds, and an untrained classifier for each."""
 
 
-def _untrained(seeds: Sequence[int], test: ImageSet, device: torch.device) -> list[CASClassifier]:
+def untrained(seed: int, height: int, width: int, classes: int, channels: int = 1) -> CASClassifier:
+    """A classifier whose weights are drawn from `seed`; arguments and errors as it has them.
+
+    Torch's global generator is neither read nor changed.
+    """
     check_defaults()
-    nets = []
     with torch.random.fork_rng(devices=[]):
-        for seed in seeds:
-            torch.manual_seed(seed)
-            net = CASClassifier(*test.shape, len(test.classes), test.channels)
-            nets.append(net.to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]
-    return nets
+        torch.manual_seed(seed)
+        return CASClassifier(height, width, classes, channels)
+
+
+def _untrained(seeds: Sequence[int], test: ImageSet, device: torch.device) -> list[CASClassifier]:
+    nets = [untrained(seed, *test.shape, len(test.classes), test.channels) for seed in seeds]
+    return [net.to(device, memory_format=torch.channels_last) for net in nets]  # type: ignore[call-overload]
 
 
 def _train(

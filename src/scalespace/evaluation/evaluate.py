@@ -190,11 +190,11 @@ def _c2st(samples: Samples, real: Real) -> Result:
     both = [torch.from_numpy(samples.labels), real.reference.labels]
     if samples.meta.get("conditional") is False:  # one class, of everything
         both = [torch.zeros_like(labels) for labels in both]
-    (labels, real_labels), images = both, planes(samples.images)
+    labels, real_labels = both
     told, in_noise, pairs = two_sample(
-        images,
+        planes(samples.images),
         labels,
-        real.reference.unit(),
+        planes(real.pixels),
         real_labels,
         device=real.device,
         progress=real.progress,

@@ -13,7 +13,7 @@ are spread evenly over all that there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -96,9 +96,7 @@ class Selector:
             indices = np.asarray(meta.get("indices", range(first, first + len(samples))))
             meta["indices"] = indices[chosen].tolist()
         meta["selection"] = {
-            "candidates": count,
-            "hard": self.config.hard,
-            "others": self.config.others,
+            **asdict(self.config),
             "judge": self.judge.hash,
             "read_otherwise": float((sure.argmax(axis=1) != samples.labels).mean()),
         }

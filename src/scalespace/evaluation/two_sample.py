@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scalespace.core.noise import derive_seed
-from scalespace.core.torch_state import check_defaults, learning
+from scalespace.core.torch_state import learning
 from scalespace.errors import InputError
-from scalespace.nets.classifier import CASClassifier
+from scalespace.evaluation.cas import untrained
 from scalespace.progress import bar
 
 LEAST = 8
@@ -54,15 +54,15 @@ def two_sample(
     """Trains a critic on three quarters of both kinds of images, and examines it on the others.
 
     The critic is the network of CAS, and its output for an image's class says how real the image
-    seems. It gets as many images of each class of either kind, so that a label
-    alone tells nothing. Of m examined images the standard error is 1 / (2 sqrt(m)) at chance.
+    seems. It gets as many images of each class of either kind, so that a label alone tells nothing.
+    Of m examined images the standard error is 1 / (2 sqrt(m)) at chance.
 
     Args:
         images: generated, float [n, c, h, w] in [0, 1].
         labels: int64 [n], 0 and up.
         reference: real, float [m, c, h, w] in [0, 1].
         reference_labels: int64 [m].
-        seed: of which images are taken, of the critic's start, and of orders and noise. Torch's
+        seed: chooses the images, the critic's first weights, the orders and the noise. Torch's
             global generator is neither read nor changed.
         device: where the critic is trained.
         progress: show a progress bar.
@@ -120,7 +120,8 @@ def _told(
     taught = _taught(x.shape[1])
     truth = torch.tensor([1.0, 0.0], device=x.device)[:, None].expand(x.shape[:2])
 
-    critic = _untrained(x, int(y.max()) + 1, start).to(x.device)
+    channels, height, width = x.shape[2:]
+    critic = untrained(start, height, width, int(y.max()) + 1, channels).to(x.device)
 
     def answers(part: Tensor, labels: Tensor) -> Tensor:
         drawn = torch.randn(part.shape, generator=rng) if noise else torch.zeros(())
@@ -143,11 +144,3 @@ def _told(
         parts = zip(ask_x.split(ROWS), ask_y.split(ROWS), strict=True)
         real = torch.cat([answers(*part) for part in parts])
     return float(((real > 0) == (ask_t > 0)).double().mean())
-
-
-def _untrained(like: Tensor, classes: int, seed: int) -> CASClassifier:
-    check_defaults()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        channels, height, width = like.shape[-3:]
-        return CASClassifier(height, width, classes, channels)
