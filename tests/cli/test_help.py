@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser
 from scalespace import __version__, options, pretrained
 from scalespace.cli import VERBS, main
 from scalespace.errors import InputError
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.methods import METHODS
 from scalespace.settings import load_config
 
@@ -51,6 +52,15 @@ def test_help_explains_the_fields(capsys: Capture) -> None:
     out = " ".join(capsys.readouterr().out.split())
     assert "--process.predict" in out
     assert "exponent of the cosine schedule" in out
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "study"])
+def test_help_names_every_metric(verb: str, capsys: Capture) -> None:
+    """The words are written out, so that help need not import what measures."""
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    out = "".join(capsys.readouterr().out.split())
+    assert ",".join(METRICS) in out
 
 
 def test_models_lists_the_methods(capsys: Capture) -> None:

@@ -50,6 +50,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def conditional(self) -> bool:
+        """Whether the images were made for their labels; unless `meta` denies it, they were."""
+        return self.meta.get("conditional") is not False
+
     def pil(self) -> list[Image.Image]:
         """The images as Pillow's, 8 bits a channel."""
         return to_pil(self.images)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scalespace.config import CASConfig
 from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample, check
@@ -89,7 +90,7 @@ class Real:
         return {kind: Frechet(part) for kind, part in self.features._asdict().items()}
 
     @cached_property
-    def pixels(self) -> torch.Tensor:
+    def pixels(self) -> Tensor:
         """Every reference image: float32 [n, h, w] or [n, h, w, 3] in [0, 1]."""
         return torch.from_numpy(pictures(self.reference.unit()))
 
@@ -120,7 +121,7 @@ Result = dict[str, Any]
 
 
 def _cas(samples: Samples, real: Real) -> Result:
-    if samples.meta.get("conditional") is False:
+    if not samples.conditional:
         raise InputError(
             "these images were made without classes, so their labels mean nothing: "
             "cas does not apply (try --metrics fd,kid,prdc,copies)"
@@ -176,21 +177,14 @@ def _copies(samples: Samples, real: Real) -> Result:
 
 
 def _variety(samples: Samples, real: Real) -> Result:
-    labels = torch.from_numpy(samples.labels)
-    if samples.meta.get("conditional") is False:  # one class, of everything
-        labels = torch.zeros_like(labels)
-        within = components(real.pixels, torch.zeros_like(real.reference.labels))
-    else:
-        within = real.components
+    labels, real_labels = _classes(samples, real)
+    within = real.components if samples.conditional else components(real.pixels, real_labels)
     found = variety(torch.from_numpy(samples.images), labels, within)
     return {**found._asdict(), "reference_n": len(real.pixels)}
 
 
 def _c2st(samples: Samples, real: Real) -> Result:
-    both = [torch.from_numpy(samples.labels), real.reference.labels]
-    if samples.meta.get("conditional") is False:  # one class, of everything
-        both = [torch.zeros_like(labels) for labels in both]
-    labels, real_labels = both
+    labels, real_labels = _classes(samples, real)
     told, in_noise, pairs = two_sample(
         planes(samples.images),
         labels,
@@ -200,6 +194,14 @@ def _c2st(samples: Samples, real: Real) -> Result:
         progress=real.progress,
     )
     return {"told": told, "told_in_noise": in_noise, "n": len(samples), "reference_n": pairs}
+
+
+def _classes(samples: Samples, real: Real) -> tuple[Tensor, Tensor]:
+    """Labels of both, to be compared; of images made without classes, one class of everything."""
+    labels, real_labels = torch.from_numpy(samples.labels), real.reference.labels
+    if samples.conditional:
+        return labels, real_labels
+    return torch.zeros_like(labels), torch.zeros_like(real_labels)
 
 
 def _about(samples: Samples, real: Real) -> Result:

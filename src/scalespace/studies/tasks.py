@@ -338,7 +338,7 @@ def pool(parts: list[Samples], n: int) -> Samples:
     images = np.concatenate([part.images[:each] for part in parts])
     labels = np.concatenate([part.labels[:each] for part in parts])
     order = np.random.default_rng(0).permutation(len(labels))[:n]
-    conditional = all(part.meta.get("conditional", True) for part in parts)
+    conditional = all(part.conditional for part in parts)
     meta = {"conditional": conditional, "parts": [part.meta for part in parts]}
     return Samples(images[order], labels[order], meta)
 

@@ -40,7 +40,7 @@ def find_labels(options: Namespace, model: Model, source: Samples | None) -> lis
             labels *= len(source)
     elif options.per_class is None:
         assert source is not None
-        if model.conditional and source.meta.get("conditional") is False:
+        if model.conditional and not source.conditional:
             raise InputError(
                 f"the images in {options.redraw or options.fill} are of no class: say with "
                 "--labels which ones to make, one for each or one for all"
