@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any, ClassVar
 
 from torch import nn
@@ -71,9 +72,21 @@ class SharedStudents(Shared):
         self.critics = nn.ModuleList(part.critic for part in self.students if part.distil.adversary)
 
 
+@singledispatch
 def student_of(stage: Stage[Any]) -> Stage[Any] | None:
-    """The stage that learns another's answers in one call a scale; None if that is no process."""
-    name = f"{stage.name}-student"
-    if isinstance(stage, SharedStage):
-        return SharedStudentStage(name, teacher=stage)
-    return StudentStage(name, teacher=stage) if isinstance(stage, DiffusionStage) else None
+    """The stage that learns another's answers in one call a scale; None if that is no process.
+
+    A kind of stage of one's own has students, too, if `student_of.register` is told how to make
+    one.
+    """
+    return None
+
+
+@student_of.register
+def _(stage: DiffusionStage) -> Stage[Any] | None:
+    return StudentStage(f"{stage.name}-student", teacher=stage)
+
+
+@student_of.register
+def _(stage: SharedStage) -> Stage[Any] | None:
+    return SharedStudentStage(f"{stage.name}-student", teacher=stage)
