@@ -175,7 +175,12 @@ def by_stage(text: str, option: str) -> float | dict[str, float]:
         (number,) = reals(text.replace(",", " "), option)
         return number
     pairs = [word.partition("=") for word in text.split(",")]
-    return {name.strip(): reals(value, option)[0] for name, _, value in pairs}
+    found: dict[str, float] = {}
+    for name, _, value in pairs:
+        if name.strip() in found:
+            raise InputError(f"{option} names {name.strip()} twice: got '{text}'")
+        found[name.strip()] = reals(value, option)[0]
+    return found
 
 
 def _is_steps(value: Any) -> bool:

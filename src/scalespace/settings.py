@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +93,15 @@ def stage_recipe(config: Config, stage: Stage) -> Any:
     for other in reversed(chain[1:]):
         theirs = _own_fields(config, other)
         common = merge(common, {name: theirs[name] for name in parts if name in theirs})
+    common = merge(common, {name: value for name, value in _alone(stage).items() if name in parts})
     common = merge(common, _own_fields(config, stage))
     return build(stage.recipe, common, where=f"stages.{stage.name}: ")
+
+
+def _alone(stage: Stage) -> dict[str, Any]:
+    """The stage's defaults that a field for all stages leaves as they are."""
+    defaults = stage_defaults(stage)
+    return nested({name: reduce(getitem, name.split("."), defaults) for name in stage.alone})
 
 
 def _own_fields(config: Config, stage: Stage) -> Mapping[str, Any]:

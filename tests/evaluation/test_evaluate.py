@@ -16,6 +16,7 @@ from scalespace.data import DataSplits, Samples, load
 from scalespace.errors import InputError
 from scalespace.evaluation import evaluate as module
 from scalespace.evaluation.cas import cas
+from scalespace.evaluation.controls import control
 from scalespace.evaluation.copies import copies, nearest_two
 from scalespace.evaluation.evaluate import METRICS, Real, evaluate
 from scalespace.evaluation.frechet import Frechet
@@ -173,6 +174,18 @@ def test_the_floor_is_as_many_real_test_images(splits: DataSplits, real: Real) -
         assert whole[name]["floor"]["n"] == 60
         assert _plain(whole[name]["floor"]) == pytest.approx(_plain(own[name]), abs=1e-4)
     assert evaluate(samples(30), real, EVERY) == found
+
+
+@pytest.mark.parametrize("metric", ["variety", "c2st"])
+def test_the_floor_of_images_without_classes_has_none_either(
+    metric: str, splits: DataSplits, real: Real
+) -> None:
+    every = control("real-test", splits, 10**6)
+    blind = replace(every, meta={"conditional": False})
+    found = evaluate(blind, real, [metric], floor=True)[metric]
+    floor = found.pop("floor")
+    assert found == floor
+    assert found != evaluate(every, real, [metric])[metric]
 
 
 def _plain(found: dict[str, Any]) -> dict[str, float]:

@@ -335,9 +335,10 @@ def test_which_methods_heed_the_classes(splits: DataSplits) -> None:
     # the autoencoder's own prior has no part in what is made in its latents
     assert conditional(every, normal, splits) == [not one for one in decoders]
     assert not any(conditional(every, {**blind, **normal}, splits))
-    # a cascade heeds them as soon as one of its stages does
-    small_blind = {"stages": {"small": {"process": {"labels": False}}}}
-    assert conditional(["small", "cascaded"], small_blind, splits) == [False, True]
+    # what a cascade draws is settled at half size, whatever its upscaler is told
+    for stage, heeded in (("small", False), ("upscaler", True)):
+        one_blind = {"stages": {stage: {"process": {"labels": False}}}}
+        assert conditional(["cascaded"], one_blind, splits) == [heeded]
 
 
 @every_method

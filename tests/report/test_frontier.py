@@ -92,6 +92,23 @@ def test_without_it_a_studys_units_keep_their_names(splits: DataSplits, preset: 
     assert bench.inputs["methods"] == ["small", "cascaded", "latent"]
 
 
+def test_the_units_name_tells_which_variant_is_which(splits: DataSplits, preset: Path) -> None:
+    """Its rows do, so that after a swap of two names they would belong to the other ones."""
+
+    def named(variants: dict[str, Any], every: bool = True) -> str:
+        changes = {**CHANGES, "bench.variants": every, "study.only": {}}
+        config = load_config(preset, changes | {"study.variants": variants})
+        made = make_plan(config, splits.info)
+        (bench,) = [task for task in made.tasks if task.kind == "bench"]
+        return bench.id
+
+    few: dict[str, Any] = {"process.steps": 2}
+    ids = [named(one) for one in ({"a": few, "b": {}}, {"b": few, "a": {}}, {"a": {}, "b": few})]
+    assert len(set(ids)) == 3
+    # only the first is timed, whatever it is called
+    assert named({"a": {}, "b": few}, every=False) == named({"b": {}, "c": few}, every=False)
+
+
 def test_the_picture(results: Results) -> None:
     pictures = {picture.name: picture for picture in FIGURES["frontier"](results)}
     assert list(pictures) == ["frontier-cas-macs", "frontier-cas-latency_median"]

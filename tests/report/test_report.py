@@ -238,6 +238,20 @@ def test_headline_names_the_winner_or_a_tie(bare: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick_pictures")
+def test_one_number_alone_decides_nothing(tmp_path: Path) -> None:
+    """One classifier and one seed have no spread, and so no difference is certain."""
+    scores = {"cascaded": 0.99, "baseline": 0.95, "small": 0.8, "real": 0.9}
+    where = make_study(tmp_path / "h", classifiers=1, pictures=False, means=scores)
+    told, own = OfMethods(Results(where)), Results(where)
+    assert told.headline == (
+        "“Cascaded” has the highest CAS, perhaps by chance: its spread is not known."
+    )
+    assert told.remarks[0].endswith("one classifier and one seed do not tell whether by chance.")
+    (above, *_) = warnings(own)
+    assert "above its control Real. If not by chance, it needs an explanation" in above
+
+
+@pytest.mark.usefixtures("quick_pictures")
 def test_a_score_above_its_control_is_flagged(tmp_path: Path) -> None:
     def warned(mean: float) -> list[str]:
         where = make_study(tmp_path / "w", pictures=False, latency=False, means={"small": mean})

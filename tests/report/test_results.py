@@ -7,9 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake import make_series, make_study
+from fake_variants import make_variant_study
 
 import scalespace as sc
+from scalespace.report.figures.frontier import points
 from scalespace.report.results import KEYS, Results
+from scalespace.studies.costs import COST_METRICS
 
 
 def test_a_row_a_measurement(tmp_path: Path) -> None:
@@ -45,6 +48,18 @@ def test_the_one_seed_of_a_study_is_its_own(tmp_path: Path) -> None:
     two = Results(make_series(tmp_path / "two", seeds=(3, 4), pictures=False))
     assert list(two.by_seed("fd", "latent").index) == [3, 4]
     assert two.by_seed("fd", "real-test").empty
+
+
+def test_costs_that_name_no_variant_are_the_firsts(tmp_path: Path) -> None:
+    scores = {"plain": [0.9, 0.9], "fewer calls": [0.95, 0.95]}
+    variants = {"plain": {}, "fewer calls": {"process.steps": 2}}
+    study = Results(make_variant_study(tmp_path / "s", scores, variants=variants))
+    assert study.value("macs", method="small") is not None
+    other = study.of("fewer calls")
+    for metric in COST_METRICS:
+        assert other.find(metric) == []
+    assert set(study.table[study.table.metric == "macs"].variant) == {"plain"}
+    assert len(points(study, study.study.methods[0], "macs", "cas")) == 1
 
 
 def test_what_is_no_study(tmp_path: Path) -> None:

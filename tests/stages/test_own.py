@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods.cascaded_own import OWN
 from scalespace.methods.small import SMALL
+from scalespace.model import Model
 from scalespace.stages.base import Models
 from scalespace.stages.denoising import Diffusion
 from scalespace.stages.own import OwnUpscaler
@@ -84,6 +87,20 @@ def test_how_the_maker_is_sampled_belongs_to_the_training(splits: DataSplits) ->
     assert trained(plain, other).identity == one.identity
     assert trained(other, plain).identity != one.identity
     assert trained(other, plain).needs[0].identity == one.needs[0].identity
+
+
+def test_a_saved_model_remembers_how_its_maker_was_sampled(
+    trained: Callable[[str], Model], tmp_path: Path
+) -> None:
+    """Stepping the small stage changes what the model makes, not what the upscaler learnt from."""
+    model = trained("cascaded-own")
+    stepped = model.stepped({"small": 1})
+    again = Model.load(stepped.save(tmp_path / "model"))
+    for one in (stepped, again):
+        assert one.steps["small"] == stepped.steps["small"] != model.steps["small"]
+        for name, stage in model.stages.items():
+            assert one.stages[name].training.identity == stage.training.identity
+    assert again.hash == stepped.hash
 
 
 def test_it_refuses_to_be_sampled_wrongly(splits: DataSplits) -> None:

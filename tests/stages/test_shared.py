@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tiny
-from scalespace.config import FadingRecipe, ProcessConfig
+from scalespace.config import AblationConfig, FadingRecipe, ProcessConfig
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods.pyramid import PYRAMID
@@ -88,6 +88,14 @@ def test_scales_that_show_different_things_share_nothing(splits: DataSplits) -> 
     fine = DiffusionStage("b", states=3, conditioned=3)
     with pytest.raises(InputError, match="'ab': its scales show their network different things"):
         SharedStage("ab", (coarse, fine)).build(RECIPE, splits.info)
+
+
+def test_its_units_are_its_scales(splits: DataSplits) -> None:
+    recipe = replace(tiny.RECIPES["pyramid"], ablation=AblationConfig(unit_range=True))
+    for stage in (PYRAMID, SHARED):
+        assert stage.units(tiny.RECIPES[stage.name], splits.info) == splits.info
+        in_unit_range = stage.units(recipe, splits.info)
+        assert (in_unit_range.mean, in_unit_range.std) == (0, 1)
 
 
 def test_a_batch_without_an_image_for_each_scale(splits: DataSplits) -> None:

@@ -32,10 +32,11 @@ from scalespace.core.scale import down
 from scalespace.core.solvers import ancestral, ddim, dpm2m, euler, make_solver, without_noise
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
+from scalespace.methods import get_method
 from scalespace.methods.cascaded import UPSCALER
 from scalespace.methods.small import SMALL
 from scalespace.model import Model, train
-from scalespace.settings import load_config, make_training, vary
+from scalespace.settings import load_config, make_training, make_trainings, vary
 from scalespace.stages import student as module
 from scalespace.stages.base import Models
 from scalespace.stages.denoising import Diffusion
@@ -358,6 +359,18 @@ def test_what_the_config_asks_of_all_stages_and_it_has_not_learnt(
     assert student.calls == 1
     model = trained("cascaded-fast")
     assert model.guidable == []
+
+
+def test_calls_asked_of_all_stages_are_its_teachers(splits: DataSplits) -> None:
+    config = vary(tiny.CONFIG, {"process.steps": 2})
+    trainings = make_trainings(config, get_method("cascaded-fast"), 0, splits.info)
+    for training in trainings:
+        assert training.recipe.process.steps is None
+        (teacher,) = [need for need in training.needs if need.stage is training.stage.teacher]
+        assert teacher.recipe.process.steps == 2
+        training.build()
+    own = vary(tiny.CONFIG, {"stages.small-student.process.steps": [1]})
+    assert make_training(own, SMALL_STUDENT, 0, splits.info).recipe.process.steps == (1,)
 
 
 def test_more_calls_than_the_teacher_has_states(splits: DataSplits) -> None:

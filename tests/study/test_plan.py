@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tiny
-from scalespace.config import Config
+from scalespace.config import Config, SelectionConfig
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
@@ -399,6 +399,33 @@ def test_another_way_of_sampling_trains_nothing_again(change: str) -> None:
 def test_other_data_renew_everything() -> None:
     other = replace(INFO, fingerprint="another")
     assert not ids(base(), *KINDS) & ids(plan(data=other), *KINDS)
+
+
+def test_other_held_out_images_renew_what_they_score() -> None:
+    """Their training part may be the same: a user's own test images can be replaced alone."""
+    config = changed(metrics=("cas", "fd"))
+    one, other = (make_plan(config, INFO, held_out) for held_out in ("one", "other"))
+    assert ids(one, "sample", "bench") == ids(other, "sample", "bench")
+    assert not ids(one, "score") & ids(other, "score")
+    judged = {task.id for task in one.tasks if (task.kind, task.name) == ("inspect", "judge")}
+    assert judged
+    assert not judged & ids(other, "inspect")
+    kept = {task.name for task in one.tasks if task.id in ids(other, "real")}
+    assert "real-test" in names(one, "real")
+    assert kept == set(names(one, "real")) - {"real-test"}
+
+
+def test_a_judge_that_cannot_see_the_images_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="the judge sees 28x28 images, those of digits are 12x12"):
+        plan(changed(metrics=("fd",), judge="mnist"))
+
+
+def test_nothing_is_chosen_among_images_without_classes() -> None:
+    blind = replace(tiny.PROCESS, labels=False)
+    config = replace(changed(methods=("small",)), process=blind)
+    plan(config)
+    with pytest.raises(InputError, match="these are made without classes"):
+        plan(replace(config, selection=SelectionConfig(candidates=3)))
 
 
 def test_a_change_of_one_stage_leaves_the_others_but_its_control() -> None:

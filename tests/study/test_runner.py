@@ -19,6 +19,7 @@ from scalespace.errors import InputError
 from scalespace.report.figures import pictures_of
 from scalespace.report.results import Results
 from scalespace.studies import executors, tasks
+from scalespace.studies.runner import run_tasks
 
 
 def test_rows_of_every_kind(rows: list[Row]) -> None:
@@ -94,6 +95,9 @@ def test_what_the_study_says_of_itself(finished: Path) -> None:
     in_latents = {one["name"] for one in about["stages"] if one.get("latents_of") == "vae"}
     assert in_latents == {"latent", "latent-flow", "latent-flow-student"}
     assert all(method["conditional"] for method in about["methods"])
+    trained = {method["name"]: method["trained"] for method in about["methods"]}
+    assert trained["cascaded"] == ["small", "upscaler"]
+    assert trained["cascaded-fast"] == ["small", "small-student", "upscaler", "upscaler-student"]
     recipes = {name: asdict(tiny.RECIPES[name]) for name in STAGES}
     assert about["recipes"] == json.loads(json.dumps(recipes))
     # and it is read back
@@ -114,6 +118,18 @@ def test_a_second_run_does_nothing(
 
     monkeypatch.setattr(executors, "run_task", forbidden)
     assert run(finished, splits) == rows
+
+
+def test_another_engine_is_told_of(finished: Path, splits: DataSplits, tmp_path: Path) -> None:
+    folder, said = tmp_path / "study", list[str]()
+    shutil.copytree(finished, folder)
+    other = replace(tiny.CPU, precision="bf16-mixed")
+    run_tasks(folder, tiny.CONFIG, splits, other, say=said.append)
+    told = [line for line in said if "32-true" in line]
+    assert told == [
+        "some of them were done with --precision 32-true, and this is bf16-mixed: to do all with "
+        "this one, give another --out"
+    ]
 
 
 @pytest.mark.parametrize(

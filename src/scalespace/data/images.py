@@ -116,8 +116,6 @@ class DataSplits:
     @cached_property
     def info(self) -> DataInfo:
         """The facts that a model carries with it; the fingerprint is of the training part."""
-        content = hashlib.sha256(self.train.images.cpu().numpy().tobytes())
-        content.update(self.train.labels.cpu().numpy().tobytes())
         present = set(self.train.labels.unique().tolist())
         return DataInfo(
             self.name,
@@ -125,7 +123,7 @@ class DataSplits:
             *self.train.shape,
             mean=self.mean,
             std=self.std,
-            fingerprint=content.hexdigest()[:12],
+            fingerprint=_hash(self.train),
             own=self.own,
             absent=tuple(sorted(set(range(len(self.train.classes))) - present)),
             channels=self.train.channels,
@@ -147,6 +145,18 @@ class DataSplits:
         words = ["--data", self.name] if self.origin is None else self.origin.options
         return shlex.join(words)
 
+    def mark(self, part: str) -> str:
+        """Names what is held out of a user's own data, as the fingerprint names its training part.
+
+        Empty for published data, whose name says it, and which is then not read.
+
+        Args:
+            part: test or validation.
+        """
+        if not self.own:
+            return ""
+        return _hash(self.test() if part == "test" else self.val)
+
     def test(self) -> ImageSet:
         """Reads the test part, which is for final scoring only."""
         origin = self.origin or find_origin(self.name, self.data_dir)
@@ -154,6 +164,12 @@ class DataSplits:
         if part.channels != self.train.channels:
             raise InputError(f"{self.name}: training images are coloured and test images grey")
         return part
+
+
+def _hash(images: ImageSet) -> str:
+    content = hashlib.sha256(images.images.cpu().numpy().tobytes())
+    content.update(images.labels.cpu().numpy().tobytes())
+    return content.hexdigest()[:12]
 
 
 def load(

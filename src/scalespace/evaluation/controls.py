@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -42,13 +42,15 @@ def feature_controls(part: HeldOut) -> dict[str, str]:
     return floor | {name: title for name, title in FEATURE_CONTROLS.items() if name != FLOOR}
 
 
-def control(name: str, splits: DataSplits, n: int) -> Samples:
+def control(name: str, splits: DataSplits, n: int, conditional: bool = True) -> Samples:
     """A control as a set of samples, balanced by class.
 
     Args:
         name: one of `TITLES`.
         splits: the data; only `real-test` reads the test part.
         n: how many; all of them if there are fewer.
+        conditional: whether the images that it is a control of were made for their labels. If not,
+            its own labels do not count either.
     """
     if name in FLOORS.values():
         part = _balanced(splits.test() if name == FLOOR else splits.val, n)
@@ -62,7 +64,9 @@ def control(name: str, splits: DataSplits, n: int) -> Samples:
     else:
         part = _balanced(splits.train, n)
         images = part.unit() if name == "real" else up(down(part.unit(), HALF), HALF)
-    meta = {"method": name, "data": splits.name, "classes": list(part.classes)}
+    meta: dict[str, Any] = {"method": name, "data": splits.name, "classes": list(part.classes)}
+    if not conditional:
+        meta["conditional"] = False
     return Samples(pictures(images), part.labels.cpu().numpy(), meta)
 
 

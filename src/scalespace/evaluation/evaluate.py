@@ -304,7 +304,7 @@ def evaluate(
     )
     found = {name: METRICS[name].measure(samples, real) for name in metrics}
     if floor and any(METRICS[name].floor for name in metrics):
-        held_out = control(FLOORS[real.part], real.splits, len(samples))
+        held_out = control(FLOORS[real.part], real.splits, len(samples), samples.conditional)
         for name in metrics:
             if METRICS[name].floor:
                 found[name]["floor"] = METRICS[name].measure(held_out, real)

@@ -28,6 +28,11 @@ from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge, named_judge
 from scalespace.evaluation.medoids import medoids
 
+UNLABELLED = (
+    "a judge chooses images that it reads as the class they were made for, and these are made "
+    "without classes: keep all (one candidate each)"
+)
+
 
 @dataclass(frozen=True)
 class Selector:
@@ -44,8 +49,15 @@ class Selector:
     config: SelectionConfig
     device: torch.device | str = "cpu"
 
-    def check(self, data: DataInfo) -> None:
-        """Raises `InputError` unless the judge reads the classes of images like `data`."""
+    def check(self, data: DataInfo, conditional: bool = True) -> None:
+        """Raises `InputError` unless the judge can choose.
+
+        Args:
+            data: whose classes it must read.
+            conditional: whether the images are made for their labels, by which it chooses.
+        """
+        if not conditional:
+            raise InputError(UNLABELLED)
         if self.judge.data.classes != data.classes:
             own, others = (", ".join(one.classes) for one in (self.judge.data, data))
             raise InputError(
@@ -72,9 +84,12 @@ class Selector:
             as they are.
 
         Raises:
-            InputError: there are not that many of a class, or the judge sees other images.
+            InputError: there are not that many of a class, they were made without classes, or the
+                judge sees other images.
         """
         count = self.config.candidates
+        if count > 1 and not samples.conditional:
+            raise InputError(UNLABELLED)
         for label, own in zip(*np.unique(samples.labels, return_counts=True), strict=True):
             if own % count:
                 raise InputError(

@@ -1,7 +1,8 @@
 """Classifier two-sample test (Lopez-Paz & Oquab 2017): can a network tell images from real ones?
 
 FD compares means and covariances of features that were made to tell classes apart. A network that
-is trained to tell the two sets themselves apart finds what else differs.
+is trained to tell the two sets themselves apart finds what else differs. What it does not find may
+be there all the same: its share is a lower bound.
 """
 
 from __future__ import annotations

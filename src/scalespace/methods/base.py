@@ -79,8 +79,11 @@ class Method(ABC):
         return sum(models.of(stage).calls for stage in self.stages)
 
     def conditional(self, models: Models) -> bool:
-        """Whether any of its stages heeds the labels."""
-        return any(models.of(stage).conditional for stage in self.stages)
+        """Whether the stage that its process begins with heeds the labels; without a process,
+        whether any does."""
+        made = [models.of(stage) for stage in self.stages]
+        begins = next((model for model in made if model.legs()), None)
+        return begins.conditional if begins else any(model.conditional for model in made)
 
 
 class ProcessMethod(Method):

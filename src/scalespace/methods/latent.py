@@ -56,10 +56,6 @@ class InLatents(Method):
         """Those in the latents, and the decoder's."""
         return super().calls(models) + models.of(self.stages[0]).calls
 
-    def conditional(self, models: Models) -> bool:
-        """Whether the process is: the autoencoder's own prior plays no part."""
-        return models.of(self.stages[1]).conditional
-
 
 @distilled
 @register

@@ -69,14 +69,15 @@ def read(folder: Path) -> Stored:
         method, expected = get_method(config["method"]), config["hash"]
         data = DataInfo.from_json(config["data"])
         figures = Figures.from_json(config["figures"]) if "figures" in config else None
-        told = {**config.get("needs", {}), **config["stages"]}
+        own = config["stages"]
+        needed = {**own, **config.get("needs", {})}
 
-        def training(stage: Stage[Any]) -> Training:
+        def training(stage: Stage[Any], told: Mapping[str, Any] = needed) -> Training:
             part, needs = told[stage.name], tuple(map(training, stage.needs))
             recipe = build(stage.recipe, part["recipe"])
             return Training(stage, recipe, int(part["seed"]), data, needs)
 
-        trainings = {stage.name: training(stage) for stage in method.stages}
+        trainings = {stage.name: training(stage, own) for stage in method.stages}
         records = {name: _record(config["stages"][name]["record"]) for name in trainings}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):

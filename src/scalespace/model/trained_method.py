@@ -137,11 +137,12 @@ class TrainedMethod:
         """What `config.json` holds."""
         figures = {} if self.figures is None else {"figures": asdict(self.figures)}
         trainings = [stage.training for stage in self.stages.values()]
+        own = {one.stage.name: one for one in trainings}
         needed = {one.stage.name: one for training in trainings for one in training.every_need}
         needs = {
             name: {"recipe": asdict(one.recipe), "seed": one.seed}
             for name, one in needed.items()
-            if name not in self.stages
+            if own.get(name) != one  # it may be sampled otherwise than when it was built on
         }
         return {
             "format": FORMAT,

@@ -25,6 +25,8 @@ class MethodInfo:
 
     Args:
         conditional: whether its images are of the classes asked for.
+        trained: all stages whose training it takes, such as the teacher of a student; empty in
+            early studies, which knew of no more than `stages`.
     """
 
     name: str
@@ -33,6 +35,7 @@ class MethodInfo:
     calls: int
     stages: tuple[str, ...]
     conditional: bool = True
+    trained: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ class Entry:
     def data(self) -> tuple[str, str, str]:
         """What its scores are of: studies in which this differs cannot be compared."""
         study = self.results.study
-        return study.data.title, study.data.fingerprint, study.part
+        marks = (study.data.fingerprint, str(study.details.get("held_out", "")))
+        return study.data.title, " ".join(filter(None, marks)), study.part
 
     @property
     def date(self) -> str:

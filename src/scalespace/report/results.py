@@ -26,6 +26,7 @@ from scalespace.report.arrays import (
     read_inspection,
     read_trajectory,
 )
+from scalespace.studies.costs import COST_METRICS
 from scalespace.studies.folder import ABOUT, RESULTS, made_anew
 from scalespace.studies.plan import reconstruction
 
@@ -68,10 +69,12 @@ class Results:
         if not self.folder.is_dir():
             raise InputError(f"study folder not found: {self.folder}")
         self.study = read_study(self.folder / ABOUT)
-        self.every = _read_rows(self.folder / RESULTS, len(self.study.data.classes))
+        first = next(iter(self.study.variants))
+        rows = _read_rows(self.folder / RESULTS, len(self.study.data.classes))
+        self.every = [_placed(row, first) for row in rows]
         self.table = _table(self.every)  # of all variants, and so the same in every view
         self._views: dict[str, Results] = {}
-        self._see(next(iter(self.study.variants)))
+        self._see(first)
 
     def of(self, variant: str) -> Results:
         """The same study for another of its variants."""
@@ -284,6 +287,12 @@ def _table(every: list[Row]) -> pd.DataFrame:
     table = table.reindex(columns=[*KEYS, *more])
     words = dict.fromkeys(("variant", "method", "stage", "metric"), "str")
     return table.astype(words | {"seed": "Int64", "classifier": "Int64"})
+
+
+def _placed(row: Row, first: str) -> Row:
+    """A cost that names no variant is the first one's: no other was timed."""
+    unsaid = first and row["metric"] in COST_METRICS and "variant" not in row
+    return row | {"variant": first} if unsaid else row
 
 
 def _checked(row: Any, classes: int) -> Row:

@@ -216,6 +216,8 @@ class Stage(ABC, Generic[M]):
 
     Those of the classes that it derives from hold, too, where it says nothing else.
     """
+    alone: ClassVar[tuple[str, ...]] = ()
+    """Those of its `defaults` that only `stages.NAME` overrides, not a field for all stages."""
 
     @property
     def needs(self) -> tuple[Stage[Any], ...]:

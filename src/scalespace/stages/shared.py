@@ -43,6 +43,10 @@ class SharedStage(Stage["Shared"]):
         every = [scale.idle for scale in self.scales]
         return tuple(part for part in every[0] if all(part in idle for idle in every))
 
+    def units(self, recipe: Recipe, data: DataInfo) -> DataInfo:
+        """Those of its scales."""
+        return self.scales[0].units(recipe, data)
+
     def segments(self, recipe: Recipe, data: DataInfo) -> tuple[Segment, ...]:
         """What its scales learn, the coarsest first."""
         return tuple(scale.segment(recipe, data) for scale in self.scales)

@@ -59,6 +59,7 @@ class Taught:
             "guidance_states": None,
         }
     }
+    alone: ClassVar[tuple[str, ...]] = ("process.steps",)
 
     @property
     def needs(self) -> tuple[Stage[Any], ...]:

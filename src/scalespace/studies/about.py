@@ -10,6 +10,7 @@ from scalespace.nets.unet import parameters
 from scalespace.stages.base import Models, Stage
 from scalespace.studies.folder import FORMAT
 from scalespace.studies.tasks import Context
+from scalespace.training.training import with_needs
 
 
 def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "data": asdict(data),
+        "held_out": context.splits.mark(config.study.part),
         "config": asdict(config),
         "recipes": {name: asdict(training.recipe) for name, training in trainings.items()},
         "methods": [
@@ -32,8 +34,10 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
                 "calls": arm.method.calls(models) * arm.selection.candidates,
                 "conditional": arm.conditional,
                 "stages": [stage.name for stage in arm.method.stages],
+                "trained": list(dict.fromkeys(one.stage.name for one in with_needs(own))),
             }
             for arm in context.plan.first
+            for own in [next(iter(arm.trainings.values()))]
         ],
         "stages": [
             {

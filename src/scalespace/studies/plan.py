@@ -15,8 +15,8 @@ from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.evaluation.controls import FLOORS
 from scalespace.evaluation.evaluate import METRICS, check_metrics
-from scalespace.evaluation.judge import Judge, named_judge, shipped_judge
-from scalespace.evaluation.selection import Selector
+from scalespace.evaluation.judge import Judge, find_judge, shipped_judge
+from scalespace.evaluation.selection import UNLABELLED, Selector
 from scalespace.fields import digest
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
@@ -96,13 +96,19 @@ class Plan:
         return {training.stage.name: training for training in (*own, *judge)}
 
 
-def make_plan(config: Config, data: DataInfo) -> Plan:
+def make_plan(config: Config, data: DataInfo, held_out: str = "") -> Plan:
     """The tasks of a study.
 
     What several arms share is done once: a stage that several methods name is trained once a seed.
     With several seeds, each method of the first variant is scored on the seeds' images pooled and
     shuffled (paper, section 0.2), and on each seed's alone. Other variants are compared seed by
     seed, and scored on each seed's alone.
+
+    Args:
+        config: what is asked.
+        data: the facts of the training part.
+        held_out: names the part that scores use, where the data's name does not: see
+            `DataSplits.mark`.
 
     Raises:
         InputError: an unknown method, metric or variant, fields that no recipe has, or fewer
@@ -116,7 +122,7 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
                 f"study.images={config.study.images} is too few for {metric}, which needs at "
                 f"least {least}"
             )
-    draft = _Draft(config, data)
+    draft = _Draft(config, data, held_out)
     for seed in config.study.seeds:
         for arm in draft.arms:
             for training in arm.trainings[seed]:
@@ -132,8 +138,9 @@ def make_plan(config: Config, data: DataInfo) -> Plan:
 class _Draft:
     """A plan under construction; adding a task that is there already changes nothing."""
 
-    def __init__(self, config: Config, data: DataInfo) -> None:
+    def __init__(self, config: Config, data: DataInfo, held_out: str) -> None:
         self.config, self.data, self.study = config, data, config.study
+        self.held_out = {"held_out": held_out} if held_out else {}
         self.first = self.study.seeds[0]
         self.arms = tuple(make_arms(config, data))
         self.tasks: dict[str, Task] = {}
@@ -144,10 +151,11 @@ class _Draft:
         )
         eye = judge_of(self.study.judge, data) if self.judged else None
         self.eye = eye.hash if eye else ""
-        if eye:
-            for arm in self.arms:
-                if arm.selects:
-                    Selector(eye, arm.selection).check(data)
+        for arm in self.arms:
+            if arm.selects and eye:
+                Selector(eye, arm.selection).check(data, arm.conditional)
+            elif arm.selects and not arm.conditional:
+                raise InputError(UNLABELLED)
         self.judge: Training | None = None
         if self.judged and not self.eye:
             self.judge = make_training(config, JUDGE, self.first, data)
@@ -193,8 +201,8 @@ class _Draft:
 
     @property
     def part(self) -> dict[str, str]:
-        """The additional input of scores on another part than the test part."""
-        return {} if self.study.part == "test" else {"part": self.study.part}
+        """What scores depend on besides, unless it is the test part of published data."""
+        return self.held_out | ({} if self.study.part == "test" else {"part": self.study.part})
 
     @property
     def judge_tasks(self) -> tuple[Task, ...]:
@@ -207,6 +215,7 @@ class _Draft:
 
     def real(self, name: str) -> Task:
         inputs = {"method": name, "images": self.study.images, "data": self.data.fingerprint}
+        inputs |= self.held_out if name in FLOORS.values() else {}
         return self.add(Task("real", name, inputs))
 
     def add_controls(self) -> None:
@@ -277,6 +286,11 @@ class _Draft:
             "sampling": [training.sampling for training in used],
         }
         needs = {task.id: task for task in map(self.train, used)}
+        if self.config.bench.variants:  # the rows name them, so another order is another result
+            inputs["arms"] = [
+                [arm.variant.name, [training.identity for training in arm.trainings[self.first]]]
+                for arm in timed
+            ]
         if any(selects := [arm.selects for arm in timed]):
             inputs |= {"selections": selects, "judge": self.eye}
             needs |= {task.id: task for task in self.judge_tasks}
@@ -290,5 +304,9 @@ def reconstruction(stage: str) -> str:
 
 
 def judge_of(folder: str, data: DataInfo) -> Judge | None:
-    """The judge that a study uses; None for one that it trains itself."""
-    return named_judge(folder) if folder else shipped_judge(data)
+    """The judge that a study uses; None for one that it trains itself.
+
+    Raises:
+        InputError: the one that is named is damaged, or sees other images.
+    """
+    return find_judge(data, folder) if folder else shipped_judge(data)

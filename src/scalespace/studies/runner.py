@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 from scalespace import __version__
 from scalespace.config import Config
 from scalespace.data import DataSplits
-from scalespace.files import locked, write_json
+from scalespace.errors import InputError
+from scalespace.files import locked, read_json, write_json
 from scalespace.studies.about import describe
 from scalespace.studies.cluster import Cluster
 from scalespace.studies.executors import Executor, Here, SideBySide
@@ -63,7 +64,7 @@ def run_tasks(
         InputError: a task failed, another process works on the study, or the folder cannot be
             written.
     """
-    plan = make_plan(config, splits.info)
+    plan = make_plan(config, splits.info, splits.mark(config.study.part))
     context = Context(folder, config, splits, plan, runtime)
     with locked(folder, "study"):
         if left := _prepare(context, about or {}, say):
@@ -79,6 +80,7 @@ def run_tasks(
 def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
     """Writes what the study is asked, and returns the tasks that are not done."""
     folder, plan, splits = context.folder, context.plan, context.splits
+    before = _runtime_before(folder)
     write_json(folder / ABOUT, describe(context, about))
     settings = {
         "run": secrets.token_hex(8),  # tells other machines this folder from any other
@@ -97,6 +99,9 @@ def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
             f"some of them were done by scalespace {', '.join(others)}, and this is {__version__}: "
             f"to do all with this one, give another --out"
         )
+    if len(left) < len(plan.tasks):
+        for sentence in _otherwise(before, asdict(context.runtime)):
+            say(sentence)
     if again := [task for task in left if (context.place(task) / DONE).exists()]:
         say(
             f"{len(again)} of {len(plan.tasks)} tasks are done again: their files are gone or "
@@ -106,6 +111,24 @@ def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
     for sentence in hurried((one for one in plan.shown.values() if one.stage in coming), splits):
         say(sentence)
     return left
+
+
+def _runtime_before(folder: Path) -> dict[str, Any]:
+    """The runtime of the run before; {} if there was none, or it cannot be read."""
+    try:
+        return dict(read_json(folder / SETTINGS, "study settings")["runtime"])
+    except (InputError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on each choice that is another now, and that results were made by."""
+    for name in ("device", "precision", "engine"):
+        if name in before and before[name] != now[name]:
+            yield (
+                f"some of them were done with --{name} {before[name]}, and this is {now[name]}: "
+                "to do all with this one, give another --out"
+            )
 
 
 def _executor(context: Context, jobs: int, cluster: Place | None) -> Executor:

@@ -35,6 +35,7 @@ from scalespace.methods import get_method
 from scalespace.model import Model
 from scalespace.stages.base import StageModel
 from scalespace.stages.judge import JUDGE
+from scalespace.studies.costs import COSTS, RATE
 from scalespace.studies.folder import CACHE, DONE, TASKS, TRAININGS, made_anew
 from scalespace.studies.plan import TRAJECTORY_IMAGES, Plan, Task
 from scalespace.training.fit import fit
@@ -47,17 +48,6 @@ Row = dict[str, Any]
 
 FAR = 1e6  # values of a diverging trajectory are clipped to this
 LEAK_IMAGES = 512  # of the validation part
-
-COSTS = {
-    "mean": "latency_mean",
-    "median": "latency_median",
-    "q1": "latency_q1",
-    "q3": "latency_q3",
-    "macs": "macs",
-    "calls": "calls",
-    "parameters": "parameters",
-}
-"""Which field of a benchmark becomes which metric."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +318,7 @@ def bench(task: Task, context: Context) -> list[Row]:
         own |= {"n": cost["productions"], "machine": where["gpu"] or where["cpu"]}
         rows += [{**own, "metric": metric, "value": cost[key]} for key, metric in COSTS.items()]
         batch = {"batch_size": cost["best_batch_size"], "throughput": cost["throughput"]}
-        rows.append({**own, "metric": "images_per_s", "value": cost["images_per_s"], **batch})
+        rows.append({**own, "metric": RATE, "value": cost["images_per_s"], **batch})
     return rows
 
 

@@ -77,7 +77,7 @@ def _context(folder: Path) -> Context:
     settings = read_json(folder / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     splits = load(config.data, settings["data_dir"], size=config.size)
-    plan = make_plan(config, splits.info)
+    plan = make_plan(config, splits.info, splits.mark(config.study.part))
     return Context(folder, config, splits, plan, Runtime(**settings["runtime"]))
 
 

@@ -60,6 +60,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         if fields.get("classifiers", options.classifiers) != options.classifiers:
             raise InputError("--classifiers is short for --cas.classifiers: give one of them")
         fields["classifiers"] = options.classifiers
+    if fields and "cas" not in metrics:
+        raise InputError("--classifiers and --cas.* are for cas, which --metrics does not ask for")
     if options.judge and not any(METRICS[metric].judged for metric in metrics):
         judged = ", ".join(name for name, metric in METRICS.items() if metric.judged)
         raise InputError(f"--judge is for {judged}, and --metrics asks for none of them")
@@ -96,7 +98,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     for name in TITLES if options.controls else ():
         fitting = [metric for metric in metrics if name in METRICS[metric].beside("test")]
         if fitting and name != FLOOR:  # the floor is measured beside the samples already
-            found[name] = evaluate(control(name, real.splits, len(samples)), real, fitting)
+            beside = control(name, real.splits, len(samples), samples.conditional)
+            found[name] = evaluate(beside, real, fitting)
     made = {name: samples.meta[name] for name in MADE if name in samples.meta}
     if options.json:
         about = {"file": options.samples, "data": data, **({"made": made} if made else {})}

@@ -74,8 +74,11 @@ def guided(model: Model, options: Namespace) -> Model:
     states = None
     if options.guidance_states is not None:
         found = opt.reals(options.guidance_states, "--guidance-states")
-        if len(found) != 2:
-            raise InputError("--guidance-states takes two numbers, as in 5,15")
+        if len(found) != 2 or not 0 <= found[0] <= found[1]:
+            raise InputError(
+                "--guidance-states takes two numbers, the lower first, as in 5,15: "
+                f"got '{options.guidance_states}'"
+            )
         states = (found[0], found[1])
     return model.guided(opt.by_stage(options.guidance, "--guidance"), states)
 
@@ -299,7 +302,7 @@ def _chooser(options: Namespace, model: Model, runtime: Runtime) -> Callable[[li
     fields = {name: value for name, value in given.items() if value is not None}
     config = build(SelectionConfig, fields)
     selector = Selector(find_judge(model.data, options.judge), config, runtime.torch_device)
-    selector.check(model.data)
+    selector.check(model.data, model.conditional)
 
     def chosen(labels: list[int]) -> Samples:
         if (count := len(labels) * config.candidates) > MOST:

@@ -11,6 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import options as opt
+from scalespace.data.origins import find_origin
 from scalespace.settings import load_config
 from scalespace.verbs.common import (
     data_dir_option,
@@ -43,7 +44,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
 
     config = load_config(options.preset, opt.config_fields(given))
     name = Path(options.preset).stem
-    out = Path(options.out or Path("runs") / f"{name}-{config.data}")
+    out = Path(options.out or Path("runs") / f"{name}-{find_origin(config.data).name}")
     report = study(
         out,
         config,

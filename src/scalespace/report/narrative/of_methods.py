@@ -31,6 +31,8 @@ class OfMethods:
             return self.nearest or "No method of this study has been scored yet."
         top = f"“{titles[names[0]]}”"
         gaps = {name: self._gap(names[0], name) for name in names}
+        if len(names) > 1 and any(math.isnan(chance) for _, chance in gaps.values()):
+            return f"{top} has the highest CAS, perhaps by chance: its spread is not known."
         leaders = [name for name, (gap, chance) in gaps.items() if gap <= chance]
         if len(leaders) > LISTED:
             return f"{len(leaders)} methods are too close to call, with {top} first."
@@ -66,10 +68,10 @@ class OfMethods:
         for first, second in itertools.pairwise(names):
             gap, chance = self._gap(first, second)
             verdict = "within" if gap <= chance else "more than"
-            out.append(
-                f"{titles[first]} is {gap:.4f} above {titles[second]}: {verdict} two standard "
-                f"deviations of the difference ({chance:.4f})."
-            )
+            told = f"{verdict} two standard deviations of the difference ({chance:.4f})"
+            if math.isnan(chance):
+                told = "one classifier and one seed do not tell whether by chance"
+            out.append(f"{titles[first]} is {gap:.4f} above {titles[second]}: {told}.")
         compared = [name for name in names if name in paper.CAS]
         if paper.shown(results.study) and len(compared) > 1:
             theirs = sorted(compared, key=lambda name: -paper.CAS[name][0])
@@ -111,6 +113,9 @@ class OfMethods:
         ]
         if len(rows) == 1:
             return f"FD of “{results.titles[first]}” is {told(first, ', {}')}."
+        if not leaders:
+            known = f"FD {told(first, ', {}')}"
+            return f"By FD “{results.titles[first]}” is first, its spread not known: {known}."
         if len(leaders) > 1:
             quoted = join(f"“{results.titles[name]}”" for name in leaders)
             listed = join(told(name, " ({})") for name in leaders)
@@ -119,7 +124,8 @@ class OfMethods:
         return f"{start}: FD {told(first, ', {}')}."
 
     def _gap(self, first: str, second: str) -> tuple[float, float]:
-        """How far a method's CAS is above another's, and two deviations of that difference."""
+        """How far a method's CAS is above another's, and two deviations of that difference, NaN
+        where they are not known."""
         scores = [self.results.scores[name] for name in (first, second)]
         noise = [
             self._spread("cas", name, score.sd)
@@ -128,6 +134,7 @@ class OfMethods:
         return scores[0].mean - scores[1].mean, 2 * math.hypot(*noise)
 
     def _spread(self, metric: str, name: str, own: float | None) -> float:
-        """The larger of a score's own deviation and that over training seeds; 0 if unknown."""
+        """The larger of a score's own deviation and that over training seeds; NaN if unknown."""
         over_seeds = float(self.results.by_seed(metric, name).std())
-        return max((sd for sd in (own or 0.0, over_seeds) if sd > 0), default=0.0)
+        known = [sd for sd in (own, over_seeds) if sd is not None and not math.isnan(sd)]
+        return max(known, default=math.nan)

@@ -35,11 +35,13 @@ def _above_control(results: Results) -> list[str]:
         if method.name not in scores or control not in scores:
             continue
         own, its = scores[method.name], scores[control]
-        sd = math.hypot(*(0.0 if math.isnan(score.sd) else score.sd for score in (own, its)))
+        known = [score.sd for score in (own, its) if not math.isnan(score.sd)]
+        sd = math.hypot(*known)
         if own.mean > its.mean + 2 * sd:
+            beyond = f", more than 2 sd ({2 * sd:.4f}). This" if known else ". If not by chance, it"
             out.append(
                 f"{titles[method.name]} scores {own.mean - its.mean:.4f} above its control "
-                f"{titles[control]}, more than 2 sd ({2 * sd:.4f}). This needs an explanation: "
+                f"{titles[control]}{beyond} needs an explanation: "
                 f"generated images cannot teach what the real ones lack, unless the generator saw "
                 f"more real images than the {its.n:,} of the control, its images were chosen among "
                 f"more, or {results.study.part} images leaked."

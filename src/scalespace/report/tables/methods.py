@@ -114,7 +114,7 @@ def _rate(results: Results, name: str) -> str:
 
 def _training(results: Results, name: str) -> str:
     method = results.study.method(name)
-    stages = method.stages if method else ()
+    stages = (method.trained or method.stages) if method else ()
     found = [results.value("train_seconds", stage=stage) for stage in stages]
     known = [seconds for seconds in found if seconds is not None]
     return f"{sum(known):,.0f}" if known and len(known) == len(found) else NONE
@@ -154,7 +154,9 @@ def _notes(results: Results) -> list[str]:
         if study.config.ablation.batch_mode:
             notes[-1] += " Batch norm by the batch's statistics computes two images for each."
     if results.find("train_seconds") and len(study.methods) > 1:
+        teachers = any(set(method.trained) - set(method.stages) for method in study.methods)
         notes.append(
-            "Training: a stage that two methods share was trained once and counts in both."
+            "Training: a stage that two methods share was trained once and counts in both"
+            + (", as the teacher of a student does." if teachers else ".")
         )
     return notes
