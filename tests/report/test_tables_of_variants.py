@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from PIL import Image
 from scipy import stats
 
 from scalespace.errors import InputError
+from scalespace.evaluation.evaluate import METRICS, Metric
 from scalespace.figures.picture import DARK
 from scalespace.report import batch_leaks
 from scalespace.report import page as report
@@ -224,6 +226,25 @@ def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_pat
     folder = make_variant_study(tmp_path / "b", best, variants={"a": {}, "b": {"train.lr": 1}})
     assert OfVariants(Results(folder)).lead.endswith("no change helps.")
     assert OfVariants(Results(folder)).headline == "No change helps “Small, upscaled”."
+
+
+def test_a_metric_of_ones_own_decides_where_it_says_what_is_better(
+    variants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(variants, tmp_path / "s")
+    for file in ("study.json", "results.jsonl"):
+        text = (folder / file).read_text()
+        (folder / file).write_text(text.replace('"fd"', '"haze"'))
+    for better in (-1, 1, 0):
+        own = Metric(lambda *_: {}, {"haze": "Haze"}, better=better)
+        monkeypatch.setitem(METRICS, "haze", own)
+        results = Results(folder)
+        assert results.study.decides == (["cas", "haze"] if better else ["cas"])
+        table = variant_table(results, method(results))
+        assert ("HAZE, difference" in table.cells.columns) == bool(better)
+        told = [OfVariants(results).lead, *OfVariants(results).remarks]
+        best = [sentence.partition(", HAZE: ")[2].split(" ")[0] for sentence in told]
+        assert [name for name in best if name] == {-1: ["“better”"], 1: ["“noisy”"], 0: []}[better]
 
 
 def test_which_switches_carry_the_loss(switches: Path) -> None:

@@ -219,6 +219,10 @@ class Metric:
         judged: whether it needs a judge.
         least: the fewest images that it needs.
         of_a_class: whether these must be of one class.
+        better: 1 if more is better, -1 if less is: then reports decide by it what is best, and
+            compare methods and variants by the value of its own name. 0 for one that they only
+            show.
+        share: whether it is a share of 1, which reports write in four places.
     """
 
     measure: Callable[[Samples, Real], Result]
@@ -227,6 +231,8 @@ class Metric:
     judged: bool = True
     least: int = 1
     of_a_class: bool = False
+    better: int = 0
+    share: bool = False
 
     def fewest(self, classes: int) -> int:
         """The fewest images, balanced by class, that it needs."""
@@ -238,8 +244,8 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "cas": Metric(_cas, {"cas": "CAS"}, floor=False, judged=False),
-    "fd": Metric(_fd, {"fd": "FD"}, least=2),
+    "cas": Metric(_cas, {"cas": "CAS"}, floor=False, judged=False, better=1, share=True),
+    "fd": Metric(_fd, {"fd": "FD"}, least=2, better=-1),
     "kid": Metric(_kid, {"kid": "KID"}, least=2),
     "prdc": Metric(
         _prdc,
@@ -266,6 +272,11 @@ METRICS: dict[str, Metric] = {
     ),
 }
 """The metrics of a samples file, by name."""
+
+
+def deciding() -> list[str]:
+    """The metrics by which reports decide what is best."""
+    return [name for name, metric in METRICS.items() if metric.better]
 
 
 def check_metrics(metrics: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
 from scalespace.config.build import build
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.evaluation.evaluate import deciding
 from scalespace.files import read_json
 from scalespace.methods import stages as known_stages
 from scalespace.studies.folder import FORMAT
@@ -114,8 +115,8 @@ class Study:
 
     @property
     def decides(self) -> list[str]:
-        """The scores by which variants are compared: CAS and FD, where they were asked for."""
-        return [name for name in ("cas", "fd") if name in self.config.study.metrics]
+        """The scores by which methods and variants are compared, where they were asked for."""
+        return [name for name in deciding() if name in self.config.study.metrics]
 
     def method(self, name: str) -> MethodInfo | None:
         """The method of that name, if it is one of the study's."""

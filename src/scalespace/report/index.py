@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from scalespace.errors import InputError
+from scalespace.evaluation.evaluate import METRICS, deciding
 from scalespace.figures.album import Album
 from scalespace.figures.picture import Picture
 from scalespace.files import write_text
@@ -69,11 +70,11 @@ class Entry:
     def _best(self, method: MethodInfo) -> str:
         study = self.results.study
         own = [variant.name for variant in study.of_method(method.name)]
-        for metric, sign in (("fd", 1), ("cas", -1)):
+        for metric in reversed(deciding()):  # FD first: it separates more
             found = {name: self.results.by_seed(metric, method.name, name).mean() for name in own}
-            known = {name: sign * value for name, value in found.items() if value == value}
+            known = {name: value for name, value in found.items() if value == value}
             if known:
-                return min(known, key=known.__getitem__)
+                return max(known, key=lambda name: METRICS[metric].better * known[name])
         return own[0] if own else self.results.variant
 
 
@@ -93,7 +94,7 @@ class Group:
     @property
     def tables(self) -> list[Table]:
         """Scores and costs: a row for each method or variant, a column for each study."""
-        made = [self._table(f"{metric.upper()}", _score(metric)) for metric in ("cas", "fd")]
+        made = [self._table(metric.upper(), _score(metric)) for metric in deciding()]
         made += [self._table(title, _cost(name, write)) for name, (title, write) in COSTS.items()]
         return [table for table in made if len(table.cells)]
 

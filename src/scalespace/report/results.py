@@ -102,9 +102,9 @@ class Results:
         """The name of the set of held-out real images."""
         return FLOORS[self.study.config.study.part]
 
-    def floor_of(self, n: int) -> float | None:
-        """The floor's FD, where it is of n images, too: of fewer, FD comes out too high."""
-        row = self.measurement("fd", self.floor)
+    def floor_of(self, n: int, metric: str = "fd") -> float | None:
+        """The floor's score, where it is of n images, too: of fewer, FD comes out too high."""
+        row = self.measurement(metric, self.floor)
         return float(row["value"]) if row and row["n"] == n and row["value"] > 0 else None
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from scalespace.evaluation.evaluate import METRICS
+
 NONE = "–"
 
 
@@ -72,15 +74,20 @@ def of_seeds(seeds: Iterable[int | None]) -> str:
     return f"training seed{'s' if len(listed) > 1 else ''} {join(listed)}"
 
 
+def _is_share(figure: str) -> bool:
+    about = METRICS.get(figure)
+    return about is not None and about.share
+
+
 def spread(metric: str, mean: float, sd: float) -> str:
-    """A mean of a metric with its deviation: CAS in four places, others in three digits."""
-    if metric == "cas":
+    """A mean of a metric with its deviation: shares in four places, others in three digits."""
+    if _is_share(metric):
         return plus_minus(mean, sd)
     return digits(mean) if math.isnan(sd) else f"{digits(mean)} ± {digits(sd, 2)}"
 
 
 def difference(metric: str, mean: float, sd: float) -> str:
     """A difference in a metric with its deviation, signed."""
-    if metric == "cas":
+    if _is_share(metric):
         return signed(round(mean, 4) + 0.0) + ("" if math.isnan(sd) else f" ± {sd:.4f}")
     return ("+" if mean > 0 else "") + spread(metric, mean, sd)

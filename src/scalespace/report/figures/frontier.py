@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scalespace.evaluation.controls import CONTROLS
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.figures.frontier import Point, Trail, frontier
 from scalespace.figures.picture import Picture
 from scalespace.report import paper
@@ -35,7 +36,7 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     trails = [trail for trail in found if trail is not None]
     if not trails:
         return None
-    share = metric == "cas"
+    share = METRICS[metric].share
     seeds, study = len(results.study.seeds), results.study
     name = metric.upper()
     told = "; ".join(
@@ -45,7 +46,7 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     )
     spread = f"mean ± standard deviation of {seeds} trainings" if seeds > 1 else "one training"
     known = levels(results, metric)
-    marks = _paper(results) if share and axis == "macs" else []
+    marks = _paper(results) if metric == "cas" and axis == "macs" else []
     crosses = " Crosses: the paper's three methods with its own networks." if marks else ""
     return Picture(
         f"frontier-{metric}-{axis}",
@@ -85,15 +86,15 @@ def _trail(results: Results, method: MethodInfo, axis: str, metric: str) -> Trai
 
 def levels(results: Results, metric: str) -> list[tuple[str, str | int, float]]:
     """What real images score: label, colour and score."""
-    if metric == "cas":
+    if not METRICS[metric].floor:
         return [
             (CONTROLS[name], color(results, name), results.scores[name].mean)
             for name in CONTROLS
             if name in results.scores
         ]
-    rows = (results.measurement("fd", method.name) for method in results.study.methods)
+    rows = (results.measurement(metric, method.name) for method in results.study.methods)
     sizes = {row["n"] for row in rows if row}
-    floor = results.floor_of(sizes.pop()) if len(sizes) == 1 else None
+    floor = results.floor_of(sizes.pop(), metric) if len(sizes) == 1 else None
     if floor is None:
         return []
     return [(results.measured[results.floor], color(results, results.floor), floor)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 
+from scalespace.evaluation.evaluate import METRICS, deciding
 from scalespace.figures.frontier import Trail, frontier
 from scalespace.figures.picture import Picture
 from scalespace.report.figures.frontier import AXES, levels, points
@@ -27,7 +28,7 @@ def overall(studies: Mapping[str, Results], title: str) -> list[Picture]:
     """
     pictures = []
     colors = list(dict.fromkeys(m.title for one in studies.values() for m in one.study.methods))
-    for metric in ("fd", "cas"):
+    for metric in reversed(deciding()):
         alike: dict[str, dict[str, Results]] = {}
         for name, results in studies.items():
             if metric in results.study.config.study.metrics:
@@ -70,17 +71,16 @@ def _trail(
 def _real(studies: Mapping[str, Results], metric: str) -> list[tuple[str, str | int, float]]:
     """What real images score, where that is one number for all of the studies."""
     known = [found for results in studies.values() if (found := levels(results, metric))]
-    return known[0] if known and (metric == "fd" or len(studies) == 1) else []
+    return known[0] if known and (METRICS[metric].floor or len(studies) == 1) else []
 
 
 def _picture(
     metric: str, k: int, studies: Mapping[str, Results], trails: list[Trail], data: str
 ) -> Picture:
     label, _, word = AXES["macs"]
-    name = metric.upper()
-    told = "; ".join(
-        f"{trail.label} {min(trail.y) if metric == 'fd' else max(trail.y):.3g}" for trail in trails
-    )
+    name, about = metric.upper(), METRICS[metric]
+    best = max if about.better > 0 else min
+    told = "; ".join(f"{trail.label} {best(trail.y):.3g}" for trail in trails)
     return Picture(
         re.sub(r"\W+", "-", f"overall-{metric}-{k}-{data}"),
         f"{name} against {word.lower()}, {data}",
@@ -88,5 +88,5 @@ def _picture(
         f"line joins a method's points that are better than all cheaper ones, over "
         f"{join(studies)}. Mean ± standard deviation over training seeds.",
         f"{name} against {label}; each method's best: {told}.",
-        frontier(trails, _real(studies, metric), [], label, name, SIZE, share=metric == "cas"),
+        frontier(trails, _real(studies, metric), [], label, name, SIZE, share=about.share),
     )

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.figures.charts import Line, Series, curves, gaps
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, sheet
@@ -129,7 +130,7 @@ def _gaps(results: Results, method: MethodInfo, metric: str) -> Picture | None:
         f"{row} {', '.join(f'{s.values[k]:+.3g}' for s in series if not math.isnan(s.values[k]))}"
         for k, row in enumerate(rows)
     )
-    better = "Right is better" if metric == "cas" else "Left is better"
+    better = "Right is better" if METRICS[metric].better > 0 else "Left is better"
     n = len(study.seeds)
     spread = f"mean ± standard deviation of {n} paired differences" if n > 1 else "of one seed"
     return Picture(

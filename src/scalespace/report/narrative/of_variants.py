@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.batch_leaks import leak_findings
@@ -114,7 +115,8 @@ class OfVariants:
                 if macs:
                     found.append(Best(method.title, variant, means[variant], spread, macs))
         known = len(found) > 1 and any(len(study.of_method(m.name)) > 1 for m in study.methods)
-        return sorted(found, key=lambda one: one.value, reverse=metric == "cas") if known else []
+        better = METRICS[metric].better
+        return sorted(found, key=lambda one: -better * one.value) if known else []
 
     def across(self) -> list[str]:
         """Which method is best in its best variant, by each metric, and what that costs."""
@@ -166,7 +168,7 @@ class OfVariants:
         if not results.study.decides:
             return []
         metric = results.study.decides[0]
-        sign = 1 if metric == "cas" else -1
+        sign = METRICS[metric].better
         ends = all_right(results, metric, name)
         gains = _known({s: right_alone(results, metric, name, s) for s in switches})
         losses = _known({s: wrong_alone(results, metric, name, s) for s in switches})
@@ -214,7 +216,7 @@ class OfVariants:
 
 def _best(means: dict[str, float], metric: str) -> str:
     """The variant with the best mean."""
-    return max(means, key=lambda name: means[name] if metric == "cas" else -means[name])
+    return max(means, key=lambda name: METRICS[metric].better * means[name])
 
 
 def _known(gaps: dict[str, Paired | None]) -> dict[str, Paired]:

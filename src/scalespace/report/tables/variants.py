@@ -18,7 +18,7 @@ from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, Variant, only_righ
 BESIDE = {
     name: title
     for metric, about in METRICS.items()
-    if metric not in ("cas", "fd")  # these decide, and have their differences too
+    if not about.better  # those that decide have their differences, too
     for name, title in about.figures.items()
 }
 """The further figures of each variant, and their titles in tables."""
@@ -136,5 +136,5 @@ def _notes(results: Results, own: Sequence[Variant], outside: bool) -> list[str]
 def _each(metric: str, values: pd.Series[float], seeds: Sequence[int]) -> str:
     if not len(values):
         return NONE
-    write = "{:.4f}".format if metric == "cas" else words.digits
+    write = "{:.4f}".format if METRICS[metric].share else words.digits
     return ", ".join(write(values[seed]) if seed in values else NONE for seed in seeds)
