@@ -10,11 +10,11 @@ from scalespace.core.denoiser import Condition
 from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule, cosine
 from scalespace.core.segment import Segment
-from scalespace.core.solvers import SOLVERS, Solver, Table, ancestral, ddim, dpm2m, make_solver
+from scalespace.core.solvers import SOLVERS, Solve, Table, ancestral, ddim, dpm2m, make_solver
 from scalespace.core.steps import by_state
 
 
-def whole(solver: Solver, schedule: Schedule, calls: int | None = None) -> Table:
+def whole(solver: Solve, schedule: Schedule, calls: int | None = None) -> Table:
     """A solver's table for all states, or for so many at equal distances."""
     return solver(schedule, (*by_state(schedule, calls or schedule.last), 0))
 
@@ -66,7 +66,7 @@ def test_the_sampler_itself_driven_by_each_noise_alone(
 
 
 @pytest.mark.parametrize("solver", [ancestral, ddim, dpm2m])
-def test_many_states_keep_everything(solver: Solver) -> None:
+def test_many_states_keep_everything(solver: Solve) -> None:
     schedule = cosine(2000, power=3.0)
     kept = kept_variance(whole(solver, schedule), schedule, torch.tensor([0.3, 1.0, 30.0]))
     torch.testing.assert_close(kept, torch.ones_like(kept), rtol=0.02, atol=0)
@@ -76,7 +76,7 @@ def test_the_papers_schedule_loses_what_varies_most_and_a_steeper_one_does_not()
     leading = torch.tensor([70.0])  # of MNIST's classes at 28x28, mean over them
     second = make_solver("dpm2m", 1.0)
 
-    def kept(solver: Solver, schedule: Schedule) -> float:
+    def kept(solver: Solve, schedule: Schedule) -> float:
         return float(kept_variance(whole(solver, schedule), schedule, leading))
 
     assert kept(ancestral, cosine(30)) < 0.6

@@ -26,8 +26,7 @@ from scalespace.core.schedule import Schedule, cosine, flow, linear, zero_termin
 from scalespace.core.segment import Segment
 from scalespace.core.solvers import (
     SOLVERS,
-    WITH_ETA,
-    Solver,
+    Solve,
     ancestral,
     ddim,
     dpm2m,
@@ -40,7 +39,7 @@ from scalespace.core.steps import by_state
 # they know no "flow": what it predicts is given to them as the image that it stands for
 THEIR_NAMES = {"noise": "epsilon", "x0": "sample", "v": "v_prediction", "flow": "sample"}
 Estimate = Callable[[Tensor, float], Tensor]
-MAKERS: dict[str, Solver] = {
+MAKERS: dict[str, Solve] = {
     **SOLVERS,
     "ddim-0.5": make_solver("ddim", 0.5),
     "ddim-1": make_solver("ddim", 1.0),
@@ -64,7 +63,7 @@ class Normal:
 
 
 def trajectory(
-    solver: Solver,
+    solver: Solve,
     estimate: Estimate,
     schedule: Schedule,
     noise: Normal,
@@ -82,7 +81,7 @@ def trajectory(
     return list(run(denoise, segment, segment.tables(solver, way), x, Condition(), noise))
 
 
-def finish(solver: Solver, estimate: Estimate, schedule: Schedule, noise: Normal) -> Tensor:
+def finish(solver: Solve, estimate: Estimate, schedule: Schedule, noise: Normal) -> Tensor:
     return trajectory(solver, estimate, schedule, noise)[-1].x
 
 
@@ -90,7 +89,6 @@ def test_the_configs_samplers_are_those_that_there_are() -> None:
     from typing import get_args, get_type_hints
 
     assert set(get_args(get_type_hints(ProcessConfig)["sampler"])) == set(SOLVERS)
-    assert set(WITH_ETA) <= set(SOLVERS)
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -167,7 +165,7 @@ def test_a_table_has_columns() -> None:
 
 
 @pytest.mark.parametrize("solver", [ancestral, ddim, dpm2m])
-def test_two_points_are_found_equally_often(solver: Solver) -> None:
+def test_two_points_are_found_equally_often(solver: Solve) -> None:
     """Data of +1 and -1: E[x0 | x_t] = tanh(a x_t / b^2) exactly."""
     schedule, n = cosine(250), 4000
 
@@ -185,7 +183,7 @@ def test_two_points_are_found_equally_often(solver: Solver) -> None:
 @pytest.mark.parametrize("solver", [ancestral, ddim, dpm2m])
 @pytest.mark.parametrize(("mean", "std"), [(0.7, 0.5), (-1.0, 1.5)])
 def test_gaussian_data_come_out_with_their_moments(
-    solver: Solver, mean: float, std: float, predict: str
+    solver: Solve, mean: float, std: float, predict: str
 ) -> None:
     """The best network for them is known: the expectation of its target given x_t."""
     schedule, n = cosine(500), 5000
@@ -206,7 +204,7 @@ def test_gaussian_data_come_out_with_their_moments(
 
 @pytest.mark.parametrize("solver", [ancestral, ddim, dpm2m])
 @pytest.mark.parametrize("schedule", [flow(400), linear(400)], ids=["flow", "linear"])
-def test_gaussian_data_by_other_schedules(solver: Solver, schedule: Schedule) -> None:
+def test_gaussian_data_by_other_schedules(solver: Solve, schedule: Schedule) -> None:
     mean, std, n = 0.7, 0.5, 5000
 
     def estimate(x: Tensor, t: float) -> Tensor:
@@ -220,7 +218,7 @@ def test_gaussian_data_by_other_schedules(solver: Solver, schedule: Schedule) ->
 
 @pytest.mark.parametrize("solver", [ddim, euler])
 @pytest.mark.parametrize("states", [2, 3, 10, 30, 200])
-def test_with_flow_they_are_euler_along_the_straight_path(solver: Solver, states: int) -> None:
+def test_with_flow_they_are_euler_along_the_straight_path(solver: Solve, states: int) -> None:
     """z_u = x / (a + b) at u = b / (a + b) moves by (u' - u) dz/du: nothing else happens."""
     schedule = flow(states)
 
@@ -285,7 +283,7 @@ def test_one_euler_step_is_enough_for_one_point() -> None:
 
 
 @pytest.mark.parametrize("solver", [ddim, dpm2m, euler])
-def test_only_the_start_is_random(solver: Solver) -> None:
+def test_only_the_start_is_random(solver: Solve) -> None:
     noise = Normal(4)
     trajectory(solver, lambda x, t: x / 2, cosine(9), noise)
     assert noise.draws == 1
@@ -476,7 +474,7 @@ def test_second_order_is_nearer_to_the_path_it_follows() -> None:
     """Gaussian data: the path of the probability flow from x_T is x_T scaled, in closed form."""
     std = 0.5
 
-    def error(solver: Solver, states: int) -> float:
+    def error(solver: Solve, states: int) -> float:
         schedule = cosine(states)
 
         def estimate(x: Tensor, t: float) -> Tensor:

@@ -29,7 +29,7 @@ from scalespace.core.jumps import Conditioned
 from scalespace.core.noise import Seeded
 from scalespace.core.sampling import last, run
 from scalespace.core.scale import down
-from scalespace.core.solvers import ancestral, ddim, dpm2m, euler, make_solver, without_noise
+from scalespace.core.solvers import Solver, ddim, dpm2m, euler, make_solver, renoise
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.methods import get_method
@@ -82,16 +82,19 @@ def prepared(student: Student, splits: DataSplits) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize(
     ("solver", "expected"),
     [
-        (ancestral, ddim),
+        (make_solver("ancestral"), ddim),
         (make_solver("renoise"), ddim),
         (make_solver("ddim", 0.7), ddim),
         (make_solver("dpm2m", 1.0), dpm2m),
         (make_solver("euler"), euler),
+        (Solver("own", euler, draws=False), euler),
+        (Solver("own", renoise), ddim),
+        (Solver("own", dpm2m, eta=0.3), dpm2m),
     ],
 )
-def test_a_solver_without_noise(solver: Any, expected: Any, splits: DataSplits) -> None:
+def test_a_solver_without_noise(solver: Solver, expected: Any, splits: DataSplits) -> None:
     schedule = SMALL.build(tiny.RECIPE, splits.info).segment.schedule
-    table = without_noise(solver)(schedule, (2, 1, 0))
+    table = solver.without_noise()(schedule, (2, 1, 0))
     assert table == expected(schedule, (2, 1, 0))
     assert all(row.std == 0 for row in table.rows)
 

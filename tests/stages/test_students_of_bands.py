@@ -15,7 +15,6 @@ from scalespace.config import DistilConfig, FadeConfig, JumpConfig, StudentRecip
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Seeded
 from scalespace.core.sampling import last, run, ways
-from scalespace.core.solvers import without_noise
 from scalespace.data import DataSplits
 from scalespace.model import Model, train
 from scalespace.settings import load_config
@@ -78,7 +77,7 @@ def test_the_way_is_the_teachers_from_real_images(kind: str, splits: DataSplits)
     begun = lesson.jump.begin_real(lesson, x0, (), told, noise, 1.1)
     torch.testing.assert_close(known[:, 0], begun.x, rtol=0, atol=0)
     states = sorted({*teacher.visits(), *student.marks}, reverse=True)
-    tables = lesson.tables(without_noise(teacher.solver), states)
+    tables = lesson.tables(teacher.solver.without_noise(), states)
     (leg,) = teacher.legs()
     made = last(run(leg.denoise, lesson, tables, begun.x, told, noise.stream("none")))
     torch.testing.assert_close(known[:, -1], made.x)

@@ -12,7 +12,7 @@ from scalespace.core.denoiser import Condition
 from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule, cosine
 from scalespace.core.segment import Segment
-from scalespace.core.solvers import Solver, ancestral, ddim
+from scalespace.core.solvers import Solve, ancestral, ddim
 from scalespace.toy.mixture import Mixture
 from scalespace.toy.strays import astray
 from scalespace.toy.trajectories import draw_noise, forward, reverse
@@ -85,7 +85,7 @@ class Rows:
 
 
 @pytest.mark.parametrize("solver", [ancestral, ddim])
-def test_rows_are_states(solver: Solver) -> None:
+def test_rows_are_states(solver: Solve) -> None:
     segment, noise = Segment("toy", cosine(5), (1,)), draw_noise(3, 7, 5)
 
     def denoise(x: Tensor, t: float, told: Condition) -> Tensor:

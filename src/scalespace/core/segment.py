@@ -23,7 +23,7 @@ from scalespace.core.noise import Noise
 from scalespace.core.parametrization import Parametrization
 from scalespace.core.scale import down
 from scalespace.core.schedule import Schedule
-from scalespace.core.solvers import Row, Solver, Table
+from scalespace.core.solvers import Row, Solve, Table
 from scalespace.core.spectrum import Components, power_law
 
 
@@ -321,7 +321,7 @@ class Segment:
             found.append(predicted.x0(told, seen, level.a, level.b))
         return _sum(found)
 
-    def tables(self, solver: Solver, states: Sequence[float]) -> tuple[Table, ...]:
+    def tables(self, solver: Solve, states: Sequence[float]) -> tuple[Table, ...]:
         """A solver's table for falling states, one for each band.
 
         It acts on a band in unit variance, y = x / unit; so a row for x leads from unit y to

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -57,8 +56,34 @@ class Table:
         return torch.tensor(self.rows, dtype=torch.float64).T
 
 
-Solver = Callable[[Schedule, Sequence[float]], Table]
+Solve = Callable[[Schedule, Sequence[float]], Table]
 """Makes the table of one way through the states of a schedule."""
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A solver as a process asks for it; called as `Solve`.
+
+    Args:
+        name: what `process.sampler` calls it.
+        make: `Solve`, with `eta` as a third argument where it takes one.
+        eta: how much new noise a step draws; None for one that does not let it be chosen.
+        draws: whether it draws new noise, where that is not chosen.
+    """
+
+    name: str
+    make: Callable[..., Table]
+    eta: float | None = None
+    draws: bool = True
+
+    def __call__(self, schedule: Schedule, states: Sequence[float]) -> Table:
+        return self.make(schedule, states, *(() if self.eta is None else (self.eta,)))
+
+    def without_noise(self) -> Solver:
+        """The same, drawing no fresh noise; `ddim` for one that cannot do without."""
+        if self.eta is not None:
+            return replace(self, eta=0.0)
+        return SOLVERS["ddim"] if self.draws else self
 
 
 def _table(
@@ -190,26 +215,20 @@ def renoise(schedule: Schedule, states: Sequence[float]) -> Table:
     return _table(schedule, states, row)
 
 
-SOLVERS: dict[str, Callable[..., Table]] = {
-    "ancestral": ancestral,
-    "ddim": ddim,
-    "dpm2m": dpm2m,
-    "euler": euler,
-    "renoise": renoise,
+SOLVERS = {
+    solver.name: solver
+    for solver in (
+        Solver("ancestral", ancestral),
+        Solver("ddim", ddim, eta=0.0),
+        Solver("dpm2m", dpm2m, eta=0.0),
+        Solver("euler", euler, draws=False),
+        Solver("renoise", renoise),
+    )
 }
 """Every solver by name: what `process.sampler` may be."""
-WITH_ETA = ("ddim", "dpm2m")
-"""The solvers that take `process.eta`."""
 
 
 def make_solver(name: str, eta: float = 0.0) -> Solver:
-    """The solver of that name; `eta` is ddim's and dpm2m's."""
-    return partial(SOLVERS[name], eta=eta) if name in WITH_ETA else SOLVERS[name]
-
-
-def without_noise(solver: Solver) -> Solver:
-    """The same solver, drawing no fresh noise; `ddim` for one that cannot do without."""
-    if solver is euler:
-        return solver
-    kind = solver.func if isinstance(solver, partial) else ddim
-    return partial(kind, eta=0.0)
+    """The solver of that name; `eta` is for those that let it be chosen."""
+    solver = SOLVERS[name]
+    return solver if solver.eta is None else replace(solver, eta=eta)

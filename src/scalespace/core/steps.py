@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scalespace.core.contraction import kept_variance
 from scalespace.core.schedule import Schedule
-from scalespace.core.solvers import Solver, Table
+from scalespace.core.solvers import Solve, Table
 from scalespace.core.spectrum import Components
 from scalespace.errors import InputError, listed
 
@@ -93,7 +93,7 @@ def by_correlation(
     end: float = 0,
     between: bool = False,
     *,
-    solver: Solver,
+    solver: Solve,
     bands: Sequence[Band],
     temperature: float = 1.0,
     carried: bool = False,

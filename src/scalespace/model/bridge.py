@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +21,6 @@ from scalespace.core.noise import Noise, Seeded
 from scalespace.core.sampling import Leg, Step, ways
 from scalespace.core.scale import up
 from scalespace.core.segment import Handed
-from scalespace.core.solvers import ancestral, ddim, dpm2m
 from scalespace.data import Samples
 from scalespace.errors import InputError
 from scalespace.methods.base import ProcessMethod
@@ -74,12 +72,12 @@ def _scheduler(leg: Leg) -> tuple[Any, dict[str, Any], float]:
         raise InputError(
             "to_diffusers needs the package diffusers: pip install diffusers"
         ) from error
-    solver = leg.solver
-    eta = solver.keywords.get("eta", 0.0) if isinstance(solver, partial) else 1.0
-    kind = solver.func if isinstance(solver, partial) else solver
-    if kind is ancestral or (kind is ddim and eta <= 1):
+    name, eta = leg.solver.name, leg.solver.eta
+    if name == "ancestral":  # which is ddim with as much new noise
+        name, eta = "ddim", 1.0
+    if name == "ddim" and eta is not None and eta <= 1:
         return DDIMScheduler, {"clip_sample": False}, eta
-    if kind is dpm2m and eta in (0, 1):
+    if name == "dpm2m" and eta in (0, 1):
         algorithm = "sde-dpmsolver++" if eta else "dpmsolver++"
         return DPMSolverMultistepScheduler, {"algorithm_type": algorithm}, eta
     raise InputError(

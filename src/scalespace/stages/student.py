@@ -23,7 +23,7 @@ from scalespace.config import ObjectiveConfig, Recipe, StudentRecipe
 from scalespace.core.denoiser import Condition
 from scalespace.core.noise import Seeded
 from scalespace.core.sampling import run
-from scalespace.core.solvers import ddim, without_noise
+from scalespace.core.solvers import ddim
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.nets.critic import Critic
@@ -255,7 +255,7 @@ class Student(Diffusion):
             segment, x0, tuple(inputs), Condition(labels), noise, teacher.temperature
         )
         states = sorted({*teacher.visits(), *self.marks}, reverse=True)
-        tables = segment.tables(without_noise(teacher.solver), states)
+        tables = segment.tables(teacher.solver.without_noise(), states)
         (leg,) = teacher.legs()
         stream = noise.stream(segment.stream)
         with torch.autocast(x0.device.type, enabled=False):  # it answers as it samples

@@ -12,7 +12,7 @@ from scalespace.core.noise import NoiseStreams, derive_seed
 from scalespace.core.sampling import run
 from scalespace.core.schedule import Schedule
 from scalespace.core.segment import Segment
-from scalespace.core.solvers import Solver
+from scalespace.core.solvers import Solve
 from scalespace.toy.mixture import Mixture
 
 
@@ -42,7 +42,7 @@ class _Rows:
 
 
 def reverse(
-    solver: Solver, denoise: Denoiser, segment: Segment, noise: Tensor
+    solver: Solve, denoise: Denoiser, segment: Segment, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Reverse trajectories and their estimates: x [S, n] and x0_hat [S-1, n].
 
