@@ -23,7 +23,7 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "data": asdict(data),
-        "held_out": context.splits.mark(config.study.part),
+        "held_out": context.plan.held_out,
         "config": asdict(config),
         "recipes": {name: asdict(training.recipe) for name, training in trainings.items()},
         "methods": [

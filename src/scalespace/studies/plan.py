@@ -61,6 +61,7 @@ class Plan:
         trainings: by a task's id, the trainings that it makes, or samples with.
         serves: by a task's id, the names of the variants that it is a part of, if any.
         judge: the judge's training, if the study has one of its own.
+        held_out: as for `make_plan`.
     """
 
     tasks: tuple[Task, ...]
@@ -68,6 +69,7 @@ class Plan:
     trainings: dict[str, tuple[Training, ...]]
     serves: dict[str, tuple[str, ...]]
     judge: Training | None = None
+    held_out: str = ""
 
     def task(self, task_id: str) -> Task:
         """The task of that id."""
@@ -140,7 +142,7 @@ class _Draft:
 
     def __init__(self, config: Config, data: DataInfo, held_out: str) -> None:
         self.config, self.data, self.study = config, data, config.study
-        self.held_out = {"held_out": held_out} if held_out else {}
+        self.held_out = held_out
         self.first = self.study.seeds[0]
         self.arms = tuple(make_arms(config, data))
         self.tasks: dict[str, Task] = {}
@@ -169,7 +171,7 @@ class _Draft:
     def plan(self) -> Plan:
         tasks = sorted(self.tasks.values(), key=lambda task: KINDS.index(task.kind))
         serves = {key: tuple(names) for key, names in self.serves.items()}
-        return Plan(tuple(tasks), self.arms, self.trainings, serves, self.judge)
+        return Plan(tuple(tasks), self.arms, self.trainings, serves, self.judge, self.held_out)
 
     def add(self, task: Task, *trainings: Training, variant: str = "") -> Task:
         key = task.id
@@ -202,7 +204,12 @@ class _Draft:
     @property
     def part(self) -> dict[str, str]:
         """What scores depend on besides, unless it is the test part of published data."""
-        return self.held_out | ({} if self.study.part == "test" else {"part": self.study.part})
+        return self.mark | ({} if self.study.part == "test" else {"part": self.study.part})
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """The additional input of what is made of a user's own held-out images."""
+        return {"held_out": self.held_out} if self.held_out else {}
 
     @property
     def judge_tasks(self) -> tuple[Task, ...]:
@@ -215,7 +222,7 @@ class _Draft:
 
     def real(self, name: str) -> Task:
         inputs = {"method": name, "images": self.study.images, "data": self.data.fingerprint}
-        inputs |= self.held_out if name in FLOORS.values() else {}
+        inputs |= self.mark if name in FLOORS.values() else {}
         return self.add(Task("real", name, inputs))
 
     def add_controls(self) -> None:
