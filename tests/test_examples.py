@@ -24,7 +24,7 @@ def test_all_are_run() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(MADE)
 
 
-SLOW = ("compare_two_methods",)  # its parts are tested one by one
+SLOW = ("compare_two_methods", "your_own_network")  # their parts are tested one by one
 
 
 @pytest.mark.parametrize(

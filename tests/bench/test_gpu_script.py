@@ -36,6 +36,7 @@ def called(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> Non
     gpu.main()
 
 
+@pytest.mark.slow
 def test_the_whole_way_in_small(
     gpu: ModuleType,
     monkeypatch: pytest.MonkeyPatch,

@@ -151,6 +151,7 @@ def test_fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_real_process() -> None:
     assert len(cold.first_image("small")) == len(cold.PARTS)
     assert cold.peak("import alone") > 10

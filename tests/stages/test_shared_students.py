@@ -133,9 +133,8 @@ def test_the_student_of_a_stage() -> None:
     assert student_of(VAEStage("vae")) is None
 
 
-@pytest.mark.parametrize(
-    "stage", [PYRAMID, pytest.param(SHARED, marks=pytest.mark.slow)], ids=lambda stage: stage.name
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [PYRAMID, SHARED], ids=lambda stage: stage.name)
 def test_learning_brings_it_nearer(
     stage: SharedStage, splits: DataSplits, preset: Path, tmp_path: Path
 ) -> None:

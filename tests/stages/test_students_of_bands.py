@@ -116,6 +116,7 @@ def test_what_it_keeps_of_its_teacher_is_exact_enough(kind: str, splits: DataSpl
     assert float(error.abs().max()) < 4e-3
 
 
+@pytest.mark.slow
 def test_learning_brings_it_nearer(splits: DataSplits, preset: Path, tmp_path: Path) -> None:
     own = {"train": {"epochs": 24, "lr": 0.01, "ema": 0.9}, "distil": {"noises": 2}}
     changes = {"stages.detail-student": own, "stages.small-student": own}
