@@ -135,8 +135,7 @@ def test_a_config_with_one_strange_value(
         inner[path[-1]] = value
     (copied / "config.json").write_text(json.dumps(config))
     message = use(copied)
-    told = ("config.json", "stage", "the steps of '")
-    assert message is None or any(words in message for words in told)
+    assert message is None or "config.json" in message or "stage" in message
 
 
 @pytest.mark.parametrize(

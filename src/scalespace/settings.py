@@ -93,7 +93,7 @@ def stage_recipe(config: Config, stage: Stage) -> Any:
     for other in reversed(chain[1:]):
         theirs = _own_fields(config, other)
         common = merge(common, {name: theirs[name] for name in parts if name in theirs})
-    common = merge(common, {name: value for name, value in _alone(stage).items() if name in parts})
+    common = merge(common, _alone(stage))
     common = merge(common, _own_fields(config, stage))
     return build(stage.recipe, common, where=f"stages.{stage.name}: ")
 

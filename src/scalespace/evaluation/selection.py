@@ -28,10 +28,14 @@ from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge, named_judge
 from scalespace.evaluation.medoids import medoids
 
-UNLABELLED = (
-    "a judge chooses images that it reads as the class they were made for, and these are made "
-    "without classes: keep all (one candidate each)"
-)
+
+def check_labelled(conditional: bool) -> None:
+    """Raises `InputError` unless images are made for their labels, by which a judge chooses."""
+    if not conditional:
+        raise InputError(
+            "a judge chooses images that it reads as the class they were made for, and these are "
+            "made without classes: keep all (one candidate each)"
+        )
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,8 @@ class Selector:
     config: SelectionConfig
     device: torch.device | str = "cpu"
 
-    def check(self, data: DataInfo, conditional: bool = True) -> None:
-        """Raises `InputError` unless the judge can choose.
-
-        Args:
-            data: whose classes it must read.
-            conditional: whether the images are made for their labels, by which it chooses.
-        """
-        if not conditional:
-            raise InputError(UNLABELLED)
+    def check(self, data: DataInfo) -> None:
+        """Raises `InputError` unless the judge reads the classes of images like `data`."""
         if self.judge.data.classes != data.classes:
             own, others = (", ".join(one.classes) for one in (self.judge.data, data))
             raise InputError(
@@ -88,8 +85,8 @@ class Selector:
                 judge sees other images.
         """
         count = self.config.candidates
-        if count > 1 and not samples.conditional:
-            raise InputError(UNLABELLED)
+        if count > 1:
+            check_labelled(samples.conditional)
         for label, own in zip(*np.unique(samples.labels, return_counts=True), strict=True):
             if own % count:
                 raise InputError(

@@ -80,7 +80,7 @@ class Sharing(TrainedMethod):
         try:
             return cls(found.method, found.stages, device, found.figures, found.name)
         except InputError as error:
-            raise InputError(f"{folder}: {error}") from error
+            raise InputError(f"{folder}, as its {CONFIG} has it: {error}") from error
 
     def save(self, folder: Path | str, averaged_only: bool = False) -> Path:
         """Writes the model folder; an existing model there is replaced.

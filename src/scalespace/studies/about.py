@@ -34,10 +34,9 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
                 "calls": arm.method.calls(models) * arm.selection.candidates,
                 "conditional": arm.conditional,
                 "stages": [stage.name for stage in arm.method.stages],
-                "trained": list(dict.fromkeys(one.stage.name for one in with_needs(own))),
+                "trained": list(dict.fromkeys(one.stage.name for one in with_needs(arm.first))),
             }
             for arm in context.plan.first
-            for own in [next(iter(arm.trainings.values()))]
         ],
         "stages": [
             {

@@ -16,7 +16,7 @@ from scalespace.errors import InputError
 from scalespace.evaluation.controls import FLOORS
 from scalespace.evaluation.evaluate import METRICS, check_metrics
 from scalespace.evaluation.judge import Judge, find_judge, shipped_judge
-from scalespace.evaluation.selection import UNLABELLED, Selector
+from scalespace.evaluation.selection import Selector, check_labelled
 from scalespace.fields import digest
 from scalespace.settings import make_training
 from scalespace.stages.judge import JUDGE
@@ -93,7 +93,7 @@ class Plan:
     @property
     def shown(self) -> dict[str, Training]:
         """The trainings that a report describes, by stage: the first variant's, first seed."""
-        own = [training for arm in self.first for training in next(iter(arm.trainings.values()))]
+        own = [training for arm in self.first for training in arm.first]
         judge = [self.judge] if self.judge else []
         return {training.stage.name: training for training in (*own, *judge)}
 
@@ -154,10 +154,10 @@ class _Draft:
         eye = judge_of(self.study.judge, data) if self.judged else None
         self.eye = eye.hash if eye else ""
         for arm in self.arms:
-            if arm.selects and eye:
-                Selector(eye, arm.selection).check(data, arm.conditional)
-            elif arm.selects and not arm.conditional:
-                raise InputError(UNLABELLED)
+            if arm.selects:
+                check_labelled(arm.conditional)
+                if eye:
+                    Selector(eye, arm.selection).check(data)
         self.judge: Training | None = None
         if self.judged and not self.eye:
             self.judge = make_training(config, JUDGE, self.first, data)

@@ -94,12 +94,11 @@ def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
     left = [task for task in plan.tasks if found[task.id] is None]
     if len(left) < len(plan.tasks):
         say(f"{len(plan.tasks) - len(left)} of {len(plan.tasks)} tasks are done already")
-    if others := other_versions(found.values()):
-        say(
-            f"some of them were done by scalespace {', '.join(others)}, and this is {__version__}: "
-            f"to do all with this one, give another --out"
-        )
-    if len(left) < len(plan.tasks):
+        if others := other_versions(found.values()):
+            say(
+                f"some of them were done by scalespace {', '.join(others)}, and this is "
+                f"{__version__}: to do all with this one, give another --out"
+            )
         for sentence in _otherwise(before, asdict(context.runtime)):
             say(sentence)
     if again := [task for task in left if (context.place(task) / DONE).exists()]:

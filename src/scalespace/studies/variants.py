@@ -60,10 +60,15 @@ class Arm:
         """The fields of `selection`, for a task's inputs; {} if all of its images are kept."""
         return asdict(self.selection) if self.selection.candidates > 1 else {}
 
+    @property
+    def first(self) -> tuple[Training, ...]:
+        """Those of the first seed."""
+        return next(iter(self.trainings.values()))
+
     @cached_property
     def models(self) -> Models:
         """Its stages, untrained, by name."""
-        return Models({t.stage.name: t.build() for t in next(iter(self.trainings.values()))})
+        return Models({training.stage.name: training.build() for training in self.first})
 
     @cached_property
     def conditional(self) -> bool:

@@ -296,13 +296,14 @@ def _maker(
 
 def _chooser(options: Namespace, model: Model, runtime: Runtime) -> Callable[[list[int]], Samples]:
     """The function that makes candidates for images of some labels, and chooses."""
-    from scalespace.evaluation.selection import Selector
+    from scalespace.evaluation.selection import Selector, check_labelled
 
     given = {name: getattr(options, name) for name in ("candidates", "hard", "others")}
     fields = {name: value for name, value in given.items() if value is not None}
     config = build(SelectionConfig, fields)
     selector = Selector(find_judge(model.data, options.judge), config, runtime.torch_device)
-    selector.check(model.data, model.conditional)
+    check_labelled(model.conditional)
+    selector.check(model.data)
 
     def chosen(labels: list[int]) -> Samples:
         if (count := len(labels) * config.candidates) > MOST:
