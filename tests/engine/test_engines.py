@@ -89,7 +89,7 @@ def test_guidance_and_levels_reach_the_network(trained: Trained) -> None:
     x, given = (torch.randn(n, *shape, generator=rng) for _ in range(2))
     labels = torch.tensor([0, 1, 2, -1, -1, 0])
     for level in (None, torch.full((n,), 0.3), torch.linspace(0, 1, n)):
-        told = Condition(labels, given, level if plain.told_level else None)
+        told = Condition(labels, given, level if plain.segment.jump.tells else None)
         for t in (1, 2, 1):
             with torch.no_grad():
                 expected = plain.denoise(x, t, told)

@@ -18,16 +18,20 @@ import torch
 import tiny
 from scalespace.config import ObjectiveConfig, Recipe
 from scalespace.core.bands import Fading, fading, onward
-from scalespace.core.jumps import Exact, alpha_bar_after
-from scalespace.core.scale import enlarge
+from scalespace.core.denoiser import Condition
+from scalespace.core.jumps import Exact, FromCoarser, alpha_bar_after
+from scalespace.core.noise import Noise
+from scalespace.core.scale import down, enlarge
 from scalespace.core.schedule import cosine
-from scalespace.core.segment import Segment
+from scalespace.core.segment import Begun, FromNoise, Handed, Segment
 from scalespace.data import DataSplits
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
 from scalespace.methods import METHODS, get_method
 from scalespace.methods.base import ProcessMethod, register
+from scalespace.methods.fast import distilled
 from scalespace.model import Model, train
+from scalespace.model.export import export_stage
 from scalespace.report.figures import FIGURES
 from scalespace.report.results import Results
 from scalespace.report.study import study
@@ -149,3 +153,98 @@ def test_a_process_of_its_own_in_one_file(
     # the jump kept the coarse image as the block means, but for the unit
     size = steps[4].x.std() / enlarge(steps[3].x, 2).std()
     assert 0.5 < float(size) < 2
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles(FromCoarser, FromNoise):
+    """A cascade's jump by somebody else: shows the coarser image as blocks, and tells a level."""
+
+    shows = tells = True
+
+    def told(self, segment: Segment, before: Segment) -> float:
+        return 0.5
+
+    def inputs(self, x0: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (down(x0, self.coarser),)
+
+    def training_condition(
+        self, inputs: tuple[torch.Tensor, ...], condition: Condition, rng: Any
+    ) -> Condition:
+        (low,) = inputs
+        level = low.new_full(low.shape[:1], 0.5)
+        return replace(condition, given=enlarge(low, self.coarser), level=level)
+
+    def real_condition(
+        self, inputs: tuple[torch.Tensor, ...], condition: Condition, noise: Noise, name: str
+    ) -> Condition:
+        return self.training_condition(inputs, condition, None)
+
+    def begin(
+        self,
+        segment: Segment,
+        before: Handed | None,
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        assert before is not None
+        condition = self.training_condition((before.x,), condition, None)
+        return super().begin(segment, None, condition, noise, temperature)
+
+
+class TiledStage(DiffusionStage):
+    """An upscaler that sees blocks."""
+
+    def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
+        return replace(super().segment(recipe, data), jump=Tiles(2))
+
+
+@pytest.fixture
+def tiled(registry: None) -> str:
+    """A cascade with that jump, and its students."""
+
+    @distilled
+    @register
+    class Tiled(ProcessMethod):
+        """Blocks shown to an upscaler."""
+
+        name = "tiled"
+        title = "Tiled"
+        stages = (DiffusionStage("tiled-small", states=5, scale=2), TiledStage("tiled", states=4))
+
+    return Tiled.name
+
+
+def test_a_jump_that_shows_an_image_of_its_own(
+    tiled: str, splits: DataSplits, tmp_path: Path
+) -> None:
+    """Network, sampling and students see it, as they see the coarser image of a cascade."""
+    model = train(tiled, splits, tiny.CONFIG, tmp_path, 0, tiny.CPU)
+    first = model.models["tiled"].net(torch.zeros(1, 2, 12, 12), torch.zeros(1, 3 + 2))
+    assert first.shape == (1, 1, 12, 12)  # x_t and the blocks; state, three classes and level
+    seen = []
+    inner = model.models["tiled"].inputs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            model.models["tiled"], "inputs", lambda x, told: seen.append(told) or inner(x, told)
+        )
+        steps = list(model.trajectory([0, 1, 2], seed=4))
+    small = next(step.x for step in steps if step.x.shape[-1] == 6 and step.t == 0)
+    torch.testing.assert_close(seen[0].given, enlarge(small, 2))
+    assert seen[0].level.tolist() == [0.5] * 3
+    student = train(f"{tiled}-fast", splits, tiny.CONFIG, tmp_path, 0, tiny.CPU)
+    assert student.calls == 2
+    assert np.isfinite(student.sample([0, 1, 2], seed=4).images).all()
+
+
+def test_an_engine_and_a_file_know_that_jump(
+    tiled: str, splits: DataSplits, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = train(tiled, splits, tiny.CONFIG, tmp_path, 0, tiny.CPU)
+    plain = model.sample([0, 1, 2], seed=4).images
+    fast = model.with_engine("onnx").sample([0, 1, 2], seed=4).images
+    np.testing.assert_allclose(fast, plain, atol=1e-4)
+    about = export_stage(model, "tiled", tmp_path / "tiled.onnx")  # checked against `denoise` there
+    assert about["stage"] == "tiled"

@@ -51,6 +51,16 @@ class Conditioned(FromCoarser, FromNoise):
 
     augmentation: Augmentation | None = None
 
+    @property
+    def shows(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def tells(self) -> bool:
+        """Whether the coarser image is degraded on purpose."""
+        return self.augmentation is not None
+
     def known(self, shape: Sequence[int]) -> int:
         """The numbers of the coarser image."""
         return math.prod(shape) // self.coarser**2
@@ -83,7 +93,7 @@ class Conditioned(FromCoarser, FromNoise):
         self._degree(segment, before)
 
     def told(self, segment: Segment, before: Segment) -> float | None:
-        """The degree over the largest that the network is told in sampling; None for none."""
+        """The degree of augmentation over the largest; None without augmentation."""
         if self.augmentation is None:
             return None
         return self.augmentation.told(self._degree(segment, before))

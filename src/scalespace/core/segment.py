@@ -55,6 +55,20 @@ class Jump(ABC):
         """Whether the first state already holds the coarser image, not noise alone."""
         return False
 
+    @property
+    def shows(self) -> bool:
+        """Whether the network sees an image beside x_t: the condition's `given`, of x_t's shape."""
+        return False
+
+    @property
+    def tells(self) -> bool:
+        """Whether the network is told the condition's `level`."""
+        return False
+
+    def told(self, segment: Segment, before: Segment) -> float | None:
+        """The level that it is told in sampling; None for none."""
+        return None
+
     def takes_over(self, segment: Segment, before: Segment) -> float:
         """The state, or time, in which `segment` takes over the images of the one before it.
 

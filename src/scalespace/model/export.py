@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from scalespace.core.denoiser import ANY, Condition
-from scalespace.core.jumps import Conditioned
 from scalespace.core.segment import Level
 from scalespace.data.pixels import planes
 from scalespace.engine import find_engine
@@ -72,7 +71,7 @@ def level_of(model: Model, stage: Diffusion) -> float | None:
     """The level that its network is told in sampling of the coarser image; None for none."""
     for before, leg in pairwise(model.legs):
         jump = leg.segment.jump
-        if leg.segment.name == stage.segment.name and isinstance(jump, Conditioned):
+        if leg.segment.name == stage.segment.name:
             return jump.told(leg.segment, before.segment)
     return None
 
@@ -133,14 +132,14 @@ def export_stage(model: Model, stage: str, path: Path | str) -> dict[str, Any]:
         raise InputError(f"stage '{stage}' makes no estimate of x_0 from x_t and a label alone")
     level = level_of(model, own)
     calls = Calls(own, level).eval()
-    shape, n = own.segment.shape, 3
+    shape, shows, n = own.segment.shape, own.segment.jump.shows, 3
     images = [torch.randn(n, *shape, generator=torch.Generator().manual_seed(k)) for k in (0, 1)]
     state, labels = torch.arange(n) % len(calls.states), torch.tensor([0, ANY, own.classes - 1])
-    inputs = [images[0], state, labels, *(images[1:] if own.sees_given else [])]
+    inputs = [images[0], state, labels, *(images[1:] if shows else [])]
     names = ["x", "state", "labels", "given"][: len(inputs)]
     about = _about(model) | {"stage": stage, "states": list(calls.states)}
     content = export(calls, inputs, names, _words(about))
-    given = images[1] if own.sees_given else None
+    given = images[1] if shows else None
     expected = [
         own.denoise(
             images[0][k : k + 1],

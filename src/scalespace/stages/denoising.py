@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from scalespace.config import Recipe
 from scalespace.core.denoiser import ANY, Condition, Guided, InDomain
 from scalespace.core.domain import X0_RULES
-from scalespace.core.jumps import Conditioned
 from scalespace.core.noise import Noise, Seeded, derive_seed
 from scalespace.core.objective import Objective
 from scalespace.core.parametrization import PARAMETRIZATIONS
@@ -78,10 +77,8 @@ class Diffusion(StageModel):
             )
         channels, height, width = segment.shape
         jump = segment.jump
-        self.sees_given = isinstance(jump, Conditioned)
-        self.told_level = isinstance(jump, Conditioned) and jump.augmentation is not None
-        self.channels = channels * (1 + self.sees_given + o.self_condition)
-        self.width = 1 + self.classes + self.told_level  # of the context
+        self.channels = channels * (1 + jump.shows + o.self_condition)
+        self.width = 1 + self.classes + jump.tells  # of the context
         size = (height, width)
         self.net = net or make_net(recipe.net, self.channels, channels, self.width, size)
         self.fast: Fast | None = None  # an engine's
@@ -164,7 +161,7 @@ class Diffusion(StageModel):
     def inputs(self, x: Tensor, condition: Condition) -> Tensor:
         """The images that the network sees, as channels of one: [n, channels, h, w]."""
         inputs = [x]
-        if self.sees_given:
+        if self.segment.jump.shows:
             assert condition.given is not None, "this network sees a coarser image"
             inputs.append(condition.given)
         if self.objective.self_condition:
@@ -178,7 +175,7 @@ class Diffusion(StageModel):
         assert labels is not None, "an image's class is told, or `ANY`"
         one_hot = F.one_hot(labels.clamp(min=0), self.classes) * (labels >= 0)[:, None]
         context = [u[:, None], one_hot.to(u.dtype) * self.conditional]
-        if self.told_level:
+        if self.segment.jump.tells:
             level = condition.level
             context.append((torch.zeros_like(u) if level is None else level)[:, None])
         return torch.cat(context, dim=1)

@@ -227,7 +227,7 @@ class Student(Diffusion):
         self._unknown = n
         self._seen = torch.empty(shape, dtype=torch.float16, device=device)
         self._right = torch.empty(shape, dtype=torch.float16, device=device)
-        if self.sees_given:
+        if self.segment.jump.shows:
             self._given = torch.empty((n, *self.segment.shape), dtype=torch.float16, device=device)
             self._levels = torch.zeros(n, device=device)
 
@@ -271,7 +271,7 @@ class Student(Diffusion):
         if self._unknown and not bool((known := self._known[numbers]).all()):
             self._ask([part[~known] for part in batch], labels[~known], numbers[~known])
         told = Condition(labels)
-        if self.sees_given:
+        if self.segment.jump.shows:
             told = Condition(labels, self._given[numbers].float(), self._levels[numbers])
         step = torch.randint(steps, labels.shape, generator=rng, device=labels.device)
         x0_hat = self.estimate_in(self._seen[numbers, step].float(), step, told)
