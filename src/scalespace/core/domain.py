@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 BARRIER = 1e-3  # weight of the logarithmic barrier at variance 1
-FAR = 100.0  # half-widths of the domain: the barrier maps anything further out to the same place
+SLIGHT = 1e-6  # the least slope that Newton's method divides by
+FAR = 1000.0  # half-widths of the domain: the barrier maps anything further out to the same place
 
 
 def keep(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> Tensor:
@@ -49,7 +50,8 @@ def barrier(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> T
     (u - y)^2 / 2 - mu (log(1 + u) + log(1 - u)), which lies inside for any y. Interior-point
     methods lower mu along the way; here mu is `BARRIER` times the noise variance, so the last
     steps, where a black pixel must be black, hardly change. The minimiser is the middle root of
-    u^3 - y u^2 - (1 + 2 mu) u + y = 0, in Viete's closed form.
+    u^3 - y u^2 - (1 + 2 mu) u + y = 0, in Viete's closed form. Far out that is a small difference of
+    large numbers. So a step of Newton's method follows, on (1 - u)(1 + u)(y - u) - 2 mu u.
     """
     middle, half = (low + high) / 2, (high - low) / 2
     mu = BARRIER * variance
@@ -59,7 +61,8 @@ def barrier(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> T
     size = (-p / 3).sqrt()
     angle = torch.acos((q / (-2 * size**3)).clamp(-1, 1)) / 3 - 2 * math.pi / 3
     u = 2 * size * torch.cos(angle) + y / 3
-    # against rounding: the root is a small difference of large numbers (hence also FAR)
+    slope = u * (3 * u - 2 * y) - (1 + 2 * mu)  # negative at the middle root; 0 if mu is, at an end
+    u = u - ((1 - u) * (1 + u) * (y - u) - 2 * mu * u) / slope.clamp(max=-SLIGHT)
     return u.clamp(-1, 1) * half + middle
 
 
