@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 import tiny
 from browsers import launched
+from scalespace import plugins
 from scalespace.data import DataSplits, load
 from scalespace.evaluation.judge import Judge
 from scalespace.model import Model, train
@@ -24,6 +25,7 @@ from scalespace.stages.judge import JUDGE
 from scalespace.training.judge import train_judge
 from undrawn import undrawn
 
+plugins.load()  # contract tests are for methods of one's own, too
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background jobs ignore interrupts, and so would the programs that tests interrupt

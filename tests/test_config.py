@@ -25,7 +25,7 @@ from scalespace.config import (
 from scalespace.config.build import build
 from scalespace.core.domain import X0_RULES
 from scalespace.core.parametrization import PARAMETRIZATIONS
-from scalespace.core.solvers import SOLVERS
+from scalespace.core.solvers import SOLVERS, Solver, renoise
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.fields import digest, merge, nested, without
@@ -550,7 +550,6 @@ def test_a_path_will_do_for_a_preset(preset: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "field", "registry"),
     [
-        (ProcessConfig, "sampler", SOLVERS),
         (ProcessConfig, "x0", X0_RULES),
         (ProcessConfig, "predict", PARAMETRIZATIONS),
         (NetConfig, "activation", ACTIVATIONS),
@@ -560,6 +559,23 @@ def test_what_a_field_may_be_is_what_its_registry_holds(
     part: type, field: str, registry: dict[str, Any]
 ) -> None:
     assert set(get_args(get_type_hints(part)[field])) == set(registry)
+
+
+@pytest.mark.parametrize("field", ["process.sampler", "stages.small.process.sampler"])
+def test_no_such_sampler(field: str) -> None:
+    near = r"unknown process\.sampler 'euler1'; did you mean 'euler'\?"
+    with pytest.raises(InputError, match=near):
+        load_config("quick", {field: "euler1"})
+    with pytest.raises(InputError, match="if it is your own, set SCALESPACE_PLUGINS"):
+        load_config("quick", {field: "mine"})
+
+
+def test_a_sampler_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry in `SOLVERS` is all that it takes."""
+    monkeypatch.setitem(SOLVERS, "mine", Solver("mine", renoise))
+    config = load_config("quick", {"process.sampler": "mine"})
+    model = make_training(config, get_method("baseline").stages[0], 0, INFO).build()
+    assert model.legs()[0].solver == SOLVERS["mine"]
 
 
 @pytest.mark.parametrize("spacing", get_args(get_type_hints(ProcessConfig)["spacing"]))

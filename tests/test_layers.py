@@ -16,24 +16,24 @@ SOURCE = Path(scalespace.__file__).parent
 LAYERS = {
     part: set(allowed.split())
     for part, allowed in {
-        "core": "core",
-        "nets": "nets core config",
+        "core": "core plugins",
+        "nets": "nets core config plugins",
         "data": "data core files",
-        "evaluation": "evaluation core nets data config files progress",
+        "evaluation": "evaluation core nets data config files plugins progress",
         "engine": "engine files",
         "stages": "stages core nets data config engine",
         # nets, config and data for a method that brings a stage of its own in its one file
-        "methods": "methods core nets data stages config",
+        "methods": "methods core nets data stages config plugins",
         "training": "training core nets data evaluation stages engine figures config fields files "
         "progress",
         "figures": "figures core nets data config files",
         "toy": "toy core nets stages training figures config fields files machine progress",
         "model": "model core nets data evaluation stages engine methods training config "
-        "fields files pretrained hub progress settings",
+        "fields files plugins pretrained hub progress settings",
         "bench": "bench nets data evaluation stages methods training figures model config files "
         "machine pretrained progress settings",
         "studies": "studies core nets data evaluation stages methods training model bench "
-        "config fields files machine presets settings __version__",
+        "config fields files machine plugins presets settings __version__",
         "report": "report core nets data evaluation stages methods training figures "
         "model studies config files settings",
         "web": "web core data evaluation model",
@@ -41,12 +41,13 @@ LAYERS = {
         "fields": "",
         "files": "",
         "errors": "",
+        "plugins": "",
         "presets": "presets fields files",
         "pretrained": "files",
         "hub": "hub",
         "machine": "__version__",
         "progress": "",
-        "settings": "nets data stages methods training config fields presets",
+        "settings": "nets data stages methods training config fields plugins presets",
         "options": "config fields presets",
     }.items()
 }

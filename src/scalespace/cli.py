@@ -85,7 +85,9 @@ def _dispatch(arguments: list[str]) -> None:
     if verb not in VERBS:
         raise unknown("command", verb, VERBS)
     with _abrupt(_interrupted(arguments)):
-        from scalespace import verbs  # heavy: only once there is something to do
+        from scalespace import plugins, verbs  # heavy: only once there is something to do
+
+        plugins.load()
     verbs.run(verb, f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.", rest)
 
 

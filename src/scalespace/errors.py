@@ -23,9 +23,13 @@ def listed(values: Iterable[float]) -> str:
     return ", ".join(f"{value:g}" for value in values) or "none"
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """The error for a name that is not in a registry; suggests the nearest known one."""
+def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> InputError:
+    """The error for a name that is not in a registry.
+
+    It suggests the nearest known one. If none is near, it ends with `hint`.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return InputError(f"unknown {kind} '{name}'{hint} (known: {', '.join(names)})")
+    nearest = f"; did you mean '{near[0]}'?" if near else ""
+    end = f": {hint}" if hint and not near else ""
+    return InputError(f"unknown {kind} '{name}'{nearest} (known: {', '.join(names)}){end}")

@@ -16,8 +16,10 @@ from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping, merge, nested, put_over
 from scalespace.methods import Method, get_method, stages
 from scalespace.nets.registry import trust
+from scalespace.plugins import HINT
 from scalespace.presets import read_preset
 from scalespace.stages.base import Stage
+from scalespace.stages.from_recipe import solver_of
 from scalespace.training.training import Training
 
 
@@ -55,14 +57,16 @@ def vary(config: Config, changes: Mapping[str, Any]) -> Config:
 def _checked(fields: Mapping[str, Any]) -> Config:
     config, known = build(Config, fields), stages()
     trust(config.net.kind)
+    solver_of(config.process)
     for stage in config.stages:
         if stage not in known:
-            raise unknown("stage", stage, known)
+            raise unknown("stage", stage, known, HINT)
     # those that are like another come last: a bad field is then told of the stage that it is given
     for stage in sorted(config.stages, key=lambda name: known[name].like is not None):
         recipe = stage_recipe(config, known[stage])
         if isinstance(recipe, Recipe):
             trust(recipe.net.kind)
+            solver_of(recipe.process)
     for method in config.study.methods:
         get_method(method)
     return config

@@ -121,6 +121,11 @@ def test_a_dry_run_shows_the_recipe_of_each_stage(tmp_path: Path, capsys: Captur
     main(["train", "cascaded-fast", "--dry-run"])  # with the teachers, which come first
     names = list(yaml.safe_load(capsys.readouterr().out)["stages"])
     assert names == ["small", "small-student", "upscaler", "upscaler-student"]
+    for bad in ("--net.kind=nope", "--process.states=5,--process.steps=9", "--seed=-1"):
+        with pytest.raises(SystemExit) as refused:  # as training would
+            main(["train", "small", "--dry-run", *bad.split(",")])
+        assert refused.value.code == 2
+        capsys.readouterr()
     main(["train", "judge", "--dry-run"])
     assert list(yaml.safe_load(capsys.readouterr().out)["stages"]) == ["judge"]
 

@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scalespace.config import ProcessConfig
 from scalespace.core.denoiser import Condition
 from scalespace.core.parametrization import PARAMETRIZATIONS
 from scalespace.core.sampling import Step, run
@@ -83,12 +82,6 @@ def trajectory(
 
 def finish(solver: Solve, estimate: Estimate, schedule: Schedule, noise: Normal) -> Tensor:
     return trajectory(solver, estimate, schedule, noise)[-1].x
-
-
-def test_the_configs_samplers_are_those_that_there_are() -> None:
-    from typing import get_args, get_type_hints
-
-    assert set(get_args(get_type_hints(ProcessConfig)["sampler"])) == set(SOLVERS)
 
 
 @pytest.mark.parametrize("name", SOLVERS)

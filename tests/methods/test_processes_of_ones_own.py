@@ -104,6 +104,31 @@ def sizes(steps: Sequence[Any]) -> list[tuple[int, int]]:
     return [(side, sides.count(side)) for side in dict.fromkeys(sides)]
 
 
+def test_the_stage_of_contributing(registry: None, splits: DataSplits, tmp_path: Path) -> None:
+    """It begins with the enlarged image, in the last of the states that it learns."""
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n([^`]*class Enlarged.*?)```", text, re.DOTALL)
+    given: dict[str, Any] = {}
+    exec(compile(code, "the stage in CONTRIBUTING.md", "exec"), given)
+
+    @register
+    class Twice(ProcessMethod):
+        """Small, and then enlarged."""
+
+        name = "twice"
+        title = "Twice"
+        stages = (DiffusionStage("twice-small", states=5, scale=2), given["Enlarged"]("twice", 4))
+
+    model = train("twice", splits, tiny.CONFIG, tmp_path, 0, tiny.CPU)
+    segment = model.legs[-1].segment
+    assert segment.first == segment.schedule.last
+    assert segment.schedule.alpha_bar_at(segment.first) == pytest.approx(0.3)
+    assert np.isfinite(model.sample([0, 1, 2], seed=4).images).all()
+    halved = replace(splits.info, height=13, width=13)
+    with pytest.raises(InputError, match="by a factor of 2"):
+        given["Enlarged"]("twice", 4).build(tiny.RECIPE, halved)
+
+
 # A process with mathematics of its own: the Haar detail fades in after the jump
 
 

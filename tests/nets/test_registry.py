@@ -21,8 +21,9 @@ from scalespace.errors import InputError
 from scalespace.methods.small import SMALL
 from scalespace.model import Model, train
 from scalespace.nets.depthwise import Depthwise
-from scalespace.nets.registry import NETS, VARIABLE, check_size, find_net, make_net, trust
+from scalespace.nets.registry import NETS, check_size, find_net, make_net, trust
 from scalespace.nets.unet import parameters
+from scalespace.plugins import VARIABLE
 from scalespace.settings import load_config
 
 CONTEXT = 11
@@ -165,7 +166,9 @@ def test_what_can_be_no_name(kind: str) -> None:
 def test_ones_own_network(own: str, splits: DataSplits, tmp_path: Path) -> None:
     """It is imported for who names it, and not for a folder that does."""
     config = replace(tiny.CONFIG, net=NetConfig(kind=own))
-    with pytest.raises(InputError, match="import my_nets before, or set SCALESPACE_NETS=my_nets"):
+    with pytest.raises(
+        InputError, match="import my_nets before, or set SCALESPACE_PLUGINS=my_nets"
+    ):
         SMALL.build(Recipe(net=config.net), splits.info)
     assert "my_nets" not in sys.modules
     assert load_config("default", {"net.kind": own}).net.kind == own  # named: trusted from now on
@@ -176,12 +179,12 @@ def test_ones_own_network(own: str, splits: DataSplits, tmp_path: Path) -> None:
 
     words = [sys.executable, "-m", "scalespace", "sample", str(folder), "--labels", "1"]
     words += ["--out", "x.npz", "--quiet"]
-    env = {"PATH": "", "SCALESPACE_NETS": ""}
+    env = {"PATH": "", "SCALESPACE_PLUGINS": ""}
     refused = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "nothing that is read may run code" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
-    allowed = {**env, "SCALESPACE_NETS": "my_nets"}
+    allowed = {**env, "SCALESPACE_PLUGINS": "my_nets"}
     subprocess.run(words, env=allowed, check=True)
 
 

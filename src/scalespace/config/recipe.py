@@ -117,7 +117,7 @@ class ProcessConfig:
     predict: Literal["noise", "x0", "v", "flow"] = "noise"
     labels: bool = True
     x0: Literal["none", "clip", "dynamic", "barrier"] = "none"
-    sampler: Literal["ancestral", "ddim", "dpm2m", "euler", "renoise"] = "ancestral"
+    sampler: str = "ancestral"
     eta: float = 0.0
     temperature: float = 1.0
     steps: int | tuple[float, ...] | dict[str, int | tuple[float, ...] | None] | None = None

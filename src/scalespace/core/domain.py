@@ -50,8 +50,8 @@ def barrier(x0_hat: Tensor, low: float, high: float, variance: float = 1.0) -> T
     (u - y)^2 / 2 - mu (log(1 + u) + log(1 - u)), which lies inside for any y. Interior-point
     methods lower mu along the way; here mu is `BARRIER` times the noise variance, so the last
     steps, where a black pixel must be black, hardly change. The minimiser is the middle root of
-    u^3 - y u^2 - (1 + 2 mu) u + y = 0, in Viete's closed form. Far out that is a small difference of
-    large numbers. So a step of Newton's method follows, on (1 - u)(1 + u)(y - u) - 2 mu u.
+    u^3 - y u^2 - (1 + 2 mu) u + y = 0, in Viete's closed form. Far out that is a small difference
+    of large numbers. So a step of Newton's method follows, on (1 - u)(1 + u)(y - u) - 2 mu u.
     """
     middle, half = (low + high) / 2, (high - low) / 2
     mu = BARRIER * variance

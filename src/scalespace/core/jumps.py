@@ -167,7 +167,8 @@ class Renoised(FromCoarser):
 
     Args:
         coarser: how many times smaller the image is.
-        state: the state that the segment begins in.
+        state: the state that the segment begins in: its last one, if training is not to be spent
+            on others that sampling never sees.
     """
 
     state: int

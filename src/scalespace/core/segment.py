@@ -127,7 +127,7 @@ class Jump(ABC):
         Args:
             inputs: what `inputs` made of its images.
             condition: what else is known.
-            rng: draws the degree of augmentation; None leaves the inputs as they are.
+            rng: draws the degree of augmentation; None: leave the inputs as they are.
         """
         return condition
 
@@ -137,10 +137,8 @@ class Jump(ABC):
         """The condition where real images stand in for a previous segment that did not run.
 
         Args:
-            inputs: of real images.
-            condition: what else is known.
-            noise: the streams of these images.
-            name: of the segment's stream.
+            inputs, condition: as for `training_condition`.
+            noise, name: the streams of these images, and which of them is the segment's.
         """
         return condition
 
@@ -161,8 +159,7 @@ class Jump(ABC):
 
         Args:
             segment, condition, noise, temperature: as for `begin`.
-            x0: the images at the segment's scale [n, c, h, w].
-            inputs: of them, or what else the network is to see.
+            x0, inputs: images at the segment's scale [n, c, h, w], and what the network is to see.
         """
         # no previous segment is there to name: `segment` takes its place, and only the images count
         before = Handed(segment, self.handed(segment, x0, noise))

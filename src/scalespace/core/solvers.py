@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 from scalespace.core.schedule import Schedule
+from scalespace.errors import unknown
+from scalespace.plugins import HINT
 
 
 class Row(NamedTuple):
@@ -229,6 +231,12 @@ SOLVERS = {
 
 
 def make_solver(name: str, eta: float = 0.0) -> Solver:
-    """The solver of that name; `eta` is for those that let it be chosen."""
+    """The solver of that name; `eta` is for those that let it be chosen.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in SOLVERS:
+        raise unknown("process.sampler", name, SOLVERS, HINT)
     solver = SOLVERS[name]
     return solver if solver.eta is None else replace(solver, eta=eta)

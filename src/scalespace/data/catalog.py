@@ -11,12 +11,17 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from scalespace.data.download import Checksum
+from scalespace.data.info import DataInfo
 from scalespace.errors import unknown
 
 Part = Literal["train", "test"]
 Kind = Literal["images", "labels"]
 PARTS: tuple[Part, ...] = get_args(Part)
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+SIDE = 28
+"""Pixels along each side of an image, in every data set here."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Source:
     archive_checksum: Checksum = field(default_factory=Checksum)
     transposed: bool = False
     first_label: int = 0
+
+    @property
+    def shape(self) -> DataInfo:
+        """Classes and size, as of all of them; mean and deviation are unknown without a look."""
+        return DataInfo(self.name, self.classes, SIDE, SIDE, 0.0, 1.0)
 
 
 def _names(pattern: str, test: str = "test") -> dict[tuple[Part, Kind], str]:

@@ -28,6 +28,7 @@ from scalespace.evaluation.two_sample import LEAST, two_sample
 from scalespace.evaluation.variety import Components, components, variety
 from scalespace.files import write_arrays
 from scalespace.nets.judge import Features
+from scalespace.plugins import HINT
 
 INTERVAL = 1.96  # standard errors to either side of an estimate: 95 %
 
@@ -283,7 +284,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
     """Raises `InputError` for a name that is not in `METRICS`."""
     for name in metrics:
         if name not in METRICS:
-            raise unknown("metric", name, METRICS)
+            raise unknown("metric", name, METRICS, HINT)
 
 
 def evaluate(

@@ -5,7 +5,7 @@ https://huggingface.co/docs/hub/model-cards tells the header's fields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -46,6 +46,7 @@ class About:
         config: what its `config.json` holds.
         parameters: trained numbers of each stage, by name.
         figures: what was measured of it, if anything was.
+        modules: outside the package, from which its method is.
     """
 
     title: str
@@ -53,6 +54,7 @@ class About:
     config: Mapping[str, Any]
     parameters: Mapping[str, int]
     figures: Figures | None = None
+    modules: Sequence[str] = ()
 
 
 def card(about: About, source: str) -> str:
@@ -86,10 +88,19 @@ def card(about: About, source: str) -> str:
         measured={measure.metric for measure in figures.measures} if figures else set(),
         controls=list(controls),
         source=source,
+        modules=sorted({*about.modules, *_of_networks(about.config)}),
         labels=[known[k % len(known)] for k in (2, 0, 2, 6)],
         is_mnist=data["name"] in MNIST and not data.get("own"),
         is_fashion=data["name"] == "fashion-mnist" and not data.get("own"),
     )
+
+
+def _of_networks(config: Mapping[str, Any]) -> Iterator[str]:
+    """The modules of networks that are not the package's own."""
+    for stage in config["stages"].values():
+        module, colon, _ = stage["recipe"].get("net", {}).get("kind", "").partition(":")
+        if colon:
+            yield module
 
 
 def _title(data: Mapping[str, Any]) -> str:

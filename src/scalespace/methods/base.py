@@ -18,6 +18,7 @@ from scalespace.core.process import Process
 from scalespace.core.sampling import Edit, Leg, Start, Step, reverse, with_ends
 from scalespace.core.scale import up
 from scalespace.errors import InputError, unknown
+from scalespace.plugins import HINT
 from scalespace.stages.base import Models, Stage
 
 
@@ -127,7 +128,7 @@ def register(method: type[Method]) -> type[Method]:
 def get_method(name: str) -> Method:
     """The method of that name; `InputError` with the nearest name if there is none."""
     if name not in METHODS:
-        raise unknown("method", name, METHODS)
+        raise unknown("method", name, METHODS, HINT)
     return METHODS[name]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from scalespace import pretrained
+from scalespace import plugins, pretrained
 from scalespace.errors import InputError
 from scalespace.files import write_text
 from scalespace.hub import remote
@@ -175,5 +175,6 @@ class Sharing(TrainedMethod):
         """
         sizes = {name: parameters(model) for name, model in self.models.items()}
         doc = (type(self.method).__doc__ or "").strip().partition("\n")[0]
-        about = About(self.method.title, doc, self.config, sizes, self.figures)
+        modules = plugins.outside([self.method])
+        about = About(self.method.title, doc, self.config, sizes, self.figures, modules)
         return card(about, source)

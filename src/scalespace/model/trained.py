@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scalespace.config import Config
 from scalespace.data import DataSplits
-from scalespace.methods import get_method
+from scalespace.methods import Method, get_method
 from scalespace.model.model import Model
 from scalespace.settings import make_trainings
 from scalespace.stages.base import Models
 from scalespace.training.fit import fit
 from scalespace.training.reuse import adopt
 from scalespace.training.runtime import Runtime
+from scalespace.training.training import Training
+
+
+def check_trainings(method: Method, wanted: Sequence[Training]) -> None:
+    """Refuses what does not fit together, before anything is trained: `Method.check`."""
+    method.check(Models({training.stage.name: training.build() for training in wanted}))
 
 
 def train(
@@ -41,8 +47,7 @@ def train(
     """
     chosen, runtime = get_method(method), runtime or Runtime()
     wanted = make_trainings(config, chosen, seed, splits.info)
-    # refuse what does not fit before anything is trained
-    chosen.check(Models({training.stage.name: training.build() for training in wanted}))
+    check_trainings(chosen, wanted)
     ready = [stage for model in reuse for stage in model.stages.values()]
     adopt(ready, wanted, Path(trainings), patience=60 if runtime.together > 1 else 0)
     stages = {t.stage.name: fit(t, splits, Path(trainings), runtime) for t in wanted}

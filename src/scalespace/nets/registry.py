@@ -3,18 +3,17 @@
 A network of one's own is a class that does what `Network` says. `--net.kind mypackage.nets:Mine`, a
 preset that names it, or a `load_config` in Python imports it. A model folder that names it does
 not: nothing that is read may run code. There the module must have been imported before, or stand in
-the environment variable `SCALESPACE_NETS` (several with commas between them).
+the environment variable `SCALESPACE_PLUGINS` (`scalespace.plugins`).
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from scalespace import plugins
 from scalespace.config import NetConfig
 from scalespace.errors import InputError, one_line, unknown
 from scalespace.nets.coordinates import Coordinates
@@ -22,8 +21,6 @@ from scalespace.nets.depthwise import Depthwise
 from scalespace.nets.nested import Nested
 from scalespace.nets.unet import UNet
 
-VARIABLE = "SCALESPACE_NETS"
-"""Names the modules that a network may come from."""
 NETS: dict[str, type[nn.Module]] = {
     "unet": UNet,
     "coordinates": Coordinates,
@@ -95,13 +92,10 @@ def check_size(c: NetConfig, height: int, width: int) -> None:
 
 
 def trust(kind: str) -> None:
-    """Lets a network be imported, here and in the processes that this one starts.
-
-    For what a user has named, never for what a file says that somebody else has written.
-    """
+    """Lets a network be imported: `plugins.trust` of its module."""
     module, colon, _ = kind.partition(":")
-    if colon and module not in _trusted():
-        os.environ[VARIABLE] = ",".join([*_trusted(), module])
+    if colon:
+        plugins.trust(module)
 
 
 def find_net(kind: str) -> type[nn.Module]:
@@ -115,28 +109,15 @@ def find_net(kind: str) -> type[nn.Module]:
     module, colon, name = kind.partition(":")
     if not colon:
         raise unknown("net.kind", kind, NETS)
-    if module not in sys.modules and module not in _trusted():
+    if module not in sys.modules and module not in plugins.named():
         raise InputError(
             f"net.kind={kind} is code, and nothing that is read may run code: import {module} "
-            f"before, or set {VARIABLE}={module}, if you trust it"
+            f"before, or set {plugins.VARIABLE}={module}, if you trust it"
         )
     try:
-        found = getattr(_imported(module), name, None)
+        found = getattr(plugins.imported(module), name, None)
     except Exception as error:  # whatever the module does
         raise InputError(f"net.kind={kind} cannot be imported: {one_line(error)}") from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise InputError(f"net.kind={kind}: {module} has no torch.nn.Module of that name")
     return found
-
-
-def _imported(module: str) -> Any:
-    """Also from the working directory, where a program that is installed does not look."""
-    sys.path.append(os.getcwd())
-    try:
-        return importlib.import_module(module)
-    finally:
-        sys.path.pop()
-
-
-def _trusted() -> list[str]:
-    return [name for name in os.environ.get(VARIABLE, "").split(",") if name]

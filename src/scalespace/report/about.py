@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -128,10 +129,15 @@ class Study:
         return [one for one in self.variants.values() if carried_out(study, method, one)]
 
 
-def _recipe(stage: StageInfo) -> type | None:
-    """The recipe of a stage; None if its method is not installed here."""
-    registered = known_stages().get(stage.name)
-    return registered.recipe if registered else RECIPES.get(stage.kind)
+def _recipe(stage: StageInfo, told: Mapping[str, Any]) -> Any:
+    """The recipe of a stage; None if its kind is not known.
+
+    If its method is not installed here, the stage may have fields of its own, which are left out.
+    """
+    if registered := known_stages().get(stage.name):
+        return build(registered.recipe, told)
+    kind = RECIPES.get(stage.kind)
+    return None if kind is None else _described(kind, [told])[0]
 
 
 def _with_latents(part: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +147,7 @@ def _with_latents(part: dict[str, Any]) -> dict[str, Any]:
     return {**part, "latents_of": (part.get("needs") or [""])[0]}
 
 
-def _described(kind: type, parts: list[dict[str, Any]]) -> tuple[Any, ...]:
+def _described(kind: type, parts: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     """Descriptions of a kind; what it has no field for, which another version may, is left out."""
     known = {field.name for field in fields(kind)}
     return tuple(build(kind, {key: part[key] for key in part if key in known}) for part in parts)
@@ -154,17 +160,14 @@ def read_study(path: Path) -> Study:
         if value["format"] != FORMAT:
             raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
         stages = _described(StageInfo, [_with_latents(part) for part in value["stages"]])
-        kinds = {stage.name: kind for stage in stages if (kind := _recipe(stage))}
+        own = value["recipes"]
+        recipes = {one.name: _recipe(one, own[one.name]) for one in stages if one.name in own}
         config = build(Config, value["config"])
         return Study(
             preset=str(value["preset"]),
             data=build(DataInfo, value["data"]),
             config=config,
-            recipes={
-                name: build(kinds[name], recipe)
-                for name, recipe in value["recipes"].items()
-                if name in kinds
-            },
+            recipes={name: recipe for name, recipe in recipes.items() if recipe is not None},
             methods=_described(MethodInfo, value["methods"]),
             stages=stages,
             seeds=tuple(int(seed) for seed in value["seeds"]),

@@ -83,7 +83,7 @@ def make_visits(process: ProcessConfig, segment: Segment, more: str = Visits.mor
 
 
 def solver_of(process: ProcessConfig) -> Solver:
-    """The solver that a config asks for."""
+    """The solver that a config asks for; `InputError` if there is none of that name."""
     return make_solver(process.sampler, process.eta)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -39,12 +39,17 @@ class Cluster:
         folder: the study's, with its settings.
         place: which cluster.
         patience: seconds to wait for files of other machines.
+        modules: the plug-ins that the study needs.
     """
 
-    def __init__(self, folder: Path, place: Place, patience: float = LAG) -> None:
+    def __init__(
+        self, folder: Path, place: Place, patience: float = LAG, modules: Sequence[str] = ()
+    ) -> None:
         self.folder, self.place = folder.absolute(), place
         run = read_json(folder / SETTINGS, "study settings")["run"]
-        self.ticket = Ticket(str(self.folder), run, __version__, os.getcwd(), patience)
+        self.ticket = Ticket(
+            str(self.folder), run, __version__, os.getcwd(), patience, tuple(modules)
+        )
         self.threads: dict[str, int] = {}
         self.futures: dict[str, Any] = {}
         self.told: set[str] = set()

@@ -17,6 +17,7 @@ from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
+from scalespace import plugins
 from scalespace.errors import InputError
 
 DONE, FAILED = "done", "failed "
@@ -35,11 +36,24 @@ class Process:
         folder: the study's.
         place: the folder to work in; None for this program's own.
         gpu: the one that it sees; None for all that this process sees.
+        modules: the plug-ins that it imports, from wherever this process finds modules.
     """
 
-    def __init__(self, folder: Path, place: Path | None = None, gpu: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        place: Path | None = None,
+        gpu: str | None = None,
+        modules: Sequence[str] = (),
+    ) -> None:
         module = "scalespace.studies.workers"
         command = [sys.executable, "-m", module, str(folder), str(os.getpid())]
+        env = dict(os.environ)
+        if gpu is not None:
+            env[VISIBLE] = gpu
+        if modules:
+            env[plugins.VARIABLE] = ",".join(modules)
+            env["PYTHONPATH"] = os.pathsep.join(one or os.getcwd() for one in sys.path)
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self.process = subprocess.Popen(
             command,
@@ -50,7 +64,7 @@ class Process:
             encoding="utf-8",
             errors="replace",
             cwd=place,
-            env=None if gpu is None else {**os.environ, VISIBLE: gpu},
+            env=env,
         )
 
     def run(self, task_id: str, threads: int) -> None:
@@ -102,6 +116,7 @@ class Processes:
         place: the folder they work in; None for this program's own.
         idle: seconds after which a process without a task ends; None for never.
         gpus: given to the processes in turn.
+        modules: the plug-ins that each imports.
     """
 
     def __init__(
@@ -110,9 +125,11 @@ class Processes:
         place: Path | None = None,
         idle: float | None = None,
         gpus: Sequence[str] = (),
+        modules: Sequence[str] = (),
     ) -> None:
         self.gpus: Iterator[str | None] = cycle(gpus or [None])
         self.folder, self.place, self.idle = folder, place, idle
+        self.modules = tuple(modules)
         self.lock = threading.Lock()
         self.every: list[Process] = []
         self.free: dict[Process, threading.Timer | None] = {}
@@ -171,7 +188,7 @@ class Processes:
                 if timer:
                     timer.cancel()
                 return process
-            process = Process(self.folder, self.place, next(self.gpus))
+            process = Process(self.folder, self.place, next(self.gpus), self.modules)
             self.every.append(process)
             if self.stopped:
                 process.stop()

@@ -36,6 +36,7 @@ class Ticket:
         version: of this package.
         place: where relative paths are from, if the worker has that folder.
         patience: seconds to wait for files of other machines.
+        modules: the plug-ins that the study needs.
     """
 
     folder: str
@@ -43,6 +44,7 @@ class Ticket:
     version: str
     place: str
     patience: float
+    modules: tuple[str, ...] = ()
 
     def check(self, needs: Sequence[str]) -> None:
         """Raises `InputError` unless this machine can carry out a task with such needs."""
@@ -112,7 +114,9 @@ def _processes(ticket: Ticket) -> Processes:
     with _lock:
         if ticket.run not in _studies:
             place = Path(ticket.place) if os.path.isdir(ticket.place) else None
-            _studies[ticket.run] = Processes(Path(ticket.folder), place, IDLE_SECONDS)
+            _studies[ticket.run] = Processes(
+                Path(ticket.folder), place, IDLE_SECONDS, modules=ticket.modules
+            )
         return _studies[ticket.run]
 
 

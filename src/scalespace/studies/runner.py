@@ -16,7 +16,7 @@ from scalespace.errors import InputError
 from scalespace.files import locked, read_json, write_json
 from scalespace.studies.about import describe
 from scalespace.studies.cluster import Cluster
-from scalespace.studies.executors import Executor, Here, SideBySide
+from scalespace.studies.executors import Executor, Here, SideBySide, plug_ins
 from scalespace.studies.folder import ABOUT, DONE, SETTINGS, clear_locks
 from scalespace.studies.places import Place
 from scalespace.studies.plan import Task, make_plan
@@ -132,5 +132,5 @@ def _otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
 
 def _executor(context: Context, jobs: int, cluster: Place | None) -> Executor:
     if cluster:
-        return Cluster(context.folder, cluster)
+        return Cluster(context.folder, cluster, modules=plug_ins(context.config))
     return Here(context) if jobs == 1 else SideBySide(context, jobs)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from scalespace import plugins
 from scalespace.config import Config
 from scalespace.config.build import build
 from scalespace.data import load
@@ -74,6 +75,7 @@ def _carry_out(context: Context, task_id: str) -> None:
 
 
 def _context(folder: Path) -> Context:
+    plugins.load()
     settings = read_json(folder / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     splits = load(config.data, settings["data_dir"], size=config.size)

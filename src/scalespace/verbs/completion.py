@@ -85,6 +85,7 @@ def script(shell: str) -> str:
 
 def _offer(action: Action, verb: str) -> None:
     """Says what the value of an option can be, where its type does not."""
+    from scalespace.core.solvers import SOLVERS
     from scalespace.evaluation.evaluate import METRICS
     from scalespace.report.figures import FIGURES
 
@@ -93,6 +94,7 @@ def _offer(action: Action, verb: str) -> None:
         "study.methods": METHODS,
         "metrics": METRICS,
         "study.metrics": METRICS,
+        "process.sampler": SOLVERS,
         "figure": FIGURES,
     }
     with_files: dict[str, Iterable[str]] = {

@@ -14,10 +14,13 @@ from jsonargparse import ArgumentParser, Namespace
 from scalespace import options as opt
 from scalespace.config import Config
 from scalespace.data import DataSplits, load
+from scalespace.data.catalog import DATASETS
 from scalespace.errors import InputError, unknown
 from scalespace.methods import METHODS, get_method
 from scalespace.model import Model, train
 from scalespace.model.folder import CONFIG, check_free
+from scalespace.model.trained import check_trainings
+from scalespace.plugins import HINT
 from scalespace.settings import load_config, make_training, make_trainings, stage_recipe
 from scalespace.stages.judge import JUDGE
 from scalespace.training.reuse import why_not
@@ -58,8 +61,9 @@ def add_options(parser: ArgumentParser) -> None:
 def act(options: Namespace, given: dict[str, Any]) -> None:
     config = load_config(options.preset, opt.config_fields(given))
     if options.method not in METHODS and options.method != JUDGE.name:
-        raise unknown("method", options.method, [*METHODS, JUDGE.name])
+        raise unknown("method", options.method, [*METHODS, JUDGE.name], HINT)
     if options.dry_run:
+        _try_out(options.method, config, options.seed)
         _show(options.method, config)
         return
     if options.out is None:
@@ -123,6 +127,21 @@ def _tell_of_hurried(
     if not is_helper():
         for sentence in hurried(wanted, splits, done):
             note(sentence)
+
+
+def _try_out(method: str, config: Config, seed: int) -> None:
+    """Builds the networks, if the data are published ones: their size is known without a look.
+
+    Raises:
+        InputError: as training would.
+    """
+    if config.data not in DATASETS:
+        return
+    info = DATASETS[config.data].shape
+    if method == JUDGE.name:
+        make_training(config, JUDGE, seed, info).build()
+    else:
+        check_trainings(get_method(method), make_trainings(config, get_method(method), seed, info))
 
 
 def _show(method: str, config: Config) -> None:
