@@ -126,6 +126,18 @@ def test_a_dry_run_shows_the_recipe_of_each_stage(tmp_path: Path, capsys: Captur
             main(["train", "small", "--dry-run", *bad.split(",")])
         assert refused.value.code == 2
         capsys.readouterr()
+    idle = {
+        "condition.augment=blur": "condition: training 'small' does not read it; it reads net",
+        "study.seeds=[0]": "study: training 'small' does not read it",
+        "stages.upscaler.train.epochs=3": "does not need that stage; it trains small",
+    }
+    for field, reason in idle.items():
+        with pytest.raises(SystemExit):
+            main(["train", "small", "--dry-run", f"--{field}"])
+        assert reason in capsys.readouterr().err
+    main(["train", "cascaded", "--condition.augment=blur", "--dry-run"])
+    main(["train", "cascaded-own", "--stages.upscaler.train.epochs=3", "--dry-run"])  # `like` it
+    capsys.readouterr()
     main(["train", "judge", "--dry-run"])
     assert list(yaml.safe_load(capsys.readouterr().out)["stages"]) == ["judge"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from scalespace.config import Config
 from scalespace.data import DataSplits, load
 from scalespace.data.catalog import DATASETS
 from scalespace.errors import InputError, unknown
+from scalespace.fields import mapping
 from scalespace.methods import METHODS, get_method
 from scalespace.model import Model, train
 from scalespace.model.folder import CONFIG, check_free
 from scalespace.model.trained import check_trainings
 from scalespace.plugins import HINT
 from scalespace.settings import load_config, make_training, make_trainings, stage_recipe
+from scalespace.stages.base import Stage
 from scalespace.stages.judge import JUDGE
 from scalespace.training.reuse import why_not
 from scalespace.training.runtime import is_helper
@@ -59,9 +61,11 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    config = load_config(options.preset, opt.config_fields(given))
+    own = opt.config_fields(given)
+    config = load_config(options.preset, own)
     if options.method not in METHODS and options.method != JUDGE.name:
         raise unknown("method", options.method, [*METHODS, JUDGE.name], HINT)
+    _check_read(options.method, own)
     if options.dry_run:
         _try_out(options.method, config, options.seed)
         _show(options.method, config)
@@ -129,6 +133,36 @@ def _tell_of_hurried(
             note(sentence)
 
 
+def _stages(method: str) -> dict[str, Stage[Any]]:
+    """What is trained, by name: those that others need come first."""
+    own = (JUDGE,) if method == JUDGE.name else get_method(method).stages
+    return {one.name: one for stage in own for one in (*stage.needs, stage)}
+
+
+def _check_read(method: str, given: Mapping[str, Any]) -> None:
+    """Refuses fields that none of the stages reads.
+
+    Raises:
+        InputError: which, and what they read.
+    """
+    stages = _stages(method)
+    parts = [part.name for one in stages.values() for part in fields(one.recipe)]
+    idle = set.intersection(*({*one.idle} for one in stages.values()))
+    read = dict.fromkeys(name for name in parts if name not in idle)
+    for name in given:
+        if name not in {*read, "data", "size", "stages"}:
+            raise InputError(
+                f"{name}: training '{method}' does not read it; it reads {', '.join(read)}"
+            )
+    known = {*stages, *(one.like.name for one in stages.values() if one.like)}
+    for name in mapping(given.get("stages") or {}, "stages"):
+        if name not in known:
+            raise InputError(
+                f"stages.{name}: training '{method}' does not need that stage; it trains "
+                f"{', '.join(stages)}"
+            )
+
+
 def _try_out(method: str, config: Config, seed: int) -> None:
     """Builds the networks, if the data are published ones: their size is known without a look.
 
@@ -149,9 +183,7 @@ def _show(method: str, config: Config) -> None:
 
     Those of the stages that they need come first.
     """
-    own = (JUDGE,) if method == JUDGE.name else get_method(method).stages
-    every = {one.name: one for stage in own for one in (*stage.needs, stage)}
-    recipes = {name: asdict(stage_recipe(config, stage)) for name, stage in every.items()}
+    recipes = {name: asdict(stage_recipe(config, one)) for name, one in _stages(method).items()}
     shown = {"data": config.data, "stages": json.loads(json.dumps(recipes))}
     print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=100), end="")
 
