@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -219,7 +219,7 @@ def read_bytes(path: Path | str, what: str = "file") -> bytes:
     """
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:  # no file has a NUL in its name
         raise InputError(f"{what} not found: {path}") from error
     except OSError as error:
         raise InputError(f"cannot read {what} {path}: {os_reason(error)}") from error
@@ -231,9 +231,12 @@ def sha256(path: Path | str, what: str = "file") -> str:
 
 
 def read_text(path: Path | str, what: str = "file") -> str:
-    """The content of `path` as UTF-8 text; `InputError` if it cannot be read as such."""
+    """The content of `path` as UTF-8 text; `InputError` if it cannot be read as such.
+
+    A byte order mark, which some editors put first, is left out.
+    """
     try:
-        return read_bytes(path, what).decode()
+        return read_bytes(path, what).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {path} is not UTF-8 text: {error.reason}") from error
 
@@ -242,22 +245,35 @@ def read_json(path: Path | str, what: str = "JSON file") -> Any:
     """The value in the JSON file `path`; `InputError` if it is absent or not valid JSON."""
     text = read_text(path, what)
     try:
-        return parse_json(text)
+        return parse_json(text, finite=True)
     except (ValueError, RecursionError) as error:  # bad JSON, or a number of thousands of digits
-        raise InputError(f"{what} {path} is not valid JSON: {error}") from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"{what} {path} is not valid JSON: {reason}") from error
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, finite: bool = False) -> Any:
     """The value of a JSON text.
+
+    Args:
+        text: of it.
+        finite: refuse NaN and Infinity, which are no JSON. Rows of measurements have them where a
+            recipe that is wrong on purpose diverged, or real images do not vary.
 
     Raises:
         ValueError: it is not JSON, or has a number that a float cannot hold.
         RecursionError: it is nested too deeply.
     """
-    return json.loads(text, parse_int=_int, parse_float=_float)
+    constant = refuse_constant if finite else None
+    return json.loads(text, parse_int=parse_int, parse_float=_float, parse_constant=constant)
 
 
-def _int(text: str) -> int:
+def refuse_constant(name: str) -> NoReturn:
+    """Raises `ValueError` for the NaN or Infinity of a JSON text."""
+    raise ValueError(f"{name} is no number")
+
+
+def parse_int(text: str) -> int:
+    """The whole number of a JSON text; `ValueError` if a float could not hold it."""
     if len(text) > 300:
         raise ValueError(f"a number of {len(text)} digits")
     return int(text)

@@ -72,6 +72,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         ("study --study.methods=cascade", "did you mean 'cascaded'"),
         ("study --preset defualt", "did you mean 'default'"),
         ("plot casss STUDY --out OUT.png", "unknown figure 'casss'"),
+        ("evaluate a\0b\x1b[2J --data mnist", "samples file not found: a\\x00b\\x1b[2J"),
     ],
 )
 def test_unknown_names(

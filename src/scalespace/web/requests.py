@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalespace.errors import InputError, unknown
+from scalespace.files import parse_int, refuse_constant
 from scalespace.web.library import CALLS, Choice
 
 IMAGES = 64
@@ -205,12 +206,8 @@ class Fields:
 
 def parse(body: bytes) -> Fields:
     """The JSON object that a request brings; `InputError` if it is none."""
-
-    def refuse(name: str) -> NoReturn:
-        raise ValueError(f"{name} is no number")
-
     try:
-        return Fields(json.loads(body, parse_constant=refuse))
+        return Fields(json.loads(body, parse_int=parse_int, parse_constant=refuse_constant))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
