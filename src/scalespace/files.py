@@ -45,6 +45,14 @@ def user_cache() -> Path | None:
     return None if root.startswith("~") else Path(root, "scalespace")
 
 
+def at_home(path: str) -> str:
+    """A path whose `~` is the home folder; `InputError` where there is none."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~") and not os.path.exists(expanded):
+        raise InputError(f"there is no home folder for {path}: name the path in full")
+    return expanded
+
+
 def _mode() -> int:
     """The permissions of this process's new files; the umask can only be read by setting it."""
     mask = os.umask(0)

@@ -17,6 +17,7 @@ from scalespace.config import AutoencoderRecipe, Config, Recipe
 from scalespace.config.checks import odd_numbers
 from scalespace.errors import InputError, one_line
 from scalespace.fields import merge
+from scalespace.files import at_home
 from scalespace.presets.documents import read_yaml
 
 
@@ -104,11 +105,29 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(_hint(using, one_line(error))) from error
     for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, list) and "" in value:
+            raise InputError(f"one of the {name} has an empty name")
         if value == "":
-            option = f"--{name.replace('_', '-')}"
             what = option if option in using._option_string_actions else f"the name of the {name}"
             raise InputError(f"{what} is empty")
+        if name in PATHS:
+            options[name] = given[name] = _at_home(value)
     return options, given
+
+
+PATHS = (
+    *("out", "grid", "gif", "strip", "file", "folder", "folders", "preset"),
+    *("model", "models", "judge", "samples", "redraw", "fill"),
+)
+"""Options and arguments that name a file or a folder; the shell leaves the ~ of --out=~/x."""
+
+
+def _at_home(path: Any) -> Any:
+    """A path, or each of a list, with ~ as the home folder; other values stay as they are."""
+    if isinstance(path, list):
+        return [_at_home(one) for one in path]
+    return at_home(path) if isinstance(path, str) else path
 
 
 def _check_numbers(using: ArgumentParser, words: Sequence[str]) -> None:

@@ -63,6 +63,16 @@ def tree(folder: Path) -> dict[str, bytes]:
             "a file holds 1,000,000 at most",
         ),
         ("sample MODEL --labels 0 --out OUT.jpg", "or a new folder for a PNG file of each image"),
+        (
+            "sample MODEL --labels 0 --grid a.png --strip ./b/../a.png",
+            "--grid and --strip would write the same file",
+        ),
+        ("plot training MODEL --data nope --out OUT.png", "--data is for a figure that looks at"),
+        ("plot training MODEL --out OUT.txt", "--out must end in .png or .svg or .pdf"),
+        ("plot training MODEL --out FILE/x.png", "is a file, and a folder is needed there"),
+        ("toy --out FILE", "is a file, and a folder is needed there"),
+        ("bench --suite --out FILE", "is a file, and a folder is needed there"),
+        ("sample MODEL --labels 0 --out=~no-such-user/x", "no home folder for ~no-such-user/x"),
         ("sample MODEL --labels 0 --out=", "--out is empty"),
         ("train small --out=", "--out is empty"),
         ("study --out=", "--out is empty"),
@@ -91,6 +101,7 @@ def test_unknown_names(
     before = tree(tmp_path)
     places = {"OUT": tmp_path / "out", "OUT.npz": tmp_path / "out.npz", "FILE": samples}
     places |= {"OUT.png": tmp_path / "out.png", "MODEL": model_dir, "STUDY": tmp_path}
+    places |= {"FILE/x.png": samples / "x.png", "OUT.txt": tmp_path / "out.txt"}
     places |= {"JUDGE": judge_dir, "NONE": tmp_path / "none"}
     assert message in refused(*(places.get(word, word) for word in words.split()))
     assert tree(tmp_path) == before

@@ -137,7 +137,8 @@ def _cas(samples: Samples, real: Real) -> Result:
         device=real.device,
         progress=real.progress,
     )
-    return found.as_dict()
+    absent = sorted(set(splits.info.labels) - set(samples.labels.tolist()))
+    return {**found.as_dict(), **({"absent": absent} if absent else {})}
 
 
 def _fd(samples: Samples, real: Real) -> Result:

@@ -21,6 +21,7 @@ from scalespace.model import Model
 from scalespace.training.runtime import Runtime
 from scalespace.verbs.common import (
     MODEL,
+    check_apart,
     check_new_folder,
     check_target,
     engine_option,
@@ -165,6 +166,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     check_target("--grid", options.grid, *PICTURES)
     check_target("--gif", options.gif, ".gif")
     check_target("--strip", options.strip, *PICTURES)
+    check_apart(**{name: options[name] for name in ("out", "grid", "gif", "strip")})
     written = [p for p in (options.out, options.grid, options.gif, options.strip) if p]
     if not written:
         raise InputError(
