@@ -63,6 +63,26 @@ def _mode() -> int:
 MODE = _mode()
 
 
+def no_folder(what: str, path: Path | str) -> InputError:
+    """The error for a folder that is not there; says so if it is a file.
+
+    Args:
+        what: what the folder holds, such as "model".
+        path: of the folder.
+    """
+    if os.path.exists(path):
+        return InputError(f"{path} is a file, not a folder: name a {what} folder")
+    return InputError(f"{what} folder not found: {path}")
+
+
+def not_written(path: Path, error: OSError) -> InputError:
+    """The error for a file that the system does not write; names a file that is in the way."""
+    in_the_way = [place for place in path.parents if place.exists() and not place.is_dir()]
+    if in_the_way:
+        return InputError(f"cannot write {path}: {in_the_way[0]} is a file, not a folder")
+    return InputError(f"cannot write {path}: {os_reason(error)}")
+
+
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yields a path beside `path` to write to, and renames it to `path` on success.
@@ -86,7 +106,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         os.chmod(aside, MODE)  # some writers let only the owner read
         os.replace(aside, path)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {os_reason(error)}") from error
+        raise not_written(path, error) from error
     finally:
         with suppress(OSError):
             aside.unlink()
@@ -168,7 +188,7 @@ def _lock(path: Path, what: str, patience: float) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, MODE)
         except OSError as error:
-            raise InputError(f"cannot write {path}: {os_reason(error)}") from error
+            raise not_written(path, error) from error
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -259,6 +279,14 @@ def read_json(path: Path | str, what: str = "JSON file") -> Any:
         raise InputError(f"{what} {path} is not valid JSON: {reason}") from error
 
 
+def read_object(path: Path | str, what: str = "JSON file") -> dict[str, Any]:
+    """The object in the JSON file `path`; `InputError` if it is absent or anything else."""
+    value = read_json(path, what)
+    if not isinstance(value, dict):
+        raise InputError(f"{what} {path} is no JSON object ({json.dumps(value):.40})")
+    return value
+
+
 def parse_json(text: str | bytes, finite: bool = False) -> Any:
     """The value of a JSON text.
 
@@ -271,17 +299,15 @@ def parse_json(text: str | bytes, finite: bool = False) -> Any:
         ValueError: it is not JSON, or has a number that a float cannot hold.
         RecursionError: it is nested too deeply.
     """
-    constant = refuse_constant if finite else None
-    return json.loads(text, parse_int=parse_int, parse_float=_float, parse_constant=constant)
+    constant = _refuse_constant if finite else None
+    return json.loads(text, parse_int=_int, parse_float=_float, parse_constant=constant)
 
 
-def refuse_constant(name: str) -> NoReturn:
-    """Raises `ValueError` for the NaN or Infinity of a JSON text."""
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def parse_int(text: str) -> int:
-    """The whole number of a JSON text; `ValueError` if a float could not hold it."""
+def _int(text: str) -> int:
     if len(text) > 300:
         raise ValueError(f"a number of {len(text)} digits")
     return int(text)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from scalespace.cli import main
+from scalespace.data import Samples, read_samples, write_samples
 from scalespace.model import Model
 
 Capture = pytest.CaptureFixture[str]
@@ -143,6 +144,15 @@ def test_a_study_has_its_own_images_to_plot(tmp_path: Path, refused: Refused) ->
     (tmp_path / "study.json").write_text("{}")
     words = ["plot", "samples", tmp_path, "--out", tmp_path / "a.png"]
     assert "--size is for a figure that looks at images" in refused(*words, "--size", "8")
+
+
+def test_too_few_images_for_a_metric(
+    samples: Path, data_dir: Path, tmp_path: Path, refused: Refused
+) -> None:
+    few = read_samples(samples)
+    write_samples(tmp_path / "one.npz", Samples(few.images[:1], few.labels[:1], few.meta))
+    words = ["evaluate", tmp_path / "one.npz", "--data-dir", data_dir, "--metrics", "variety"]
+    assert "variety: too few images (1), at least 2 are needed" in refused(*words)
 
 
 @pytest.mark.parametrize(

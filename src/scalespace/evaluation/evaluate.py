@@ -314,6 +314,11 @@ def evaluate(
         shape=real.splits.info.shape,
         classes=len(train.classes),
     )
+    for name in metrics:
+        if len(samples) < (least := METRICS[name].least):
+            raise InputError(
+                f"{name}: too few images ({len(samples)}), at least {least} are needed"
+            )
     found = {name: METRICS[name].measure(samples, real) for name in metrics}
     if floor and any(METRICS[name].floor for name in metrics):
         held_out = control(FLOORS[real.part], real.splits, len(samples), samples.conditional)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalespace.errors import InputError, unknown
-from scalespace.files import parse_int, refuse_constant
 from scalespace.web.library import CALLS, Choice
 
 IMAGES = 64
@@ -206,8 +205,17 @@ class Fields:
 
 def parse(body: bytes) -> Fields:
     """The JSON object that a request brings; `InputError` if it is none."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no number")
+
+    def whole(text: str) -> int:
+        if len(text) > 300:  # Python itself refuses 4,300 digits, in words about its settings
+            raise ValueError(f"a number of {len(text)} digits")
+        return int(text)
+
     try:
-        return Fields(json.loads(body, parse_int=parse_int, parse_constant=refuse_constant))
+        return Fields(json.loads(body, parse_int=whole, parse_constant=refuse))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
