@@ -107,7 +107,7 @@ def checked_features(features: Tensor, least: int = 2, name: str = "features") -
         InputError: fewer rows, or values that are not finite.
     """
     if len(features) < least:
-        raise InputError(f"{name}: too few images ({len(features)}), at least {least} are needed")
+        raise InputError(f"{name}: {len(features)} rows are too few, at least {least} are needed")
     if not features.isfinite().all():
         rows = int((~features.isfinite()).any(dim=1).sum())
         raise InputError(f"{name}: {rows} of {len(features)} rows are not finite")
