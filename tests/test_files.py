@@ -162,6 +162,9 @@ def test_json_round_trip(tmp_path: Path) -> None:
     value = {"a": [1, 2.5, None, True], "ü": "ß"}
     write_json(tmp_path / "file.json", value)
     assert read_json(tmp_path / "file.json") == value
+    text = (tmp_path / "file.json").read_text(encoding="utf-8")
+    (tmp_path / "marked.json").write_text(text, encoding="utf-8-sig")
+    assert read_json(tmp_path / "marked.json") == value
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
@@ -169,6 +172,8 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read_text(tmp_path / "none", "the thing")
     with pytest.raises(InputError, match="cannot read the thing"):
         read_text(tmp_path, "the thing")
+    with pytest.raises(InputError, match="the thing not found: a\0b"):
+        read_text("a\0b", "the thing")
 
 
 @pytest.mark.parametrize(
@@ -178,8 +183,10 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         ("[-1e999]", "beyond what can be computed with"),
         ("9" * 400, "a number of 400 digits"),
         ("9" * 5000, "a number of 5000 digits"),
-        ("[" * 100_000, "not valid JSON"),
+        ("[" * 100_000, "not valid JSON: it is nested too deeply"),
         ("{", "not valid JSON"),
+        ('{"a": NaN}', "NaN is no number"),
+        ("[-Infinity]", "-Infinity is no number"),
     ],
 )
 def test_json_that_is_none_or_cannot_be_computed_with(

@@ -152,7 +152,7 @@ def test_an_edited_config_is_refused(
     assert recipe[part] != {**recipe[part], **value}
     recipe[part] |= value
     (copied / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="was edited or damaged since the model was saved"):
+    with pytest.raises(InputError, match=r"was edited or damaged .* copy or download the model"):
         Model.load(copied)
 
 
@@ -214,7 +214,14 @@ def test_resampled_refuses(changes: dict[str, Any], message: str, trained: Train
 def test_a_config_that_is_no_object(value: object, copied: Path, model_dir: Path) -> None:
     restore(copied, model_dir)
     (copied / "config.json").write_text(json.dumps(value))
-    with pytest.raises(InputError, match=r"config\.json is no model config"):
+    with pytest.raises(InputError, match=r"config\.json is no JSON object"):
+        Model.load(copied)
+
+
+def test_an_empty_config(copied: Path, model_dir: Path) -> None:
+    restore(copied, model_dir)
+    (copied / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"config\.json is no model config: it lacks 'format'"):
         Model.load(copied)
 
 
@@ -229,7 +236,7 @@ def test_another_format(copied: Path, model_dir: Path) -> None:
 def test_absent_parts(copied: Path, model_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model folder not found"):
         Model.load(tmp_path / "none")
-    with pytest.raises(InputError, match="model folder not found"):
+    with pytest.raises(InputError, match="is a file, not a folder: name a model folder"):
         Model.load(model_dir / "config.json")
     for name, what in [("config.json", "config"), ("model.safetensors", "weights")]:
         restore(copied, model_dir)

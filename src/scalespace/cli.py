@@ -130,8 +130,13 @@ def _overview() -> str:
     )
 
 
+def _visible(letter: str) -> str:
+    """A letter; its number where a terminal would obey it (escape), or could not show it."""
+    return letter if letter.isprintable() else letter.encode("unicode-escape").decode()
+
+
 def _stop(code: int, message: str) -> None:
-    text = " ".join(message.split())
+    text = "".join(map(_visible, " ".join(message.split())))
     if len(text) > LONGEST:  # it quotes long input: keep both ends
         text = f"{text[: 2 * LONGEST // 3]} ... {text[-LONGEST // 3 :]}"
     print(f"scalespace: {text}", file=sys.stderr)

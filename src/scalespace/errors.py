@@ -18,9 +18,25 @@ def one_line(error: BaseException) -> str:
     return text.replace("typing.", "").replace("Parser key ", "")
 
 
+def in_words(error: Exception) -> str:
+    """What is wrong with a value that was read, by the error of whoever took it apart."""
+    return f"it lacks {error}" if isinstance(error, KeyError) else one_line(error)
+
+
 def listed(values: Iterable[float]) -> str:
     """Numbers in a message."""
     return ", ".join(f"{value:g}" for value in values) or "none"
+
+
+def plural(n: int, word: str) -> str:
+    """'1 epoch', '1,000 epochs'."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that is nearest to another; empty if none is near."""
+    found = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> InputError:
@@ -29,7 +45,8 @@ def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> In
     It suggests the nearest known one. If none is near, it ends with `hint`.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    nearest = f"; did you mean '{near[0]}'?" if near else ""
-    end = f": {hint}" if hint and not near else ""
-    return InputError(f"unknown {kind} '{name}'{nearest} (known: {', '.join(names)}){end}")
+    nearest = near(str(name), names)
+    end = f": {hint}" if hint and not nearest else ""
+    return InputError(
+        f"unknown {kind} '{name}'{nearest} (known: {', '.join(names) or 'none'}){end}"
+    )

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -45,6 +45,14 @@ def user_cache() -> Path | None:
     return None if root.startswith("~") else Path(root, "scalespace")
 
 
+def at_home(path: str) -> str:
+    """A path whose `~` is the home folder; `InputError` where there is none."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~") and not os.path.exists(expanded):
+        raise InputError(f"there is no home folder for {path}: name the path in full")
+    return expanded
+
+
 def _mode() -> int:
     """The permissions of this process's new files; the umask can only be read by setting it."""
     mask = os.umask(0)
@@ -53,6 +61,26 @@ def _mode() -> int:
 
 
 MODE = _mode()
+
+
+def no_folder(what: str, path: Path | str) -> InputError:
+    """The error for a folder that is not there; says so if it is a file.
+
+    Args:
+        what: what the folder holds, such as "model".
+        path: of the folder.
+    """
+    if os.path.exists(path):
+        return InputError(f"{path} is a file, not a folder: name a {what} folder")
+    return InputError(f"{what} folder not found: {path}")
+
+
+def not_written(path: Path, error: OSError) -> InputError:
+    """The error for a file that the system does not write; names a file that is in the way."""
+    in_the_way = [place for place in path.parents if place.exists() and not place.is_dir()]
+    if in_the_way:
+        return InputError(f"cannot write {path}: {in_the_way[0]} is a file, not a folder")
+    return InputError(f"cannot write {path}: {os_reason(error)}")
 
 
 @contextmanager
@@ -78,7 +106,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         os.chmod(aside, MODE)  # some writers let only the owner read
         os.replace(aside, path)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {os_reason(error)}") from error
+        raise not_written(path, error) from error
     finally:
         with suppress(OSError):
             aside.unlink()
@@ -160,7 +188,7 @@ def _lock(path: Path, what: str, patience: float) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, MODE)
         except OSError as error:
-            raise InputError(f"cannot write {path}: {os_reason(error)}") from error
+            raise not_written(path, error) from error
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -219,7 +247,7 @@ def read_bytes(path: Path | str, what: str = "file") -> bytes:
     """
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:  # no file has a NUL in its name
         raise InputError(f"{what} not found: {path}") from error
     except OSError as error:
         raise InputError(f"cannot read {what} {path}: {os_reason(error)}") from error
@@ -231,9 +259,12 @@ def sha256(path: Path | str, what: str = "file") -> str:
 
 
 def read_text(path: Path | str, what: str = "file") -> str:
-    """The content of `path` as UTF-8 text; `InputError` if it cannot be read as such."""
+    """The content of `path` as UTF-8 text; `InputError` if it cannot be read as such.
+
+    A byte order mark, which some editors put first, is left out.
+    """
     try:
-        return read_bytes(path, what).decode()
+        return read_bytes(path, what).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {path} is not UTF-8 text: {error.reason}") from error
 
@@ -242,19 +273,38 @@ def read_json(path: Path | str, what: str = "JSON file") -> Any:
     """The value in the JSON file `path`; `InputError` if it is absent or not valid JSON."""
     text = read_text(path, what)
     try:
-        return parse_json(text)
+        return parse_json(text, finite=True)
     except (ValueError, RecursionError) as error:  # bad JSON, or a number of thousands of digits
-        raise InputError(f"{what} {path} is not valid JSON: {error}") from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"{what} {path} is not valid JSON: {reason}") from error
 
 
-def parse_json(text: str | bytes) -> Any:
+def read_object(path: Path | str, what: str = "JSON file") -> dict[str, Any]:
+    """The object in the JSON file `path`; `InputError` if it is absent or anything else."""
+    value = read_json(path, what)
+    if not isinstance(value, dict):
+        raise InputError(f"{what} {path} is no JSON object ({json.dumps(value):.40})")
+    return value
+
+
+def parse_json(text: str | bytes, finite: bool = False) -> Any:
     """The value of a JSON text.
+
+    Args:
+        text: of it.
+        finite: refuse NaN and Infinity, which are no JSON. Rows of measurements have them where a
+            recipe that is wrong on purpose diverged, or real images do not vary.
 
     Raises:
         ValueError: it is not JSON, or has a number that a float cannot hold.
         RecursionError: it is nested too deeply.
     """
-    return json.loads(text, parse_int=_int, parse_float=_float)
+    constant = _refuse_constant if finite else None
+    return json.loads(text, parse_int=_int, parse_float=_float, parse_constant=constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def _int(text: str) -> int:

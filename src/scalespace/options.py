@@ -104,8 +104,10 @@ def parse(using: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, d
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(_hint(using, one_line(error))) from error
     for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, list) and "" in value:
+            raise InputError(f"one of the {name} has an empty name")
         if value == "":
-            option = f"--{name.replace('_', '-')}"
             what = option if option in using._option_string_actions else f"the name of the {name}"
             raise InputError(f"{what} is empty")
     return options, given
@@ -139,15 +141,21 @@ def numbers(text: str, option: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def reals(text: str, option: str) -> list[float]:
-    """'-1,0.5' as [-1.0, 0.5]; `InputError` for anything else."""
+def reals(text: str, option: str, takes: str = "numbers, as in -1,0.5") -> list[float]:
+    """'-1,0.5' as [-1.0, 0.5]; `InputError`, which says what it takes, for anything else."""
+    found = [_real(word) for word in text.split(",")]
+    if None in found:
+        raise InputError(f"{option} takes {takes}: got '{text}'")
+    return [number for number in found if number is not None]
+
+
+def _real(word: str) -> float | None:
+    """A finite number; None for any other text."""
     try:
-        found = [float(word) for word in text.split(",")]
-        if "_" not in text and all(map(math.isfinite, found)):
-            return found
+        number = float(word)
     except ValueError:
-        pass
-    raise InputError(f"{option} takes numbers, as in -1,0.5: got '{text}'")
+        return None
+    return number if "_" not in word and math.isfinite(number) else None
 
 
 def steps(text: str, option: str) -> Any:
@@ -156,30 +164,48 @@ def steps(text: str, option: str) -> Any:
     Raises:
         InputError: anything else.
     """
+    named = re.findall(r"([A-Za-z][\w-]*)\s*=", text)
+    if twice := [name for name in named if named.count(name) > 1]:
+        raise InputError(f"{option} names {twice[0]} twice: got '{text}'")
     written = re.sub(r"([A-Za-z][\w-]*)\s*=\s*", r"\1: ", text)
     if ":" in written and not written.lstrip().startswith("{"):
         written = f"{{{written}}}"
-    value = read_yaml(written, option)
+    refused = InputError(
+        f"{option} takes a number of calls (6), states ([19,13,6]), all, or one of these by "
+        f"stage (small=6,upscaler=1): got '{text}'"
+    )
+    try:
+        value = read_yaml(written, option)
+    except InputError as error:  # which tells of YAML, and of a text that nobody has written
+        raise refused from error
     parts = list(value.values()) if isinstance(value, Mapping) else [value]
     if not parts or not all(_is_steps(part) for part in parts):
-        raise InputError(
-            f"{option} takes a number of calls (6), states ([19,13,6]), all, or one of these by "
-            f"stage (small=6,upscaler=1): got '{text}'"
-        )
+        raise refused
     return value
 
 
-def by_stage(text: str, option: str) -> float | dict[str, float]:
-    """'1.5' as 1.5, 'small=1.5' as {"small": 1.5}; `InputError` for anything else."""
-    if "=" not in text:
-        (number,) = reals(text.replace(",", " "), option)
+def by_stage(text: str, option: str, takes: str) -> float | dict[str, float]:
+    """'1.5' as 1.5, 'small=1.5' as {"small": 1.5}.
+
+    Args:
+        text: what is given.
+        option: its name, for messages.
+        takes: what it takes, with an example of either kind, for messages.
+
+    Raises:
+        InputError: anything else, or a stage that is named twice.
+    """
+    if (number := _real(text)) is not None:
         return number
-    pairs = [word.partition("=") for word in text.split(",")]
     found: dict[str, float] = {}
-    for name, _, value in pairs:
-        if name.strip() in found:
-            raise InputError(f"{option} names {name.strip()} twice: got '{text}'")
-        found[name.strip()] = reals(value, option)[0]
+    for word in text.split(","):
+        name, equals, value = (part.strip() for part in word.partition("="))
+        number = _real(value)
+        if not (name and equals) or number is None:
+            raise InputError(f"{option} takes {takes}: got '{text}'")
+        if name in found:
+            raise InputError(f"{option} names {name} twice: got '{text}'")
+        found[name] = number
     return found
 
 

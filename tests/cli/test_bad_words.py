@@ -36,7 +36,31 @@ def tree(folder: Path) -> dict[str, bytes]:
         ("evaluate FILE --metrics kidd --judge JUDGE", "did you mean 'kid'"),
         ("evaluate FILE --metrics fd", "no judge for mnist (own files) ships with the package"),
         ("evaluate FILE --metrics fd --judge NONE", "judge folder not found"),
-        ("evaluate FILE --metrics fd --judge FILE", "judge folder not found"),
+        ("evaluate FILE --metrics fd --judge FILE", "is a file, not a folder: name a judge folder"),
+        (
+            "evaluate FILE --metrics fd --judge mnits",
+            "did you mean 'mnist'? (shipped: fashion-mnist",
+        ),
+        ("sample FILE --labels 0 --out OUT.npz", "is a file, not a folder: name a model folder"),
+        ("models FILE", "is a file, not a folder: name a model folder"),
+        ("logs FILE", "is a file, not a folder: name a training folder"),
+        ("report FILE", "is a file, not a folder: name a study's folder"),
+        ("plot cas FILE --out OUT.png", "is a file, not a folder: name a study folder"),
+        ("study --preset quick --out FILE", "real.npz is a file, not a folder"),
+        ("sample MODEL --labels 0 --out OUT.npz --guidance 1,2", "(small=1.5): got '1,2'"),
+        ("sample MODEL --labels 0 --out OUT.npz --guidance nan", "(small=1.5): got 'nan'"),
+        ("sample MODEL --labels 0 --out OUT.npz --guidance small=", "(small=1.5): got 'small='"),
+        (
+            "sample MODEL --labels 0 --out OUT.npz --guidance 1 --guidance-states x",
+            "the lower first, as in 5,15: got 'x'",
+        ),
+        ("sample MODEL --redraw FILE --from-state 1,2 --out OUT.npz", "(upscaler=5): got '1,2'"),
+        (
+            "sample MODEL --redraw FILE --from-state 1 --labels 0,1 --out OUT.npz",
+            "2 labels came with",
+        ),
+        ("sample MODEL --labels 0 --out OUT.npz --steps small=3,small=4", "names small twice"),
+        ("sample MODEL --labels 0 --out OUT.npz --steps [19,13,6", "upscaler=1): got '[19,13,6'"),
         ("evaluate FILE --metrics fd --judge MODEL", "is no judge, or a damaged one"),
         ("evaluate FILE --metrics fd --judge JUDGE --data digits", "12 x 12"),
         ("study --study.metrics=cas,fid", "unknown metric 'fid'"),
@@ -63,6 +87,16 @@ def tree(folder: Path) -> dict[str, bytes]:
             "a file holds 1,000,000 at most",
         ),
         ("sample MODEL --labels 0 --out OUT.jpg", "or a new folder for a PNG file of each image"),
+        (
+            "sample MODEL --labels 0 --grid a.png --strip ./b/../a.png",
+            "--grid and --strip would write the same file",
+        ),
+        ("plot training MODEL --data nope --out OUT.png", "--data is for a figure that looks at"),
+        ("plot training MODEL --out OUT.txt", "--out must end in .png or .svg or .pdf"),
+        ("plot training MODEL --out FILE/x.png", "is a file, and a folder is needed there"),
+        ("toy --out FILE", "is a file, and a folder is needed there"),
+        ("bench --suite --out FILE", "is a file, and a folder is needed there"),
+        ("sample MODEL --labels 0 --out=~no-such-user/x", "no home folder for ~no-such-user/x"),
         ("sample MODEL --labels 0 --out=", "--out is empty"),
         ("train small --out=", "--out is empty"),
         ("study --out=", "--out is empty"),
@@ -72,6 +106,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         ("study --study.methods=cascade", "did you mean 'cascaded'"),
         ("study --preset defualt", "did you mean 'default'"),
         ("plot casss STUDY --out OUT.png", "unknown figure 'casss'"),
+        ("evaluate a\0b\x1b[2J --data mnist", "samples file not found: a\\x00b\\x1b[2J"),
     ],
 )
 def test_unknown_names(
@@ -90,6 +125,7 @@ def test_unknown_names(
     before = tree(tmp_path)
     places = {"OUT": tmp_path / "out", "OUT.npz": tmp_path / "out.npz", "FILE": samples}
     places |= {"OUT.png": tmp_path / "out.png", "MODEL": model_dir, "STUDY": tmp_path}
+    places |= {"FILE/x.png": samples / "x.png", "OUT.txt": tmp_path / "out.txt"}
     places |= {"JUDGE": judge_dir, "NONE": tmp_path / "none"}
     assert message in refused(*(places.get(word, word) for word in words.split()))
     assert tree(tmp_path) == before

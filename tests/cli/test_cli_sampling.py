@@ -240,7 +240,7 @@ def test_the_chosen_of_candidates(
         (["--labels", "0", "--steps", "smal=2"], "did you mean 'small'"),
         (["--labels", "0", "--steps", "[5,2]"], "must fall from its last state, 6"),
         (["--labels", "0", "--guidance", "upscaler=1"], "stage 'upscaler' never learnt"),
-        (["--labels", "0", "--guidance", "strong"], "--guidance takes numbers"),
+        (["--labels", "0", "--guidance", "strong"], "--guidance takes a number (1.5), or one"),
         (["--labels", "0", "--guidance", "1", "--guidance-states", "3"], "takes two numbers"),
         (["--labels", "0", "--guidance", "1", "--guidance-states", "5,1"], "the lower first"),
         (["--labels", "0", "--guidance-states", "1,3"], "--guidance-states needs --guidance"),

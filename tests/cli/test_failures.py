@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from scalespace.cli import main
+from scalespace.data import Samples, read_samples, write_samples
 from scalespace.model import Model
 
 Capture = pytest.CaptureFixture[str]
@@ -137,6 +138,39 @@ def test_targets_are_checked_before_sampling(
     common = ["sample", model_dir, "--labels", "0", "--device", "cpu", option]
     assert "is a folder: name a file" in refused(*common, tmp_path / name)
     assert "is a file, and a folder is needed" in refused(*common, tmp_path / "file" / name)
+
+
+def test_a_study_has_its_own_images_to_plot(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    words = ["plot", "samples", tmp_path, "--out", tmp_path / "a.png"]
+    assert "--size is for a figure that looks at images" in refused(*words, "--size", "8")
+
+
+def test_too_few_images_for_a_metric(
+    samples: Path, data_dir: Path, tmp_path: Path, refused: Refused
+) -> None:
+    few = read_samples(samples)
+    write_samples(tmp_path / "one.npz", Samples(few.images[:1], few.labels[:1], few.meta))
+    words = ["evaluate", tmp_path / "one.npz", "--data-dir", data_dir, "--metrics", "variety"]
+    assert "variety: too few images (1), at least 2 are needed" in refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["report", ""], "one of the folders has an empty name"),
+        (["bench", "small", ""], "one of the models has an empty name"),
+        (["export", "small", ""], "the name of the file is empty"),
+    ],
+)
+def test_empty_names(words: list[str], message: str, refused: Refused) -> None:
+    assert message in refused(*words)
+
+
+def test_the_home_folder_of_an_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    main(["data", "digits", "--grid=~/new/a.png"])
+    assert (tmp_path / "new" / "a.png").exists()
 
 
 def test_the_model_folder_is_checked_before_training(

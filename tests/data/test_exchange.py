@@ -118,6 +118,10 @@ def test_the_files_of_others(tmp_path: Path) -> None:
     np.savez(path, images=grey[..., 0])
     with pytest.raises(InputError, match="no array 'labels'"):
         read_any(path)
+    for scalar in (np.uint8(7), np.float32(0.5), np.array("x")):
+        np.savez(path, scalar)
+        with pytest.raises(InputError, match=r"theirs\.npz: images must be"):
+            read_any(path)
     np.savez(path, other=grey)
     with pytest.raises(InputError, match="no array 'images'"):
         read_any(path)

@@ -160,6 +160,7 @@ def test_a_label_no_integer_of_ours_can_hold() -> None:
     [
         (np.array("{"), "not valid JSON"),
         (np.array("[" * 100_000), "not valid JSON"),
+        (np.array('{"seed": NaN}'), "NaN is no number"),
         (np.array("[1]"), "must be a JSON object, not list"),
         (np.array(["{}"]), "one JSON text"),
         (np.array(3), "one JSON text"),
@@ -278,8 +279,11 @@ def test_bad_samples_are_not_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_meta_that_is_no_json(tmp_path: Path) -> None:
-    samples = Samples(np.zeros((1, 2, 2), np.float32), np.zeros(1, np.int64), {"n": np.int64(1)})
+@pytest.mark.parametrize("value", [np.int64(1), float("nan")])
+def test_meta_that_is_no_json(value: Any, tmp_path: Path) -> None:
+    samples = Samples(np.zeros((1, 2, 2), np.float32), np.zeros(1, np.int64), {"n": value})
     with pytest.raises(InputError, match="meta must be plain JSON values"):
         write_samples(tmp_path / "x.npz", samples)
+    with pytest.raises(InputError, match="meta must be plain JSON values"):
+        samples.to_folder(tmp_path / "x")
     assert not list(tmp_path.iterdir())

@@ -55,6 +55,12 @@ def test_it_is_cas_on_the_test_part(splits: DataSplits, real: Real) -> None:
     assert evaluate(given, real, ["cas"], floor=True) == found
 
 
+def test_cas_names_the_classes_that_images_lack(real: Real) -> None:
+    given = samples()
+    of_one = Samples(given.images[given.labels == 1], given.labels[given.labels == 1])
+    assert evaluate(of_one, real, ["cas"])["cas"]["absent"] == [0, 2]
+
+
 def test_a_search_is_scored_by_the_validation_part(
     splits: DataSplits, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,7 +253,7 @@ def test_a_record_that_makes_no_figures(change: dict, copied: Path) -> None:
 def test_a_shipped_judge_by_its_name(splits: DataSplits, tmp_path: Path) -> None:
     """As for own files in MNIST's form, which no judge sees unasked."""
     assert named_judge("mnist").data.name == "mnist"
-    with pytest.raises(InputError, match="judge folder not found: mnits"):
+    with pytest.raises(InputError, match=r"not found: mnits; did you mean 'mnist'\? \(shipped: "):
         named_judge("mnits")
     with pytest.raises(InputError, match="judge folder not found"):
         named_judge(tmp_path / "mnist")
@@ -262,8 +262,11 @@ def test_a_shipped_judge_by_its_name(splits: DataSplits, tmp_path: Path) -> None
 def test_what_is_no_judge_folder(tmp_path: Path, model_dir: Path) -> None:
     assert "judge folder not found" in refused(tmp_path / "none")
     (tmp_path / "file").write_text("here")
-    assert "judge folder not found" in refused(tmp_path / "file")
+    assert "is a file, not a folder: name a judge folder" in refused(tmp_path / "file")
     assert "judge config not found" in refused(tmp_path)
+    for text, said in (("[]", "is no JSON object"), ("{}", "it lacks 'format'")):
+        (tmp_path / "config.json").write_text(text)
+        assert said in refused(tmp_path)
     refused(model_dir)  # a model's folder has files of the same names
 
 

@@ -144,7 +144,7 @@ def test_bad_requests(kind: str, body: dict[str, Any], says: str, client: TestCl
         (b"null", "must be a JSON object, got null"),
         (b'{"seed": NaN}', "NaN is no number"),
         (b'{"seed": 1e999}', "models must be a list"),
-        (b'{"seed": ' + b"9" * 5000 + b"}", "no JSON"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "no JSON: a number of 5000 digits"),
         (b"[" * 10_000, "nested too deeply"),
     ],
 )
@@ -152,6 +152,25 @@ def test_what_is_no_json_object(content: bytes, says: str, client: TestClient) -
     answer = client.post("/api/sample", content=content, headers=JSON)
     assert answer.status_code == 400
     assert says in told(answer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "field"),
+    [
+        ("sample", SAMPLE, "models"),
+        ("redraw", REDRAW, "segment"),
+        ("fill", FILL, "keep"),
+        ("judge", {"model": "", "image": IMAGE}, "model"),
+    ],
+)
+def test_half_a_surrogate_pair(
+    kind: str, body: dict[str, Any], field: str, client: TestClient
+) -> None:
+    half: Any = ["\ud800"] if field == "models" else "\ud800"
+    content = json.dumps({**body, field: half}).encode()
+    answer = client.post(f"/api/{kind}", content=content, headers=JSON)
+    assert answer.status_code == 400
+    assert "\\ud800" in told(answer)
 
 
 def test_a_number_that_is_not_finite(client: TestClient) -> None:

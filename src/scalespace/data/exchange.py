@@ -60,7 +60,8 @@ def _file(path: Path) -> tuple[Samples, list[str]]:
     if labels is None:
         if "images" in arrays:
             raise InputError(f"{path} has no array 'labels': is it a samples file?")
-        labels, meta = np.zeros(len(images), dtype=np.int64), {**meta, "conditional": False}
+        n = len(images) if images.ndim else 0
+        labels, meta = np.zeros(n, dtype=np.int64), {**meta, "conditional": False}
         assumed.append(f"{path}: without labels, its images are of no class")
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scalespace.data.catalog import Part
 from scalespace.data.info import LONGEST_NAME
-from scalespace.errors import InputError, one_line
+from scalespace.errors import InputError, one_line, plural
 
 FOLDER = "folder:"
 """What an image folder's path follows where a data set is asked for."""
@@ -184,7 +184,7 @@ class ImageFolder:
 
     def _split(self, name: str, own: list[Path], part: Part) -> list[Path]:
         """The files of a class that are in a part."""
-        tested = kept_to_test(len(own), f"{self.path / name} has {len(own)} images")
+        tested = kept_to_test(len(own), f"{self.path / name} has {plural(len(own), 'image')}")
         return [own[k] for k in np.flatnonzero(tested == (part == "test"))]
 
 

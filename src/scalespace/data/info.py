@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +18,11 @@ ROUNDING = 1e-6  # how far outside [0, 1] float arithmetic may carry a pixel
 def has_names(classes: Sequence[str]) -> bool:
     """Whether classes are called otherwise than by their labels."""
     return any(name != str(label) for label, name in enumerate(classes))
+
+
+def shortened(classes: Sequence[str]) -> str:
+    """The classes' names in a message: those that there is room for."""
+    return textwrap.shorten(", ".join(classes), 60, placeholder=" ...")
 
 
 @dataclass(frozen=True)

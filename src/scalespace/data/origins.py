@@ -15,7 +15,7 @@ from scalespace.data.folders import FOLDER, ImageFolder, kept_to_test
 from scalespace.data.pngs import class_names
 from scalespace.data.samples import Samples, read_samples
 from scalespace.data.sources import has_own_files, load_raw
-from scalespace.errors import InputError, unknown
+from scalespace.errors import InputError, plural, unknown
 
 FILE = "npz:"
 SMALLEST, LARGEST = 4, 1024
@@ -128,7 +128,7 @@ class SamplesFile:
         tested = np.zeros(len(labels), dtype=bool)
         for label in np.unique(labels):
             own = np.flatnonzero(labels == label)
-            said = f"{self.path} has {len(own)} images of class '{self.classes[label]}'"
+            said = f"{self.path} has {plural(len(own), 'image')} of class '{self.classes[label]}'"
             tested[own] = kept_to_test(len(own), said)
         chosen = tested if part == "test" else ~tested
         images = np.rint(self.samples.images[chosen] * 255).astype(np.uint8)

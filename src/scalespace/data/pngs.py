@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scalespace.errors import InputError
-from scalespace.files import os_reason
+from scalespace.files import not_written
 
 ABOUT = "meta.json"
 MOST_CLASSES = 10_000
@@ -64,7 +64,7 @@ def write_folder(
         (aside / ABOUT).write_text(json.dumps(dict(meta), indent=1), encoding="utf-8")
         os.replace(aside, folder)
     except OSError as error:
-        raise InputError(f"cannot write {folder}: {os_reason(error)}") from error
+        raise not_written(folder, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder

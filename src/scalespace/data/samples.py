@@ -63,9 +63,10 @@ class Samples:
         """Writes PNG files, a folder a class; see `data/pngs.py`.
 
         Raises:
-            InputError: the folder is there already, or cannot be written.
+            InputError: the folder is there already, or cannot be written, or the meta is no JSON.
         """
         good = check(self.images, self.labels, self.meta, where="samples to write")
+        _meta_text(good.meta)
         return write_folder(good.images, good.labels, good.meta, folder)
 
     def __repr__(self) -> str:
@@ -112,12 +113,16 @@ def write_samples(path: Path | str, samples: Samples) -> None:
         InputError: the samples are not what a reader would accept, or the file system refuses.
     """
     good = check(samples.images, samples.labels, samples.meta, where="samples to write")
+    meta = np.array(_meta_text(good.meta))
+    write_arrays(path, {"images": good.images, "labels": good.labels, "meta": meta})
+
+
+def _meta_text(meta: dict[str, Any]) -> str:
+    """The JSON of a meta; `InputError` if it has values that a reader would refuse, as NaN."""
     try:
-        meta = json.dumps(good.meta)
+        return json.dumps(meta, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"samples to write: meta must be plain JSON values: {error}") from error
-    arrays = {"images": good.images, "labels": good.labels, "meta": np.array(meta)}
-    write_arrays(path, arrays)
 
 
 def read_samples(
@@ -194,7 +199,7 @@ def meta_of(array: np.ndarray, path: Path | str) -> dict[str, Any]:
     if array.dtype.kind != "U" or array.ndim != 0:
         raise InputError(f"{path}: meta must be one JSON text, not {array.dtype} {array.shape}")
     try:
-        meta = parse_json(str(array))
+        meta = parse_json(str(array), finite=True)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: meta is not valid JSON: {error}") from error
     if not isinstance(meta, dict):

@@ -138,7 +138,8 @@ def _cas(samples: Samples, real: Real) -> Result:
         device=real.device,
         progress=real.progress,
     )
-    return found.as_dict()
+    absent = sorted(set(splits.info.labels) - set(samples.labels.tolist()))
+    return {**found.as_dict(), **({"absent": absent} if absent else {})}
 
 
 def _fd(samples: Samples, real: Real) -> Result:
@@ -314,6 +315,11 @@ def evaluate(
         shape=real.splits.info.shape,
         classes=len(train.classes),
     )
+    for name in metrics:
+        if len(samples) < (least := METRICS[name].least):
+            raise InputError(
+                f"{name}: too few images ({len(samples)}), at least {least} are needed"
+            )
     found = {name: METRICS[name].measure(samples, real) for name in metrics}
     if floor and any(METRICS[name].floor for name in metrics):
         held_out = control(FLOORS[real.part], real.splits, len(samples), samples.conditional)

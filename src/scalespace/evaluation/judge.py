@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -24,11 +25,11 @@ from torch import Tensor
 from scalespace.config.checks import HISTORY, check_history
 from scalespace.core.torch_state import check_defaults
 from scalespace.data import ImageSet
-from scalespace.data.info import DataInfo
+from scalespace.data.info import DataInfo, shortened
 from scalespace.data.pixels import COLOURS, planes
-from scalespace.errors import InputError, one_line
+from scalespace.errors import InputError, in_words, near
 from scalespace.evaluation.normality import inside
-from scalespace.files import atomic, read_json, write_json
+from scalespace.files import atomic, no_folder, read_object, write_json
 from scalespace.nets.judge import Features, JudgeNet
 
 FORMAT = 1
@@ -170,6 +171,17 @@ def doubts(accuracy: Mapping[str, float]) -> str:
     )
 
 
+def strangers(judge: Judge, data: DataInfo) -> str:
+    """That a judge has learnt to read other classes, in a sentence; empty if it has not."""
+    if judge.data.classes == data.classes:
+        return ""
+    own, others = (shortened(one.classes) for one in (judge.data, data))
+    return (
+        f"The judge has learnt to tell {own} apart, and the images are of {others}: its distances "
+        "compare with those of the same judge alone."
+    )
+
+
 def load_judge(folder: Path | str) -> Judge:
     """Reads a judge folder.
 
@@ -178,8 +190,8 @@ def load_judge(folder: Path | str) -> Judge:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"judge folder not found: {folder}")
-    config = read_json(folder / CONFIG, "judge config")
+        raise no_folder("judge", folder)
+    config = read_object(folder / CONFIG, "judge config")
     try:
         if config["format"] != FORMAT:
             raise InputError(f"it has format {config['format']}, this version reads {FORMAT}")
@@ -193,7 +205,7 @@ def load_judge(folder: Path | str) -> Judge:
         judge = Judge(weights, data, json.loads(json.dumps(record)))
         judge.net  # noqa: B018 - builds it, which checks names and shapes
     except Exception as error:  # damaged files make the parsers raise errors of any kind
-        raise InputError(f"{folder} is no judge, or a damaged one: {one_line(error)}") from error
+        raise InputError(f"{folder} is no judge, or a damaged one: {in_words(error)}") from error
     if judge.hash != expected:
         raise InputError(f"{folder}: the weights are not those of judge {expected}")
     if not _sees(judge):
@@ -218,8 +230,15 @@ def named_judge(folder: Path | str) -> Judge:
     Raises:
         InputError: see `load_judge`.
     """
-    shipped = isinstance(folder, str) and folder in SEES.values() and not Path(folder).is_dir()
-    return load_judge(SHIPPED / str(folder) if shipped else folder)
+    if isinstance(folder, Path) or os.sep in folder or os.path.isdir(folder):
+        return load_judge(folder)
+    shipped = sorted({*SEES.values()})
+    if folder in shipped:
+        return load_judge(SHIPPED / folder)
+    refused = no_folder("judge", folder)
+    if os.path.exists(folder):
+        raise refused
+    raise InputError(f"{refused}{near(folder, shipped)} (shipped: {', '.join(shipped)})")
 
 
 def shipped_judge(data: DataInfo) -> Judge | None:

@@ -19,7 +19,8 @@ class CASScore(TypedDict):
     """Of `cas`: mean accuracy of the classifiers, its deviation, and what it is made of.
 
     Deviations are None for a single classifier, and what is told by class is None where a class has
-    no test images. `confusion` counts [true class][predicted class].
+    no test images. `confusion` counts [true class][predicted class]. `absent` are the labels that
+    the scored images lack, if they lack any: no classifier has learnt them.
     """
 
     cas: float
@@ -30,6 +31,7 @@ class CASScore(TypedDict):
     confusion: list[list[int]]
     classifiers: list[Classifier]
     n: int
+    absent: NotRequired[list[int]]
 
 
 class Distance(TypedDict):

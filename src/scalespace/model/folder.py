@@ -19,9 +19,9 @@ from torch import Tensor
 from scalespace.config.build import build
 from scalespace.config.checks import check_history
 from scalespace.data.info import DataInfo
-from scalespace.errors import InputError
+from scalespace.errors import InputError, in_words
 from scalespace.fields import digest
-from scalespace.files import atomic, read_json, write_json
+from scalespace.files import atomic, no_folder, read_object, write_json
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method, get_method
 from scalespace.stages.base import Stage
@@ -56,10 +56,10 @@ def read(folder: Path) -> Stored:
         InputError: a file is absent, damaged, edited, or does not fit the other.
     """
     if not folder.is_dir():
-        raise InputError(f"model folder not found: {folder}")
+        raise no_folder("model", folder)
     path = folder / CONFIG
-    config = read_json(path, "model config")
-    if isinstance(config, dict) and "judge" in config:
+    config = read_object(path, "model config")
+    if "judge" in config:
         raise InputError(f"{folder} is a judge: evaluate --judge and plot take it")
     try:
         if config["format"] != FORMAT:
@@ -82,8 +82,7 @@ def read(folder: Path) -> Stored:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from error
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{path} is no model config: {reason}") from error
+        raise InputError(f"{path} is no model config: {in_words(error)}") from error
     tensors, about = load_tensors(folder / WEIGHTS, "model weights")
     for key, tensor in tensors.items():
         if tensor.dtype not in (torch.float32, torch.int64):
@@ -96,7 +95,8 @@ def read(folder: Path) -> Stored:
     if "checksum" in config and config["checksum"] != _checksum(config, tensors):
         raise InputError(
             f"{folder}: {CONFIG} or {WEIGHTS} was edited or damaged since the model was saved: "
-            "save it again (`resampled` and `scalespace sample --process...` sample otherwise)"
+            "copy or download the model again, or save it anew (`resampled` and `scalespace sample "
+            "--process...` sample otherwise)"
         )
     stages = {
         name: TrainedStage.from_tensors(training, under_prefix(name, tensors), records[name])
@@ -109,10 +109,10 @@ def check_free(folder: Path, files: Sequence[str] = (CONFIG,)) -> None:
     """Raises `InputError` if a model in this folder would replace files of something else."""
     there = [name for name in files if (folder / name).exists()]
     try:
-        config = read_json(folder / CONFIG) if there else None
+        config = read_object(folder / CONFIG) if there else {}
     except InputError:
-        config = None
-    if there and not (isinstance(config, dict) and {"format", "method", "hash"} <= config.keys()):
+        config = {}
+    if there and not {"format", "method", "hash"} <= config.keys():
         raise InputError(
             f"{folder} has a {there[0]} and is no scalespace model: choose another folder"
         )

@@ -6,12 +6,11 @@ Each is an ordinary model folder with a card (README.md) and the averaged weight
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
-from scalespace.errors import InputError
-from scalespace.files import read_json
+from scalespace.errors import InputError, near
+from scalespace.files import no_folder, read_json
 
 FOLDER = Path(__file__).parent
 CONFIG = "config.json"
@@ -55,9 +54,7 @@ def find(model: Path | str) -> Path:
 
 def absent(model: Path | str) -> InputError:
     """The error for a folder that is not there; suggests the nearest shipped model's name."""
-    text = f"model folder not found: {model}"
-    if isinstance(model, Path) or os.sep in model or not names():
-        return InputError(text)
-    near = difflib.get_close_matches(model, names(), n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return InputError(f"{text}{hint} (shipped: {', '.join(names())})")
+    refused = no_folder("model", model)
+    if isinstance(model, Path) or os.sep in model or os.path.exists(model) or not names():
+        return refused
+    return InputError(f"{refused}{near(model, names())} (shipped: {', '.join(names())})")

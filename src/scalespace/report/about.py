@@ -10,9 +10,9 @@ from typing import Any
 from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
 from scalespace.config.build import build
 from scalespace.data.info import DataInfo
-from scalespace.errors import InputError
+from scalespace.errors import InputError, in_words
 from scalespace.evaluation.evaluate import deciding
-from scalespace.files import read_json
+from scalespace.files import read_object
 from scalespace.methods import stages as known_stages
 from scalespace.studies.folder import FORMAT
 from scalespace.studies.variants import Variant, carried_out, make_variants
@@ -155,7 +155,7 @@ def _described(kind: type, parts: Sequence[Mapping[str, Any]]) -> tuple[Any, ...
 
 def read_study(path: Path) -> Study:
     """A study's `study.json`; `InputError` if it is absent or damaged."""
-    value = read_json(path, "study")
+    value = read_object(path, "study")
     try:
         if value["format"] != FORMAT:
             raise InputError(f"it has format {value['format']}, this version reads {FORMAT}")
@@ -179,5 +179,4 @@ def read_study(path: Path) -> Study:
             tasks=dict(value.get("tasks") or {}),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__} {error}"
-        raise InputError(f"{path} cannot be used: {reason}") from error
+        raise InputError(f"{path} cannot be used: {in_words(error)}") from error

@@ -224,8 +224,10 @@ def _title(data: tuple[str, str, str], every: Mapping[tuple[str, str, str], obje
 
 
 def _why(folder: Path, error: InputError) -> str:
-    if not folder.is_dir():
+    if not folder.exists():
         return f"{folder}: there is no such folder"
+    if not folder.is_dir():
+        return f"{folder} is a file, not a folder: name a study's folder"
     if not (folder / ABOUT).exists():
         return f"{folder}: no study (no {ABOUT} in it or right below it)"
     if not (folder / RESULTS).exists():

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from scalespace.data import first_of_each, places_of_first, read_samples
-from scalespace.errors import InputError, one_line
+from scalespace.errors import InputError, in_words
 from scalespace.evaluation.cas import CASResult
 from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
-from scalespace.files import parse_json, read_text, sha256
+from scalespace.files import no_folder, parse_json, read_text, sha256
 from scalespace.report.about import MethodInfo, read_study
 from scalespace.report.arrays import (
     Arrays,
@@ -67,7 +67,7 @@ class Results:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise InputError(f"study folder not found: {self.folder}")
+            raise no_folder("study", self.folder)
         self.study = read_study(self.folder / ABOUT)
         first = next(iter(self.study.variants))
         rows = _read_rows(self.folder / RESULTS, len(self.study.data.classes))
@@ -271,7 +271,10 @@ def _read_rows(path: Path, classes: int) -> list[Row]:
         try:
             rows.append(_checked(parse_json(line), classes))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise InputError(f"{path}, line {number} is damaged: {one_line(error)}") from error
+            raise InputError(
+                f"{path}, line {number} is damaged: {in_words(error)} (run the study again: it "
+                "writes this file anew)"
+            ) from error
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from scalespace.errors import plural as plural
 from scalespace.evaluation.evaluate import METRICS
 
 NONE = "–"
@@ -61,11 +62,6 @@ def by_size(sizes: Mapping[str, int]) -> str:
     if len(found) < 2:
         return "".join(f"{n:,}" for n in found)
     return "; ".join(f"{n:,} ({', '.join(titles)})" for n, titles in sorted(found.items()))
-
-
-def plural(n: int, word: str) -> str:
-    """'1 epoch', '1,000 epochs'."""
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def of_seeds(seeds: Iterable[int | None]) -> str:

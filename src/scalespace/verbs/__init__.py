@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from scalespace import options as opt
+from scalespace.files import at_home
 
 
 def run(verb: str, about: str, arguments: Sequence[str]) -> None:
@@ -21,4 +23,22 @@ def run(verb: str, about: str, arguments: Sequence[str]) -> None:
     module = import_module(f"scalespace.verbs.{verb}")
     parser = opt.parser(verb, about)
     module.add_options(parser)
-    module.act(*opt.parse(parser, arguments))
+    options, given = opt.parse(parser, arguments)
+    for name in PATHS:
+        if options.get(name) is not None:
+            options[name] = _at_home(options[name])
+    module.act(options, given)
+
+
+PATHS = (
+    *("out", "grid", "gif", "strip", "file", "folder", "folders", "preset"),
+    *("model", "models", "judge", "samples", "redraw", "fill"),
+)
+"""Options and arguments that name a file or a folder; a shell does not expand --out=~/x."""
+
+
+def _at_home(path: Any) -> Any:
+    """A path, or each of a list, with ~ as the home folder; what is no text stays as it is."""
+    if isinstance(path, list):
+        return [_at_home(one) for one in path]
+    return at_home(path) if isinstance(path, str) else path

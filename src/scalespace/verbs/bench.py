@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -15,7 +16,14 @@ from scalespace.config.build import build
 from scalespace.errors import InputError, unknown
 from scalespace.model import Model
 from scalespace.training.runtime import Runtime
-from scalespace.verbs.common import MODEL, engine_option, find_model, make_runtime, runtime_options
+from scalespace.verbs.common import (
+    MODEL,
+    check_folder,
+    engine_option,
+    find_model,
+    make_runtime,
+    runtime_options,
+)
 from scalespace.verbs.sample import guided, steps_options
 
 
@@ -78,6 +86,8 @@ def _suite(options: Namespace, runtime: Runtime, given: dict[str, Any]) -> None:
     rounds = 20 if options.rounds is None else options.rounds
     if not 1 <= rounds <= 10_000:
         raise InputError(f"--rounds must lie in 1 .. 10000, got {rounds}")
+    if options.out is not None:
+        check_folder("--out", Path(options.out))
     suite = Suite(rounds, device=runtime.torch_device, progress=runtime.progress)
     found = run_suite(suite, opt.words(options.sections), options.out)
     print(json.dumps(found, indent=2) if options.json else table(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,26 @@ def check_target(option: str, path: str | None, *suffixes: str) -> None:
     if Path(path).is_dir():
         raise InputError(f"{option} {path} is a folder: name a file")
     check_folder(option, Path(path).parent)
+
+
+def check_apart(**targets: str | None) -> None:
+    """Refuses, before any work, two options whose files would be one, however it is spelt."""
+    options: dict[str, str] = {}
+    for option, path in targets.items():
+        if path is None:
+            continue
+        first = options.setdefault(os.path.realpath(path), option)
+        if first != option:
+            raise InputError(
+                f"--{first} and --{option} would write the same file, {path}: name two"
+            )
+
+
+def refuse_given(options: Namespace, names: Iterable[str], reason: str) -> None:
+    """Raises `InputError` for a named option that is given and has no effect here."""
+    for name in names:
+        if options[name] is not None:
+            raise InputError(f"--{name.replace('_', '-')} {reason}")
 
 
 def check_new_folder(option: str, path: Path) -> None:

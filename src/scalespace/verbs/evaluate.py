@@ -13,7 +13,7 @@ from scalespace.config import CASConfig
 from scalespace.config.build import build
 from scalespace.data import check, load
 from scalespace.data.exchange import read_any, told_data
-from scalespace.data.info import DataInfo
+from scalespace.data.info import DataInfo, shortened
 from scalespace.data.origins import name_told
 from scalespace.errors import InputError
 from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
@@ -50,7 +50,7 @@ def add_options(parser: ArgumentParser) -> None:
 def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.evaluation.controls import FLOOR, TITLES, control
     from scalespace.evaluation.evaluate import METRICS, Real, check_metrics, evaluate
-    from scalespace.evaluation.judge import doubts
+    from scalespace.evaluation.judge import doubts, strangers
 
     metrics = options.metrics.replace(" ", "").split(",")
     check_metrics(metrics)
@@ -89,12 +89,23 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     _compare_origin(samples.meta, splits.info, options.samples)
     seen = any(METRICS[metric].judged for metric in metrics)
     # before the other metrics are measured, for there may be no judge
-    if seen and (doubt := doubts(real.eye.record.get("accuracy", {}))):
-        note(doubt)
+    if seen:
+        for doubt in (
+            doubts(real.eye.record.get("accuracy", {})),
+            strangers(real.eye, splits.info),
+        ):
+            if doubt:
+                note(doubt)
     try:
         found: dict[str, Any] = {"samples": evaluate(samples, real, metrics, floor=True)}
     except InputError as error:
         raise InputError(f"{options.samples}: {error}") from error
+    if absent := found["samples"].get("cas", {}).get("absent"):
+        names = shortened([splits.train.classes[label] for label in absent])
+        note(
+            f"{options.samples} has no images of {names}: the classifiers of cas never see these "
+            "classes, and read none of their real images right"
+        )
     for name in TITLES if options.controls else ():
         fitting = [metric for metric in metrics if name in METRICS[metric].beside("test")]
         if fitting and name != FLOOR:  # the floor is measured beside the samples already

@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from scalespace import options as opt
 from scalespace.data import Samples
 from scalespace.data.exchange import read_any
-from scalespace.errors import InputError
+from scalespace.errors import InputError, plural
 from scalespace.model import Model
 from scalespace.verbs.common import note
 
@@ -57,8 +57,9 @@ def find_labels(options: Namespace, model: Model, source: Samples | None) -> lis
         labels = [label for _ in range(options.per_class) for label in model.data.labels]
     if source is not None and len(labels) != len(source):
         raise InputError(
-            f"{options.redraw or options.fill} has {len(source)} images, and {len(labels)} labels "
-            "are given: one for each, or one for all"
+            f"{options.redraw or options.fill} has {plural(len(source), 'image')}, and "
+            f"{plural(len(labels), 'label')} came with --labels or --per-class: give one for each, "
+            "or one for all"
         )
     return labels
 

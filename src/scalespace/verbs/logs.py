@@ -8,6 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.errors import InputError
+from scalespace.files import no_folder
 from scalespace.training.events import write_events
 from scalespace.training.metrics import METRICS_FILE
 
@@ -21,7 +22,7 @@ def add_options(parser: ArgumentParser) -> None:
 def act(options: Namespace, given: dict[str, Any]) -> None:
     folder = Path(options.folder)
     if not folder.is_dir():
-        raise InputError(f"folder not found: {folder}")
+        raise no_folder("training", folder)
     found = sorted(folder.rglob(METRICS_FILE))
     if not found:
         raise InputError(

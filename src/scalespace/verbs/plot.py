@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import pretrained
-from scalespace.verbs.common import data_dir_option
+from scalespace.verbs.common import check_target, data_dir_option, refuse_given
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -28,11 +28,16 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def act(options: Namespace, given: dict[str, Any]) -> None:
-    from scalespace.figures.picture import save
+    from scalespace.figures.picture import FORMATS, save
     from scalespace.report.figures import pictures_of
+    from scalespace.studies.folder import ABOUT
 
+    check_target("--out", options.out, *(f".{name}" for name in FORMATS))
     shipped = pretrained.is_shipped(options.folder)
     folder = pretrained.find(options.folder) if shipped else Path(options.folder)
+    if options.figure == "training" or (folder / ABOUT).exists():
+        reason = "is for a figure that looks at images, of a judge or a model: this one does not"
+        refuse_given(options, ("data", "data_dir", "size"), reason)
     where = {name: options[name] for name in ("data", "data_dir", "size")}
     pictures = pictures_of(folder, options.figure, **where)
     save(options.out, pictures)

@@ -8,7 +8,6 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace.data import load_told, write_samples
 from scalespace.data.exchange import read_any
-from scalespace.errors import InputError
 from scalespace.model.reconstruction import autoencoder, reconstruct
 from scalespace.verbs.common import (
     check_target,
@@ -16,6 +15,7 @@ from scalespace.verbs.common import (
     find_model,
     make_runtime,
     note,
+    refuse_given,
     runtime_options,
 )
 
@@ -43,10 +43,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     model = find_model(options.model, make_runtime(options).torch_device)
     autoencoder(model)
     if options.samples:
-        for option in ("data", "data_dir", "size"):
-            if options[option] is not None:
-                word = option.replace("_", "-")
-                raise InputError(f"--{word} is for the data's test images, and not for --samples")
+        reason = "is for the data's test images, and not for --samples"
+        refuse_given(options, ("data", "data_dir", "size"), reason)
         originals, assumed = read_any(options.samples, model.data.classes, model.data.channels > 1)
         for sentence in assumed:
             note(sentence)

@@ -21,6 +21,7 @@ from scalespace.model import Model
 from scalespace.training.runtime import Runtime
 from scalespace.verbs.common import (
     MODEL,
+    check_apart,
     check_new_folder,
     check_target,
     engine_option,
@@ -33,6 +34,8 @@ from scalespace.verbs.labels import MOST, find_labels, read_source
 
 GRID, GIF, STRIP = 400, 100, 20
 """The most images that a picture, an animation, and a film strip has."""
+STRENGTH = "a number (1.5), or one for each stage (small=1.5)"
+STATE = "a state of the first stage (12), or of another (upscaler=5)"
 MODES = ("redraw", "fill", "interpolate", "same_noise")
 """Alternatives to sampling from noise alone; one at a time."""
 
@@ -73,14 +76,12 @@ def guided(model: Model, options: Namespace) -> Model:
         return model
     states = None
     if options.guidance_states is not None:
-        found = opt.reals(options.guidance_states, "--guidance-states")
+        example = "two numbers, the lower first, as in 5,15"
+        found = opt.reals(options.guidance_states, "--guidance-states", example)
         if len(found) != 2 or not 0 <= found[0] <= found[1]:
-            raise InputError(
-                "--guidance-states takes two numbers, the lower first, as in 5,15: "
-                f"got '{options.guidance_states}'"
-            )
+            raise InputError(f"--guidance-states takes {example}: got '{options.guidance_states}'")
         states = (found[0], found[1])
-    return model.guided(opt.by_stage(options.guidance, "--guidance"), states)
+    return model.guided(opt.by_stage(options.guidance, "--guidance", STRENGTH), states)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -165,6 +166,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     check_target("--grid", options.grid, *PICTURES)
     check_target("--gif", options.gif, ".gif")
     check_target("--strip", options.strip, *PICTURES)
+    check_apart(**{name: options[name] for name in ("out", "grid", "gif", "strip")})
     written = [p for p in (options.out, options.grid, options.gif, options.strip) if p]
     if not written:
         raise InputError(
@@ -269,7 +271,7 @@ def _maker(
         check(source.images, source.labels, shape=model.data.shape, where=path)
         images = source.images
     if options.redraw:
-        at = opt.by_stage(options.from_state, "--from-state")
+        at = opt.by_stage(options.from_state, "--from-state", STATE)
         return lambda labels: redraw(model, images, labels, at, seed, size, progress)
     if options.fill:
         keep = region(options.keep, model.data.height, model.data.width, "--keep")

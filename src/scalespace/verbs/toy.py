@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from scalespace import options as opt
+from scalespace.verbs.common import check_folder
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -36,6 +37,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     from scalespace.toy.experiment import experiment
     from scalespace.toy.report import strays_table
 
+    check_folder("--out", Path(options.out))
     results = experiment(
         Path(options.out),
         ToyConfig(tuple(opt.reals(options.points, "--points")), epochs=options.epochs),

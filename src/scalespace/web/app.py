@@ -191,7 +191,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         headers = {"retry-after": "5"} if error.status_code == 503 else error.headers
         return JSONResponse({"error": error.detail}, error.status_code, headers)
-    return JSONResponse({"error": " ".join(str(error).split())}, 400)
+    line = " ".join(str(error).split())
+    # half a surrogate pair, which JSON can name, cannot be sent back as it is
+    return JSONResponse({"error": line.encode(errors="backslashreplace").decode()}, 400)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -209,8 +209,13 @@ def parse(body: bytes) -> Fields:
     def refuse(name: str) -> NoReturn:
         raise ValueError(f"{name} is no number")
 
+    def whole(text: str) -> int:
+        if len(text) > 300:  # Python itself refuses 4,300 digits, in words about its settings
+            raise ValueError(f"a number of {len(text)} digits")
+        return int(text)
+
     try:
-        return Fields(json.loads(body, parse_constant=refuse))
+        return Fields(json.loads(body, parse_int=whole, parse_constant=refuse))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
