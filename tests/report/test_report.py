@@ -283,6 +283,21 @@ def test_the_papers_numbers_stand_beside_mnist_alone(tmp_path: Path) -> None:
     assert "they are not MNIST's" in table("digits")
 
 
+def test_the_papers_latency_stands_beside_its_scores(tmp_path: Path) -> None:
+    def table(*metrics: str, data: str = "mnist") -> str:
+        folder = tmp_path / "-".join((data, *metrics))
+        study = make_study(folder, methods=("small",), data=data, metrics=metrics, pictures=False)
+        return markdown(Results(study))
+
+    for shown in (table("cas"), table("cas", data="digits"), table("cas", "fd")):
+        assert "| CAS, paper" in shown
+        assert "paper (T4 GPU)" in shown
+    for left_out in (table("fd"), table("cas", data="kmnist")):
+        assert "| CAS, paper" not in left_out
+        assert "paper (T4 GPU)" not in left_out
+        assert "| Latency, mean (ms) |" in left_out
+
+
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     # a study with every kind of picture, and the same in another place
     first = make_study(tmp_path / "a", methods=("small",), classifiers=1)
