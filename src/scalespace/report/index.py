@@ -247,7 +247,7 @@ def _about(entry: Entry) -> dict[str, str]:
     total, missing = len(study.tasks), len(entry.results.missing)
     done = f"{total - missing} of {total} tasks done" if missing else "finished"
     return {
-        "preset": study.preset,
+        "preset": study.preset or NONE,
         "methods": words.join(method.title for method in study.methods),
         "variants": str(len(study.variants)) if study.compares else NONE,
         "seeds": ", ".join(map(str, study.seeds)),
