@@ -116,6 +116,7 @@ def test_the_picture(results: Results) -> None:
     assert picture.title == "CAS against multiply-adds"
     assert "2 trainings" in picture.caption
     assert "the paper's three" in picture.caption
+    assert "a line joins a method's points that are better" in picture.caption
     assert "Cascaded" in picture.alt
     assert len(picture.png()) > 5000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from scalespace.report import batch_leaks
 from scalespace.report import page as report
 from scalespace.report.differences import Paired, paired
 from scalespace.report.figures import FIGURES
+from scalespace.report.index import build_index
 from scalespace.report.markdown import markdown
 from scalespace.report.narrative import OfVariants
 from scalespace.report.results import Results
 from scalespace.report.tables.variants import switch_table, variant_table
+from undrawn import undrawn
 
 VARIANTS = {"as it is": {}, "better": {"train.epochs": 9}, "noisy": {"train.lr": 0.1}}
 CAS = {
@@ -241,10 +244,44 @@ def test_a_metric_of_ones_own_decides_where_it_says_what_is_better(
         results = Results(folder)
         assert results.study.decides == (["cas", "haze"] if better else ["cas"])
         table = variant_table(results, method(results))
-        assert ("HAZE, difference" in table.cells.columns) == bool(better)
+        assert ("Haze, difference" in table.cells.columns) == bool(better)
         told = [OfVariants(results).lead, *OfVariants(results).remarks]
-        best = [sentence.partition(", HAZE: ")[2].split(" ")[0] for sentence in told]
+        best = [sentence.partition(", Haze: ")[2].split(" ")[0] for sentence in told]
         assert [name for name in best if name] == {-1: ["“better”"], 1: ["“noisy”"], 0: []}[better]
+
+
+def test_a_metric_of_ones_own_bears_its_own_title(
+    variants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(variants, tmp_path / "s")
+    for file in ("study.json", "results.jsonl"):
+        text = (folder / file).read_text()
+        (folder / file).write_text(text.replace('"fd"', '"ink"'))
+    own = Metric(lambda *_: {}, {"ink": "Ink a pixel"}, floor=False, better=-1)
+    monkeypatch.setitem(METRICS, "ink", own)
+    results = Results(folder)
+    (_, picture) = FIGURES["variants"](results)
+    assert picture.title == "Small, upscaled: Ink a pixel"
+    frontier = {picture.name: picture for picture in FIGURES["frontier"](results)}
+    assert frontier["frontier-ink-macs"].title == "Ink a pixel against multiply-adds"
+    with undrawn():
+        text = " ".join(report.build(folder).read_text().split())
+    assert "and if CAS and Ink a pixel agree which variant is better." in text
+    build_index([folder], tmp_path / "index.html")
+    index = " ".join((tmp_path / "index.html").read_text().split())
+    assert "FD: lower is better. Ink a pixel: lower is better." in index
+    assert "each method's best one by Ink a pixel, or else by FD, or else by CAS is shown" in index
+    for told in (text, index, markdown(results)):
+        assert "Ink a pixel" in told
+        assert not re.search(r"\bINK[ ,:<]", told)  # a picture's bytes may hold the letters
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_scores_agree_where_there_are_several(tmp_path: Path) -> None:
+    for name, fd, end in (("one", None, "."), ("two", FD, ", and if CAS and FD agree which")):
+        folder = make_variant_study(tmp_path / name, CAS, fd=fd, variants=VARIANTS)
+        text = " ".join(report.build(folder).read_text().split())
+        assert f"if it is large compared with its spread{end}" in text
 
 
 def test_which_switches_carry_the_loss(switches: Path) -> None:

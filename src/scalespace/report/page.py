@@ -34,6 +34,7 @@ from scalespace.report.status import (
     Status,
 )
 from scalespace.report.tables import methods_table, quality_table, variant_tables
+from scalespace.report.words import join, titled
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = "report.html"
@@ -138,7 +139,8 @@ def environment(album: Album) -> Environment:
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     templates.globals |= {"script": Markup(script), "script_seal": f"sha256-{seal}"}
     draw: dict[str, Any] = {"image": partial(image, album=album), "png_uri": png_uri}
-    templates.filters |= {**draw, "cosine_alone": _cosine_alone, "fields": _fields}
+    written: dict[str, Any] = {"fields": _fields, "titled": titled, "enumerated": join}
+    templates.filters |= {**draw, **written, "cosine_alone": _cosine_alone}
     return templates
 
 

@@ -48,7 +48,9 @@ class OfVariants:
         for metric in reversed(self.results.study.decides):  # FD first: it separates more
             if ranked := self._ranked(metric):
                 first = ranked[0]
-                return f"By {metric.upper()} “{first.method}” is best, with “{first.variant}”."
+                return (
+                    f"By {words.titled(metric)} “{first.method}” is best, with “{first.variant}”."
+                )
         method, decides = self._method, self.results.study.decides
         if method is None or not decides:
             return "This study measured neither CAS nor FD of its variants."
@@ -57,7 +59,7 @@ class OfVariants:
             if all_right(self.results, metric, method.name) is None:
                 return "No method has been scored all wrong and all right yet."
             wrong, right = self._ends(method, metric)
-            return f"All switches right take {metric.upper()} from {wrong} to {right}."
+            return f"All switches right take {words.titled(metric)} from {wrong} to {right}."
         means = self._means(method, metric)
         if len(means) < 2:
             return "No variant has been scored yet."
@@ -130,7 +132,7 @@ class OfVariants:
                 verb = "s" if len(told) == 1 else ""
                 one_seed = ", one seed" if len(self.results.study.seeds) == 1 else ""
                 out.append(
-                    f"By {metric.upper()} “{first.method}” with “{first.variant}” is best of "
+                    f"By {words.titled(metric)} “{first.method}” with “{first.variant}” is best of "
                     f"{len(ranked)} methods ({first.cost(metric)}{one_seed}); then come{verb} "
                     f"{join(told)}."
                 )
@@ -148,7 +150,7 @@ class OfVariants:
             return ""
         first, best = self.results.study.of_method(method.name)[0].name, _best(means, metric)
         spread = self.results.by_seed(metric, method.name, best).std()
-        start = f"{method.title}, {metric.upper()}: “{best}” is best of {len(means)} variants"
+        start = f"{method.title}, {words.titled(metric)}: “{best}” is best of {len(means)} variants"
         text = f"{start}, {words.spread(metric, means[best], spread)}"
         if best == first:
             return f"{text}: no change helps."
@@ -189,7 +191,7 @@ class OfVariants:
             wrong, right = self._ends(method, metric)
             out.append(
                 f"{method.title}: turning all {len(switches)} switches right takes "
-                f"{metric.upper()} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
+                f"{words.titled(metric)} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
             )
         if gains:
             alone = f"{method.title}: turned right alone, these switches"
