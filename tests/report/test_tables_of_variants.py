@@ -215,7 +215,9 @@ def test_switches_that_a_method_does_not_try_have_no_row(tmp_path: Path) -> None
 
 def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_path: Path) -> None:
     results = Results(variants)
-    assert OfVariants(results).headline == "“Small, upscaled” does best with “better”."
+    # “noisy” is 0.05 above to 0.02 below it
+    tie = "“Small, upscaled”: “better” and “noisy” are too close to call."
+    assert OfVariants(results).headline == tie
     assert OfVariants(results).lead == (
         "Small, upscaled, CAS: “better” is best of 3 variants, 0.9433 ± 0.0153, "
         "+0.0333 ± 0.0058 beside “as it is” (not corrected for choosing the best)."
@@ -225,10 +227,99 @@ def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_pat
     chance = {"a": (0.9, 0.9), "b": (0.91, 0.90)}
     folder = make_variant_study(tmp_path / "c", chance, variants={"a": {}, "b": {"train.lr": 1}})
     assert OfVariants(Results(folder)).lead.endswith("beside “a”, which chance may explain.")
+    tie = "“Small, upscaled”: “b” and “a” are too close to call."
+    assert OfVariants(Results(folder)).headline == tie
+    sure = {"a": (0.9, 0.91), "b": (0.95, 0.961)}
+    folder = make_variant_study(tmp_path / "d", sure, variants={"a": {}, "b": {"train.lr": 1}})
+    assert OfVariants(Results(folder)).headline == "“Small, upscaled” does best with “b”."
     best = {"a": (0.9, 0.9), "b": (0.8, 0.8)}
     folder = make_variant_study(tmp_path / "b", best, variants={"a": {}, "b": {"train.lr": 1}})
     assert OfVariants(Results(folder)).lead.endswith("no change helps.")
     assert OfVariants(Results(folder)).headline == "No change helps “Small, upscaled”."
+
+
+def test_one_seed_tells_variants_apart_by_their_own_deviations(tmp_path: Path) -> None:
+    variants = {name: {"train.lr": 0.1 * k} for k, name in enumerate("abcde")}
+
+    def headline(fd: dict[str, float], se: float | None = 1.0) -> str:
+        one = {name: (value,) for name, value in fd.items()}
+        some = {name: variants[name] for name in fd}
+        folder = make_variant_study(
+            tmp_path / "s", dict.fromkeys(fd, (0.9,)), fd=one, variants=some
+        )
+        about = json.loads((folder / "study.json").read_text())
+        about["config"]["study"]["metrics"] = ["fd"]
+        (folder / "study.json").write_text(json.dumps(about))
+        rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+        rows = [dict(row, se=se) if row["metric"] == "fd" else row for row in rows]
+        (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return OfVariants(Results(folder)).headline
+
+    start = "“Small, upscaled”"
+    assert headline({"a": 10.007, "b": 10.0}) == f"{start}: “b” and “a” are too close to call."
+    assert headline({"a": 12.9, "b": 10.0}) == f"{start} does best with “b” (one seed)."
+    assert headline({"a": 12.8, "b": 10.0}).endswith("too close to call.")  # 2 x sqrt(2) = 2.83
+    near = {name: 10.0 - 0.1 * k for k, name in enumerate("abcde")}
+    assert headline(near) == f"{start}: 5 variants are too close to call, with “e” first."
+    chance = f"{start} does best with “b” (one seed: it may be chance)."
+    assert headline({"a": 12.9, "b": 10.0}, se=None) == chance
+    assert headline({"a": 9.0, "b": 10.0}) == f"No change helps {start}."
+
+
+def two_methods(folder: Path, fd: dict[str, dict[str, tuple[float, ...]]], se: float | None) -> Any:
+    """What is told of methods in variants, all of which were timed: FD by method, variant, seed."""
+    methods, variants = tuple(fd), list(next(iter(fd.values())))
+    seeds = range(len(fd[methods[0]][variants[0]]))
+    shape: dict[str, Any] = {"methods": methods, "seeds": tuple(seeds), "metrics": ("fd",)}
+    distances = dict.fromkeys(methods, 1.0)
+    make_study(folder, pictures=False, distances=distances, **shape)
+    about = json.loads((folder / "study.json").read_text())
+    changes = {name: {"process.steps": k} for k, name in enumerate(variants, start=1)}
+    about["config"]["study"]["variants"] = changes
+    (folder / "study.json").write_text(json.dumps(about))
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row.get("method") not in methods]
+    for name, found in fd.items():
+        for variant, values in found.items():
+            own = {"method": name, "variant": variant, "n": 100}
+            rows.append({**own, "metric": "macs", "seed": None, "value": 1e6})
+            for seed, value in enumerate(values):
+                one = {**own, "metric": "fd", "se": se, "judge": "x", "reference_n": 100}
+                rows.append({**one, "seed": seed if len(values) > 1 else None, "value": value})
+    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return OfVariants(Results(folder))
+
+
+def test_methods_that_their_spread_does_not_tell_apart_are_too_close(tmp_path: Path) -> None:
+    def told(small: tuple[float, ...], se: float | None = 0.1) -> Any:
+        far = tuple(value + 20 for value in small)
+        baseline = {"all": (90.0,) * len(small), "three": (59.8, 60.6)[: len(small)]}
+        fd = {"baseline": baseline, "small": {"all": far, "three": small}}
+        return two_methods(tmp_path / "s", fd, se)
+
+    first = "By FD “Baseline” with “three”"
+    close = told((62.0, 71.2))  # 66.6 ± 6.5
+    assert close.headline == (f"{first} and “Small, upscaled” with “three” are too close to call.")
+    assert close.lead == (
+        f"{first} is first of 2 methods (60.2 ± 0.57 for 1 M multiply-adds); then comes “Small, "
+        "upscaled” with “three” (66.6 ± 6.5 for 1 M multiply-adds). “Baseline” and “Small, "
+        "upscaled” are too close to call."
+    )
+    best = "By FD “Baseline” is best, with “three”"
+    sure = told((66.0, 67.2))
+    assert sure.headline == f"{best}."
+    assert sure.lead.startswith(f"{first} is best of 2 methods (")
+    assert sure.lead.endswith("multiply-adds).")
+    assert told((66.0,)).headline == f"{best} (one seed)."
+    assert "are too close to call" in told((60.0,)).headline
+    unknown = told((66.0,), se=None)
+    assert unknown.headline == f"{first} is first, its spread not known."
+    assert unknown.lead.endswith("multiply-adds). Their spread is not known.")
+    names = ("baseline", "small", "cascaded", "vae")
+    near = {name: {"all": (90.0, 91.0), "three": (60.0 + k, 65.0)} for k, name in enumerate(names)}
+    many = two_methods(tmp_path / "s", near, 0.1)
+    assert many.headline == f"By FD 4 methods are too close to call, with {first[6:]} first."
+    assert many.lead.endswith(" 4 are too close to call.")
 
 
 def test_a_metric_of_ones_own_decides_where_it_says_what_is_better(
@@ -299,6 +390,20 @@ def test_which_switches_carry_the_loss(switches: Path) -> None:
     assert told.headline == "All switches right take CAS from 0.7200 ± 0.0200 to 0.9100 ± 0.0100."
 
 
+def test_a_headline_on_switches_says_if_chance_may_explain_it(tmp_path: Path) -> None:
+    def headline(name: str, right: tuple[float, ...]) -> str:
+        ends = {"all wrong": (0.7, 0.72)[: len(right)], "all right": right}
+        only = {"small": ["all right"]}
+        folder = make_variant_study(tmp_path / name, ends, switches=SWITCHES, only=only)
+        return OfVariants(Results(folder)).headline
+
+    assert headline("sure", (0.9, 0.921)).endswith("to 0.9105 ± 0.0148.")
+    assert headline("chance", (0.9, 0.72)).endswith("± 0.1273, which chance may explain.")
+    assert (
+        headline("one", (0.9,)) == "All switches right take CAS from 0.7000 to 0.9000 (one seed)."
+    )
+
+
 def test_one_seed_ranks_switches_with_a_caution(tmp_path: Path) -> None:
     one = {name: values[:1] for name, values in TWO_SIDED.items()}
     folder = make_variant_study(tmp_path / "s", one, switches=SWITCHES)
@@ -364,7 +469,7 @@ def test_the_page_is_whole(folder: str, request: pytest.FixtureRequest) -> None:
 def test_the_table_in_markdown(variants: Path) -> None:
     lines = markdown(Results(variants)).splitlines()
     assert lines[0].startswith(
-        "**“Small, upscaled” does best with “better”.** Small, upscaled, CAS:"
+        "**“Small, upscaled”: “better” and “noisy” are too close to call.** Small, upscaled, CAS:"
     )
     assert "The rest is about the variant “as it is”." in lines
 
