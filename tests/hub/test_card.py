@@ -46,6 +46,13 @@ def test_figures_stand_beside_their_controls(trained: Trained) -> None:
     )
 
 
+def test_a_study_without_a_preset_names_none(trained: Trained) -> None:
+    model = trained("small")
+    assert "From a study with the preset `default` on a" in card(about(model, figures=FIGURES), "x")
+    text = card(about(model, figures=replace(FIGURES, preset="")), "x")
+    assert "From a study on a processor" in text
+
+
 def test_the_header(trained: Trained) -> None:
     found = header(about(trained("small"), figures=FIGURES))
     assert found["metrics"] == ["classification-accuracy-score", "frechet-distance"]

@@ -19,6 +19,7 @@ from scalespace.figures.picture import save
 from scalespace.figures.sheets import in_domain_colors
 from scalespace.report import page as report
 from scalespace.report.figures import FIGURES, pictures_of
+from scalespace.report.index import build_index
 from scalespace.report.markdown import markdown
 from scalespace.report.narrative import OfMethods, warnings
 from scalespace.report.results import Results
@@ -281,6 +282,34 @@ def test_the_papers_numbers_stand_beside_mnist_alone(tmp_path: Path) -> None:
     assert "0.8188" not in table("fashion-mnist")
     assert "paper (MNIST, 10,000 images, for orientation)" in table("digits")
     assert "they are not MNIST's" in table("digits")
+
+
+def test_the_papers_latency_stands_beside_its_scores(tmp_path: Path) -> None:
+    def table(*metrics: str, data: str = "mnist") -> str:
+        folder = tmp_path / "-".join((data, *metrics))
+        study = make_study(folder, methods=("small",), data=data, metrics=metrics, pictures=False)
+        return markdown(Results(study))
+
+    for shown in (table("cas"), table("cas", data="digits"), table("cas", "fd")):
+        assert "| CAS, paper" in shown
+        assert "paper (T4 GPU)" in shown
+    for left_out in (table("fd"), table("cas", data="kmnist")):
+        assert "| CAS, paper" not in left_out
+        assert "paper (T4 GPU)" not in left_out
+        assert "| Latency, mean (ms) |" in left_out
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_a_study_without_a_preset_names_none(bare: Path, tmp_path: Path) -> None:
+    assert "· preset default ·" in " ".join(Page(report.build(bare).read_text()).text.split())
+    assert "Data `mnist`, preset `default`, training" in (bare / "table.md").read_text()
+    rewrite(bare / "study.json", lambda about: about.update(preset=""))
+    head = " ".join(Page(report.build(bare).read_text()).text.split())
+    assert "Scale-space diffusion · mnist · 1 training seed" in head
+    assert "Data `mnist`, training seeds 0." in (bare / "table.md").read_text()
+    build_index([bare], tmp_path / "index.html")
+    index = (tmp_path / "index.html").read_text()
+    assert '<td role="cell" data-of="preset" class="none">–</td>' in index
 
 
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from scalespace.report import batch_leaks
 from scalespace.report import page as report
 from scalespace.report.differences import Paired, paired
 from scalespace.report.figures import FIGURES
+from scalespace.report.index import build_index
 from scalespace.report.markdown import markdown
 from scalespace.report.narrative import OfVariants
 from scalespace.report.results import Results
 from scalespace.report.tables.variants import switch_table, variant_table
+from undrawn import undrawn
 
 VARIANTS = {"as it is": {}, "better": {"train.epochs": 9}, "noisy": {"train.lr": 0.1}}
 CAS = {
@@ -212,7 +215,9 @@ def test_switches_that_a_method_does_not_try_have_no_row(tmp_path: Path) -> None
 
 def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_path: Path) -> None:
     results = Results(variants)
-    assert OfVariants(results).headline == "“Small, upscaled” does best with “better”."
+    # “noisy” is 0.05 above to 0.02 below it
+    tie = "“Small, upscaled”: “better” and “noisy” are too close to call."
+    assert OfVariants(results).headline == tie
     assert OfVariants(results).lead == (
         "Small, upscaled, CAS: “better” is best of 3 variants, 0.9433 ± 0.0153, "
         "+0.0333 ± 0.0058 beside “as it is” (not corrected for choosing the best)."
@@ -222,10 +227,99 @@ def test_the_best_variant_and_whether_chance_explains_it(variants: Path, tmp_pat
     chance = {"a": (0.9, 0.9), "b": (0.91, 0.90)}
     folder = make_variant_study(tmp_path / "c", chance, variants={"a": {}, "b": {"train.lr": 1}})
     assert OfVariants(Results(folder)).lead.endswith("beside “a”, which chance may explain.")
+    tie = "“Small, upscaled”: “b” and “a” are too close to call."
+    assert OfVariants(Results(folder)).headline == tie
+    sure = {"a": (0.9, 0.91), "b": (0.95, 0.961)}
+    folder = make_variant_study(tmp_path / "d", sure, variants={"a": {}, "b": {"train.lr": 1}})
+    assert OfVariants(Results(folder)).headline == "“Small, upscaled” does best with “b”."
     best = {"a": (0.9, 0.9), "b": (0.8, 0.8)}
     folder = make_variant_study(tmp_path / "b", best, variants={"a": {}, "b": {"train.lr": 1}})
     assert OfVariants(Results(folder)).lead.endswith("no change helps.")
     assert OfVariants(Results(folder)).headline == "No change helps “Small, upscaled”."
+
+
+def test_one_seed_tells_variants_apart_by_their_own_deviations(tmp_path: Path) -> None:
+    variants = {name: {"train.lr": 0.1 * k} for k, name in enumerate("abcde")}
+
+    def headline(fd: dict[str, float], se: float | None = 1.0) -> str:
+        one = {name: (value,) for name, value in fd.items()}
+        some = {name: variants[name] for name in fd}
+        folder = make_variant_study(
+            tmp_path / "s", dict.fromkeys(fd, (0.9,)), fd=one, variants=some
+        )
+        about = json.loads((folder / "study.json").read_text())
+        about["config"]["study"]["metrics"] = ["fd"]
+        (folder / "study.json").write_text(json.dumps(about))
+        rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+        rows = [dict(row, se=se) if row["metric"] == "fd" else row for row in rows]
+        (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return OfVariants(Results(folder)).headline
+
+    start = "“Small, upscaled”"
+    assert headline({"a": 10.007, "b": 10.0}) == f"{start}: “b” and “a” are too close to call."
+    assert headline({"a": 12.9, "b": 10.0}) == f"{start} does best with “b” (one seed)."
+    assert headline({"a": 12.8, "b": 10.0}).endswith("too close to call.")  # 2 x sqrt(2) = 2.83
+    near = {name: 10.0 - 0.1 * k for k, name in enumerate("abcde")}
+    assert headline(near) == f"{start}: 5 variants are too close to call, with “e” first."
+    chance = f"{start} does best with “b” (one seed: it may be chance)."
+    assert headline({"a": 12.9, "b": 10.0}, se=None) == chance
+    assert headline({"a": 9.0, "b": 10.0}) == f"No change helps {start}."
+
+
+def two_methods(folder: Path, fd: dict[str, dict[str, tuple[float, ...]]], se: float | None) -> Any:
+    """What is told of methods in variants, all of which were timed: FD by method, variant, seed."""
+    methods, variants = tuple(fd), list(next(iter(fd.values())))
+    seeds = range(len(fd[methods[0]][variants[0]]))
+    shape: dict[str, Any] = {"methods": methods, "seeds": tuple(seeds), "metrics": ("fd",)}
+    distances = dict.fromkeys(methods, 1.0)
+    make_study(folder, pictures=False, distances=distances, **shape)
+    about = json.loads((folder / "study.json").read_text())
+    changes = {name: {"process.steps": k} for k, name in enumerate(variants, start=1)}
+    about["config"]["study"]["variants"] = changes
+    (folder / "study.json").write_text(json.dumps(about))
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row.get("method") not in methods]
+    for name, found in fd.items():
+        for variant, values in found.items():
+            own = {"method": name, "variant": variant, "n": 100}
+            rows.append({**own, "metric": "macs", "seed": None, "value": 1e6})
+            for seed, value in enumerate(values):
+                one = {**own, "metric": "fd", "se": se, "judge": "x", "reference_n": 100}
+                rows.append({**one, "seed": seed if len(values) > 1 else None, "value": value})
+    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return OfVariants(Results(folder))
+
+
+def test_methods_that_their_spread_does_not_tell_apart_are_too_close(tmp_path: Path) -> None:
+    def told(small: tuple[float, ...], se: float | None = 0.1) -> Any:
+        far = tuple(value + 20 for value in small)
+        baseline = {"all": (90.0,) * len(small), "three": (59.8, 60.6)[: len(small)]}
+        fd = {"baseline": baseline, "small": {"all": far, "three": small}}
+        return two_methods(tmp_path / "s", fd, se)
+
+    first = "By FD “Baseline” with “three”"
+    close = told((62.0, 71.2))  # 66.6 ± 6.5
+    assert close.headline == (f"{first} and “Small, upscaled” with “three” are too close to call.")
+    assert close.lead == (
+        f"{first} is first of 2 methods (60.2 ± 0.57 for 1 M multiply-adds); then comes “Small, "
+        "upscaled” with “three” (66.6 ± 6.5 for 1 M multiply-adds). “Baseline” and “Small, "
+        "upscaled” are too close to call."
+    )
+    best = "By FD “Baseline” is best, with “three”"
+    sure = told((66.0, 67.2))
+    assert sure.headline == f"{best}."
+    assert sure.lead.startswith(f"{first} is best of 2 methods (")
+    assert sure.lead.endswith("multiply-adds).")
+    assert told((66.0,)).headline == f"{best} (one seed)."
+    assert "are too close to call" in told((60.0,)).headline
+    unknown = told((66.0,), se=None)
+    assert unknown.headline == f"{first} is first, its spread not known."
+    assert unknown.lead.endswith("multiply-adds). Their spread is not known.")
+    names = ("baseline", "small", "cascaded", "vae")
+    near = {name: {"all": (90.0, 91.0), "three": (60.0 + k, 65.0)} for k, name in enumerate(names)}
+    many = two_methods(tmp_path / "s", near, 0.1)
+    assert many.headline == f"By FD 4 methods are too close to call, with {first[6:]} first."
+    assert many.lead.endswith(" 4 are too close to call.")
 
 
 def test_a_metric_of_ones_own_decides_where_it_says_what_is_better(
@@ -241,10 +335,44 @@ def test_a_metric_of_ones_own_decides_where_it_says_what_is_better(
         results = Results(folder)
         assert results.study.decides == (["cas", "haze"] if better else ["cas"])
         table = variant_table(results, method(results))
-        assert ("HAZE, difference" in table.cells.columns) == bool(better)
+        assert ("Haze, difference" in table.cells.columns) == bool(better)
         told = [OfVariants(results).lead, *OfVariants(results).remarks]
-        best = [sentence.partition(", HAZE: ")[2].split(" ")[0] for sentence in told]
+        best = [sentence.partition(", Haze: ")[2].split(" ")[0] for sentence in told]
         assert [name for name in best if name] == {-1: ["“better”"], 1: ["“noisy”"], 0: []}[better]
+
+
+def test_a_metric_of_ones_own_bears_its_own_title(
+    variants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(variants, tmp_path / "s")
+    for file in ("study.json", "results.jsonl"):
+        text = (folder / file).read_text()
+        (folder / file).write_text(text.replace('"fd"', '"ink"'))
+    own = Metric(lambda *_: {}, {"ink": "Ink a pixel"}, floor=False, better=-1)
+    monkeypatch.setitem(METRICS, "ink", own)
+    results = Results(folder)
+    (_, picture) = FIGURES["variants"](results)
+    assert picture.title == "Small, upscaled: Ink a pixel"
+    frontier = {picture.name: picture for picture in FIGURES["frontier"](results)}
+    assert frontier["frontier-ink-macs"].title == "Ink a pixel against multiply-adds"
+    with undrawn():
+        text = " ".join(report.build(folder).read_text().split())
+    assert "and if CAS and Ink a pixel agree which variant is better." in text
+    build_index([folder], tmp_path / "index.html")
+    index = " ".join((tmp_path / "index.html").read_text().split())
+    assert "FD: lower is better. Ink a pixel: lower is better." in index
+    assert "each method's best one by Ink a pixel, or else by FD, or else by CAS is shown" in index
+    for told in (text, index, markdown(results)):
+        assert "Ink a pixel" in told
+        assert not re.search(r"\bINK[ ,:<]", told)  # a picture's bytes may hold the letters
+
+
+@pytest.mark.usefixtures("quick_pictures")
+def test_scores_agree_where_there_are_several(tmp_path: Path) -> None:
+    for name, fd, end in (("one", None, "."), ("two", FD, ", and if CAS and FD agree which")):
+        folder = make_variant_study(tmp_path / name, CAS, fd=fd, variants=VARIANTS)
+        text = " ".join(report.build(folder).read_text().split())
+        assert f"if it is large compared with its spread{end}" in text
 
 
 def test_which_switches_carry_the_loss(switches: Path) -> None:
@@ -260,6 +388,20 @@ def test_which_switches_carry_the_loss(switches: Path) -> None:
         "+0.1900.",
     ]
     assert told.headline == "All switches right take CAS from 0.7200 ± 0.0200 to 0.9100 ± 0.0100."
+
+
+def test_a_headline_on_switches_says_if_chance_may_explain_it(tmp_path: Path) -> None:
+    def headline(name: str, right: tuple[float, ...]) -> str:
+        ends = {"all wrong": (0.7, 0.72)[: len(right)], "all right": right}
+        only = {"small": ["all right"]}
+        folder = make_variant_study(tmp_path / name, ends, switches=SWITCHES, only=only)
+        return OfVariants(Results(folder)).headline
+
+    assert headline("sure", (0.9, 0.921)).endswith("to 0.9105 ± 0.0148.")
+    assert headline("chance", (0.9, 0.72)).endswith("± 0.1273, which chance may explain.")
+    assert (
+        headline("one", (0.9,)) == "All switches right take CAS from 0.7000 to 0.9000 (one seed)."
+    )
 
 
 def test_one_seed_ranks_switches_with_a_caution(tmp_path: Path) -> None:
@@ -327,7 +469,7 @@ def test_the_page_is_whole(folder: str, request: pytest.FixtureRequest) -> None:
 def test_the_table_in_markdown(variants: Path) -> None:
     lines = markdown(Results(variants)).splitlines()
     assert lines[0].startswith(
-        "**“Small, upscaled” does best with “better”.** Small, upscaled, CAS:"
+        "**“Small, upscaled”: “better” and “noisy” are too close to call.** Small, upscaled, CAS:"
     )
     assert "The rest is about the variant “as it is”." in lines
 

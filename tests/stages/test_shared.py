@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,4 +141,14 @@ def test_a_study_shows_each_scale(data_dir: Path, preset: Path, tmp_path: Path) 
     for segment in ("small", "detail", "pyramid-half", "pyramid-full"):
         assert {f"forward-{segment}", f"schedule-{segment}"} <= names
     assert not any("student" in name for name in names)  # it has its teacher's states
-    assert (tmp_path / "report.html").exists()
+    page = re.sub(r"<[^>]*>", "", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    text = " ".join(page.split())
+    for words in (
+        "an image mixed with noise by its schedule. Other processes take the image apart",
+        "A segment that goes on from the coarser image (detail and pyramid-full) has it",
+        "where a finer scale goes on from the coarser image (detail and pyramid-full), that is",
+        "√ᾱ = 0.7071 at its last state, which holds the coarser image; predicts",
+    ):
+        assert words in text
+    assert "pure noise" not in text
+    assert "only shown the coarser image" not in text

@@ -58,7 +58,7 @@ def frontier(
 ) -> Drawing:
     """Curves of quality (up) against cost (right), both logarithmic.
 
-    A curve joins the points that are better than all cheaper ones; the others stand alone.
+    A curve joins those of its points that are better than all cheaper ones; the others stand alone.
 
     Args:
         trails: the curves; y is a distance (less is better) or, with `share`, a share of 1.

@@ -94,7 +94,7 @@ class Group:
     @property
     def tables(self) -> list[Table]:
         """Scores and costs: a row for each method or variant, a column for each study."""
-        made = [self._table(metric.upper(), _score(metric)) for metric in deciding()]
+        made = [self._table(words.titled(metric), _score(metric)) for metric in deciding()]
         made += [self._table(title, _cost(name, write)) for name, (title, write) in COSTS.items()]
         return [table for table in made if len(table.cells)]
 
@@ -178,6 +178,7 @@ def build_index(folders: Sequence[Path | str], path: Path | str) -> tuple[int, l
         .get_template("index.html.jinja")
         .render(
             groups=groups(entries),
+            deciding=[(name, METRICS[name]) for name in deciding()],
             count=len(entries),
             refused=refused,
             links={entry.name: _link(entry, path.parent) for entry in entries},
@@ -249,7 +250,7 @@ def _about(entry: Entry) -> dict[str, str]:
     total, missing = len(study.tasks), len(entry.results.missing)
     done = f"{total - missing} of {total} tasks done" if missing else "finished"
     return {
-        "preset": study.preset,
+        "preset": study.preset or NONE,
         "methods": words.join(method.title for method in study.methods),
         "variants": str(len(study.variants)) if study.compares else NONE,
         "seeds": ", ".join(map(str, study.seeds)),

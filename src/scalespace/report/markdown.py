@@ -23,7 +23,8 @@ def markdown(results: Results) -> str:
     if methods.nearest not in ("", methods.headline):
         lines += [methods.nearest, ""]
     seeds = ", ".join(map(str, study.seeds))
-    lines += [f"Data `{study.data.title}`, preset `{study.preset}`, training seeds {seeds}.", ""]
+    preset = f", preset `{study.preset}`" if study.preset else ""  # one may be given no name
+    lines += [f"Data `{study.data.title}`{preset}, training seeds {seeds}.", ""]
     lines += methods_table(results).markdown()
     if quality:
         lines += ["", *quality.markdown()]

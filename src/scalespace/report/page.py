@@ -14,12 +14,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from scalespace.config import Recipe
 from scalespace.figures.album import Album
 from scalespace.figures.picture import DARK, LIGHT
 from scalespace.files import write_text
 from scalespace.report.cards import cards
 from scalespace.report.figures import FIGURES
+from scalespace.report.figures.forward import kinds
 from scalespace.report.figures.reverse import films
 from scalespace.report.html import image, png_uri
 from scalespace.report.inside import encoders_of_study, judge_of_study
@@ -34,6 +34,7 @@ from scalespace.report.status import (
     Status,
 )
 from scalespace.report.tables import methods_table, quality_table, variant_tables
+from scalespace.report.words import join, titled
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = "report.html"
@@ -97,6 +98,7 @@ def page(
             status_here=Markup(STATUS_HERE),
             comparisons=[(method.title, variant_tables(results, method)) for method in compared],
             cards=cards(results),
+            kinds=kinds(results),
             has_cas=study.has_cas,
             table=methods_table(results),
             quality=quality_table(results),
@@ -138,14 +140,9 @@ def environment(album: Album) -> Environment:
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     templates.globals |= {"script": Markup(script), "script_seal": f"sha256-{seal}"}
     draw: dict[str, Any] = {"image": partial(image, album=album), "png_uri": png_uri}
-    templates.filters |= {**draw, "cosine_alone": _cosine_alone, "fields": _fields}
+    written: dict[str, Any] = {"fields": _fields, "titled": titled, "enumerated": join}
+    templates.filters |= {**draw, **written}
     return templates
-
-
-def _cosine_alone(recipes: dict[str, Any]) -> bool:
-    """Whether every process has the cosine schedule."""
-    processes = [recipe.process for recipe in recipes.values() if isinstance(recipe, Recipe)]
-    return all(process.schedule == "cosine" for process in processes)
 
 
 def _fields(changes: Mapping[str, Any], above: str = "") -> str:

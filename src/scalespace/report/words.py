@@ -70,6 +70,11 @@ def of_seeds(seeds: Iterable[int | None]) -> str:
     return f"training seed{'s' if len(listed) > 1 else ''} {join(listed)}"
 
 
+def titled(metric: str) -> str:
+    """The title of a metric that decides: 'FD', or what one of one's own calls itself."""
+    return METRICS[metric].figures.get(metric, metric)
+
+
 def _is_share(figure: str) -> bool:
     about = METRICS.get(figure)
     return about is not None and about.share

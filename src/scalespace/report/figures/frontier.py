@@ -10,7 +10,7 @@ from scalespace.report import paper
 from scalespace.report.about import MethodInfo
 from scalespace.report.figures.common import color
 from scalespace.report.results import Results
-from scalespace.report.words import digits
+from scalespace.report.words import digits, titled
 
 AXES = {
     "macs": ("million multiply-adds a sample", 1e-6, "Multiply-adds"),
@@ -38,7 +38,7 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
         return None
     share = METRICS[metric].share
     seeds, study = len(results.study.seeds), results.study
-    name = metric.upper()
+    name = titled(metric)
     told = "; ".join(
         f"{trail.label} {', '.join(digits(y) for y in trail.y)} at "
         f"{', '.join(f'{x:,.3g}' for x in trail.x)}"
@@ -52,7 +52,7 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
         f"frontier-{metric}-{axis}",
         f"{name} against {word.lower()}",
         f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; a "
-        f"line joins the points that are better than all cheaper ones. "
+        f"line joins a method's points that are better than all cheaper ones. "
         f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each"
         f"{'; dashed: real images' if known else ''}.{crosses}",
         f"{name} against {label}: {told}.",

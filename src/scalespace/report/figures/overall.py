@@ -12,7 +12,7 @@ from scalespace.figures.frontier import Trail, frontier
 from scalespace.figures.picture import Picture
 from scalespace.report.figures.frontier import AXES, levels, points
 from scalespace.report.results import Results
-from scalespace.report.words import join
+from scalespace.report.words import join, titled
 
 SIZE = (8.6, 4.8)
 
@@ -78,7 +78,7 @@ def _picture(
     metric: str, k: int, studies: Mapping[str, Results], trails: list[Trail], data: str
 ) -> Picture:
     label, _, word = AXES["macs"]
-    name, about = metric.upper(), METRICS[metric]
+    name, about = titled(metric), METRICS[metric]
     best = max if about.better > 0 else min
     told = "; ".join(f"{trail.label} {best(trail.y):.3g}" for trail in trails)
     return Picture(

@@ -17,7 +17,7 @@ from scalespace.report.batch_leaks import leaks
 from scalespace.report.differences import paired, right_alone, wrong_alone
 from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
 from scalespace.report.results import Results
-from scalespace.report.words import of_seeds
+from scalespace.report.words import of_seeds, titled
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
 
 LETTER = 10  # dots that a letter takes beside a row of images
@@ -94,7 +94,7 @@ def variant_gaps(results: Results) -> list[Picture]:
 
 
 def _gaps(results: Results, method: MethodInfo, metric: str) -> Picture | None:
-    study, name = results.study, metric.upper()
+    study, name = results.study, titled(metric)
     if rows := list(study.config.study.switches):
         columns = {
             f"{words} alone, beside “{base}”": [

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from scalespace.evaluation.controls import CONTROLS
 from scalespace.report import paper
+from scalespace.report.narrative.chance import LISTED, Known, deviation, leaders
 from scalespace.report.results import REAL, Results
 from scalespace.report.tables.quality import ratio_to_floor
 from scalespace.report.words import digits, join, times
-
-LISTED = 3  # methods that a headline names
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,13 @@ class OfMethods:
                 return "This study measured neither CAS nor FD; Table 2 has what it measured."
             return self.nearest or "No method of this study has been scored yet."
         top = f"“{titles[names[0]]}”"
-        gaps = {name: self._gap(names[0], name) for name in names}
-        if len(names) > 1 and any(math.isnan(chance) for _, chance in gaps.values()):
+        tied = leaders({name: self._cas(name) for name in names})
+        if len(names) > 1 and not tied:
             return f"{top} has the highest CAS, perhaps by chance: its spread is not known."
-        leaders = [name for name, (gap, chance) in gaps.items() if gap <= chance]
-        if len(leaders) > LISTED:
-            return f"{len(leaders)} methods are too close to call, with {top} first."
-        if len(leaders) > 1:
-            return f"{join(f'“{titles[name]}”' for name in leaders)} are too close to call."
+        if len(tied) > LISTED:
+            return f"{len(tied)} methods are too close to call, with {top} first."
+        if len(tied) > 1:
+            return f"{join(f'“{titles[name]}”' for name in tied)} are too close to call."
         if len(names) > 1:
             return f"{top} makes the most useful images."
         return f"{top} stands alone in this study."
@@ -66,7 +64,8 @@ class OfMethods:
         titles = results.titles
         out = []
         for first, second in itertools.pairwise(names):
-            gap, chance = self._gap(first, second)
+            better, worse = self._cas(first), self._cas(second)
+            gap, chance = better.value - worse.value, better.chance(worse)
             verdict = "within" if gap <= chance else "more than"
             told = f"{verdict} two standard deviations of the difference ({chance:.4f})"
             if math.isnan(chance):
@@ -104,37 +103,20 @@ class OfMethods:
 
         names = sorted(rows, key=lambda name: rows[name]["value"])
         first = names[0]
-        noise = {name: self._spread("fd", name, rows[name].get("se")) for name in names}
-        leaders = [
-            name
-            for name in names
-            if rows[name]["value"] - rows[first]["value"]
-            <= 2 * math.hypot(noise[first], noise[name])
-        ]
+        tied = leaders(
+            {name: Known(rows[name]["value"], deviation(results, "fd", name)) for name in names}
+        )
         if len(rows) == 1:
             return f"FD of “{results.titles[first]}” is {told(first, ', {}')}."
-        if not leaders:
+        if not tied:
             known = f"FD {told(first, ', {}')}"
             return f"By FD “{results.titles[first]}” is first, its spread not known: {known}."
-        if len(leaders) > 1:
-            quoted = join(f"“{results.titles[name]}”" for name in leaders)
-            listed = join(told(name, " ({})") for name in leaders)
+        if len(tied) > 1:
+            quoted = join(f"“{results.titles[name]}”" for name in tied)
+            listed = join(told(name, " ({})") for name in tied)
             return f"By FD {quoted} are too close to call: {listed}."
         start = f"“{results.titles[first]}” is nearest to the real images"
         return f"{start}: FD {told(first, ', {}')}."
 
-    def _gap(self, first: str, second: str) -> tuple[float, float]:
-        """How far a method's CAS is above another's, and two deviations of that difference, NaN
-        where they are not known."""
-        scores = [self.results.scores[name] for name in (first, second)]
-        noise = [
-            self._spread("cas", name, score.sd)
-            for name, score in zip((first, second), scores, strict=True)
-        ]
-        return scores[0].mean - scores[1].mean, 2 * math.hypot(*noise)
-
-    def _spread(self, metric: str, name: str, own: float | None) -> float:
-        """The larger of a score's own deviation and that over training seeds; NaN if unknown."""
-        over_seeds = float(self.results.by_seed(metric, name).std())
-        known = [sd for sd in (own, over_seeds) if sd is not None and not math.isnan(sd)]
-        return max(known, default=math.nan)
+    def _cas(self, name: str) -> Known:
+        return Known(self.results.scores[name].mean, deviation(self.results, "cas", name))

@@ -12,6 +12,7 @@ from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.batch_leaks import leak_findings
 from scalespace.report.differences import Paired, all_right, paired, right_alone, wrong_alone
+from scalespace.report.narrative.chance import LISTED, Known, deviation, leaders
 from scalespace.report.results import Results
 from scalespace.report.words import join
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
@@ -21,13 +22,18 @@ FEW = 4
 
 
 class Best(NamedTuple):
-    """A method's best variant: its score, the deviation over seeds, and its multiply-adds."""
+    """A method's best variant: its score, the deviation over seeds, its multiply-adds, and the
+    score with the deviation that tells whether another is better."""
 
     method: str
     variant: str
     value: float
     spread: float
     macs: float
+    known: Known
+
+    def __str__(self) -> str:
+        return f"“{self.method}” with “{self.variant}”"
 
     def cost(self, metric: str) -> str:
         """The score, and what it costs."""
@@ -47,24 +53,68 @@ class OfVariants:
         variants cost, else about the method with the most variants."""
         for metric in reversed(self.results.study.decides):  # FD first: it separates more
             if ranked := self._ranked(metric):
-                first = ranked[0]
-                return f"By {metric.upper()} “{first.method}” is best, with “{first.variant}”."
+                return self._of_all(metric, ranked)
         method, decides = self._method, self.results.study.decides
         if method is None or not decides:
             return "This study measured neither CAS nor FD of its variants."
         metric = decides[0]
         if self.results.study.config.study.switches:
-            if all_right(self.results, metric, method.name) is None:
-                return "No method has been scored all wrong and all right yet."
-            wrong, right = self._ends(method, metric)
-            return f"All switches right take {metric.upper()} from {wrong} to {right}."
+            return self._all_right(method, metric)
         means = self._means(method, metric)
         if len(means) < 2:
             return "No variant has been scored yet."
-        best = _best(means, metric)
+        return self._of_one(method, metric, means)
+
+    def _of_all(self, metric: str, ranked: list[Best]) -> str:
+        """Which method is best, of several in their best variants, or that it cannot be told."""
+        start, first, tied = f"By {words.titled(metric)}", ranked[0], _tied(ranked)
+        if not tied:
+            return f"{start} {first} is first, its spread not known."
+        if len(tied) > LISTED:
+            return f"{start} {len(tied)} methods are too close to call, with {first} first."
+        if len(tied) > 1:
+            return f"{start} {join(map(str, tied))} are too close to call."
+        return f"{start} “{first.method}” is best, with “{first.variant}”{self._one_seed}."
+
+    def _of_one(self, method: MethodInfo, metric: str, means: dict[str, float]) -> str:
+        """Which variant of a method is best, or that it cannot be told."""
+        order = sorted(means, key=lambda name: -METRICS[metric].better * means[name])
+        best, title = order[0], f"“{method.title}”"
         if best == self.results.study.of_method(method.name)[0].name:
-            return f"No change helps “{method.title}”."
-        return f"“{method.title}” does best with “{best}”."
+            return f"No change helps {title}."
+        if self._one_seed:
+            views = {name: self.results.of(name) for name in order}
+            tied = leaders(
+                {
+                    name: Known(means[name], deviation(view, metric, method.name))
+                    for name, view in views.items()
+                }
+            )
+            if not tied:
+                return f"{title} does best with “{best}” (one seed: it may be chance)."
+        else:
+            gaps = {name: paired(self.results, metric, method.name, best, name) for name in order}
+            # the best itself among them: no difference to itself is certain
+            tied = [name for name, gap in gaps.items() if gap is None or not gap.certain]
+        if len(tied) > LISTED:
+            return f"{title}: {len(tied)} variants are too close to call, with “{best}” first."
+        if len(tied) > 1:
+            return f"{title}: {join(f'“{name}”' for name in tied)} are too close to call."
+        return f"{title} does best with “{best}”{self._one_seed}."
+
+    def _all_right(self, method: MethodInfo, metric: str) -> str:
+        """What all switches together bring."""
+        ends = all_right(self.results, metric, method.name)
+        if ends is None:
+            return "No method has been scored all wrong and all right yet."
+        wrong, right = self._ends(method, metric)
+        title = words.titled(metric)
+        return f"All switches right take {title} from {wrong} to {right}{_caution(ends)}."
+
+    @property
+    def _one_seed(self) -> str:
+        """A caution in a study of one seed; empty in others."""
+        return " (one seed)" if len(self.results.study.seeds) == 1 else ""
 
     @property
     def lead(self) -> str:
@@ -110,13 +160,15 @@ class OfVariants:
         for method in study.methods:
             if means := self._means(method, metric):
                 variant = _best(means, metric)
-                macs = self.results.of(variant).value("macs", method=method.name)
-                spread = self.results.by_seed(metric, method.name, variant).std()
+                view, value = self.results.of(variant), means[variant]
+                macs = view.value("macs", method=method.name)
+                spread = view.by_seed(metric, method.name).std()
+                known = Known(value, deviation(view, metric, method.name))
                 if macs:
-                    found.append(Best(method.title, variant, means[variant], spread, macs))
-        known = len(found) > 1 and any(len(study.of_method(m.name)) > 1 for m in study.methods)
-        better = METRICS[metric].better
-        return sorted(found, key=lambda one: -better * one.value) if known else []
+                    found.append(Best(method.title, variant, value, spread, macs, known))
+        if len(found) < 2 or all(len(study.of_method(m.name)) < 2 for m in study.methods):
+            return []
+        return sorted(found, key=lambda one: -METRICS[metric].better * one.value)
 
     def across(self) -> list[str]:
         """Which method is best in its best variant, by each metric, and what that costs."""
@@ -124,15 +176,14 @@ class OfVariants:
         for metric in reversed(self.results.study.decides):
             if ranked := self._ranked(metric):
                 first, *others = ranked[:3]
-                told = [
-                    f"“{one.method}” with “{one.variant}” ({one.cost(metric)})" for one in others
-                ]
+                told = [f"{one} ({one.cost(metric)})" for one in others]
                 verb = "s" if len(told) == 1 else ""
                 one_seed = ", one seed" if len(self.results.study.seeds) == 1 else ""
+                tied = _tied(ranked)
+                place, end = ("best", "") if len(tied) == 1 else ("first", _undecided(tied))
                 out.append(
-                    f"By {metric.upper()} “{first.method}” with “{first.variant}” is best of "
-                    f"{len(ranked)} methods ({first.cost(metric)}{one_seed}); then come{verb} "
-                    f"{join(told)}."
+                    f"By {words.titled(metric)} {first} is {place} of {len(ranked)} methods "
+                    f"({first.cost(metric)}{one_seed}); then come{verb} {join(told)}.{end}"
                 )
         return out
 
@@ -148,17 +199,16 @@ class OfVariants:
             return ""
         first, best = self.results.study.of_method(method.name)[0].name, _best(means, metric)
         spread = self.results.by_seed(metric, method.name, best).std()
-        start = f"{method.title}, {metric.upper()}: “{best}” is best of {len(means)} variants"
+        start = f"{method.title}, {words.titled(metric)}: “{best}” is best of {len(means)} variants"
         text = f"{start}, {words.spread(metric, means[best], spread)}"
         if best == first:
             return f"{text}: no change helps."
         gap = paired(self.results, metric, method.name, best, first)
         if gap is None:
             return f"{text}."
-        caution = ", which chance may explain"
-        if gap.certain:  # by a test that does not know that the best was chosen
-            caution = " (not corrected for choosing the best)" if len(means) > 2 else ""
-        caution = " (one seed)" if len(gap.values) == 1 else caution
+        caution = _caution(gap)
+        if not caution and len(means) > 2:  # by a test that does not know that the best was chosen
+            caution = " (not corrected for choosing the best)"
         return f"{text}, {gap} beside “{first}”{caution}."
 
     def switches(self, method: MethodInfo) -> list[str]:
@@ -189,7 +239,7 @@ class OfVariants:
             wrong, right = self._ends(method, metric)
             out.append(
                 f"{method.title}: turning all {len(switches)} switches right takes "
-                f"{metric.upper()} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
+                f"{words.titled(metric)} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
             )
         if gains:
             alone = f"{method.title}: turned right alone, these switches"
@@ -217,6 +267,26 @@ class OfVariants:
 def _best(means: dict[str, float], metric: str) -> str:
     """The variant with the best mean."""
     return max(means, key=lambda name: METRICS[metric].better * means[name])
+
+
+def _tied(ranked: list[Best]) -> list[Best]:
+    """Those that are too close to the first to call, itself among them; none if not known."""
+    return leaders({one: one.known for one in ranked})
+
+
+def _undecided(tied: list[Best]) -> str:
+    """Why no method is best, as a sentence to follow another."""
+    if not tied:
+        return " Their spread is not known."
+    methods = join(f"“{one.method}”" for one in tied)
+    return f" {methods if len(tied) <= LISTED else len(tied)} are too close to call."
+
+
+def _caution(gap: Paired) -> str:
+    """What may be said against a difference, to follow it; empty if chance does not explain it."""
+    if len(gap.values) == 1:
+        return " (one seed)"
+    return "" if gap.certain else ", which chance may explain"
 
 
 def _known(gaps: dict[str, Paired | None]) -> dict[str, Paired]:

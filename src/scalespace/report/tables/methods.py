@@ -16,7 +16,7 @@ NO_CLASSES = "no classes"
 def methods_table(results: Results) -> Table:
     """A column for each control and method; what was not measured is a dash.
 
-    A study without CAS has the methods' costs alone.
+    A study without CAS has the methods' costs alone, and the paper's latency stands beside its CAS.
     """
     study, m = results.study, results.study.config.cas.classifiers
     first = f"CAS, {plural(m, 'classifier') if m > 1 else 'one classifier'}"
@@ -38,11 +38,11 @@ def methods_table(results: Results) -> Table:
         "Training, all stages, a seed (s)": _training,
     }
     theirs = (paper_cas, paper_latency)
+    published = study.has_cas and paper.shown(study)
     chosen = {
         title: row
         for title, row in rows.items()
-        if (study.has_cas or not title.startswith("CAS"))
-        and (paper.shown(study) or title not in theirs)
+        if (study.has_cas or not title.startswith("CAS")) and (published or title not in theirs)
     }
     titles = results.titles if study.has_cas else {m.name: m.title for m in study.methods}
     cells = fill(results, titles, chosen, keep=first)

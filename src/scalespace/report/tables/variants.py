@@ -44,7 +44,7 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
     if len({one.base for one in own if one.base != one.name}) > 1:
         columns["compared with"] = [NONE if one.base == one.name else one.base for one in own]
     for metric in study.decides:
-        title = metric.upper()
+        title = words.titled(metric)
         found = [results.by_seed(metric, name, one.name) for one in own]
         columns[title] = [over_seeds(metric, values) for values in found]
         if results.alone:
@@ -89,8 +89,8 @@ def switch_table(results: Results, method: MethodInfo) -> Table | None:
         ends = all_right(results, metric, method.name)
         right = [right_alone(results, metric, method.name, switch) for switch in switches]
         wrong = [wrong_alone(results, metric, method.name, switch) for switch in switches]
-        columns[f"{metric.upper()}, right alone"] = [*right, ends]
-        columns[f"{metric.upper()}, wrong alone"] = [*wrong, None if ends is None else -ends]
+        columns[f"{words.titled(metric)}, right alone"] = [*right, ends]
+        columns[f"{words.titled(metric)}, wrong alone"] = [*wrong, None if ends is None else -ends]
     every = "all of them"
     cells = pd.DataFrame(
         {
