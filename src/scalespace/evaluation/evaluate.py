@@ -139,7 +139,7 @@ def _cas(samples: Samples, real: Real) -> Result:
         progress=real.progress,
     )
     absent = sorted(set(splits.info.labels) - set(samples.labels.tolist()))
-    return {**found.as_dict(), **({"absent": absent} if absent else {})}
+    return {**found.as_dict(), "absent": absent}
 
 
 def _fd(samples: Samples, real: Real) -> Result:

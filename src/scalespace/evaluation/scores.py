@@ -20,7 +20,7 @@ class CASScore(TypedDict):
 
     Deviations are None for a single classifier, and what is told by class is None where a class has
     no test images. `confusion` counts [true class][predicted class]. `absent` are the labels that
-    the scored images lack, if they lack any: no classifier has learnt them.
+    the scored images lack: no classifier has learnt them.
     """
 
     cas: float
@@ -31,7 +31,7 @@ class CASScore(TypedDict):
     confusion: list[list[int]]
     classifiers: list[Classifier]
     n: int
-    absent: NotRequired[list[int]]
+    absent: list[int]
 
 
 class Distance(TypedDict):
