@@ -244,6 +244,15 @@ def test_the_chosen_of_candidates(
         (["--labels", "0", "--guidance", "1", "--guidance-states", "3"], "takes two numbers"),
         (["--labels", "0", "--guidance", "1", "--guidance-states", "5,1"], "the lower first"),
         (["--labels", "0", "--guidance-states", "1,3"], "--guidance-states needs --guidance"),
+        (["--labels", "0", "--process.guidance_states=[1,3]"], "nothing is guided"),
+        (
+            ["--labels", "0", "--process.sampler=ancestral", "--process.eta=0.5"],
+            "process.eta changes nothing",
+        ),
+        (
+            ["--labels", "0", "--steps", "all", "--stages.small.process.spacing=snr"],
+            "process.spacing changes nothing",
+        ),
         (["--redraw", "{}", "--from-state", "small=5,small=6"], "names small twice"),
         (["--redraw", "{}", "--from-state", "9"], "has states 1 to 6 to begin from"),
         (["--redraw", "{}"], "--redraw needs --from-state"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,27 @@ def changed(model: Model, options: Namespace, given: dict[str, Any]) -> Model:
         if "steps" in (changes.get("process") or {}):
             raise InputError("--steps is short for --process.steps: give one of them")
         model = model.stepped(opt.steps(options.steps, "--steps"))
-    return guided(model.resampled(changes) if changes else model, options)
+    model = guided(model.resampled(changes) if changes else model, options)
+    stages = [stage for stage in (changes.get("stages") or {}).values() if stage]
+    asked = {field for part in (changes, *stages) for field in part.get("process") or {}}
+    _check_effect(model, asked)
+    return model
+
+
+def _check_effect(model: Model, asked: Collection[str]) -> None:
+    """Raises `InputError` for a field of the process that changes nothing in any stage."""
+    legs = model.legs
+    noisy = any(leg.solver.eta is not None for leg in legs)
+    spread = any(isinstance(leg.visits.steps, int) for leg in legs)
+    guided = any(leg.guidance.strength for leg in legs)
+    idle = {
+        "eta": "" if noisy else "no sampler here draws more noise or less",
+        "spacing": "" if spread else "it spreads a number of calls (--steps 6), and none is given",
+        "guidance_states": "" if guided else "nothing is guided",
+    }
+    for name, why in idle.items():
+        if name in asked and legs and why:
+            raise InputError(f"process.{name} changes nothing: {why}")
 
 
 def guided(model: Model, options: Namespace) -> Model:
