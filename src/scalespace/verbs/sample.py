@@ -77,11 +77,11 @@ def _check_effect(model: Model, asked: Collection[str]) -> None:
     legs = model.legs
     noisy = any(leg.solver.eta is not None for leg in legs)
     spread = any(isinstance(leg.visits.steps, int) for leg in legs)
-    guided = any(leg.guidance.strength for leg in legs)
+    guides = any(leg.guidance.strength for leg in legs)
     idle = {
         "eta": "" if noisy else "no sampler here draws more noise or less",
         "spacing": "" if spread else "it spreads a number of calls (--steps 6), and none is given",
-        "guidance_states": "" if guided else "nothing is guided",
+        "guidance_states": "" if guides else "nothing is guided",
     }
     for name, why in idle.items():
         if name in asked and legs and why:
