@@ -262,6 +262,7 @@ def test_a_jump_that_shows_an_image_of_its_own(
     assert np.isfinite(student.sample([0, 1, 2], seed=4).images).all()
 
 
+@pytest.mark.slow
 def test_an_engine_and_a_file_know_that_jump(
     tiled: str, splits: DataSplits, tmp_path: Path
 ) -> None:
