@@ -22,27 +22,14 @@ from scalespace.report.study import study
 from scalespace.settings import load_config
 from scalespace.studies.executors import plug_ins
 
-OWN = '''
-from torch import nn
-
-from scalespace.config import FadingRecipe
+OWN = (
+    tiny.OWN_NET
+    + '''
 from scalespace.core.solvers import SOLVERS, Solver, ddim
 from scalespace.evaluation.evaluate import METRICS, Metric
 from scalespace.methods.base import ProcessMethod, register
 from scalespace.stages.diffusion import DiffusionStage
 from scalespace.stages.onward import FadingStage
-
-
-class Mine(nn.Module):
-    """One convolution, and a shift by the context."""
-
-    def __init__(self, c, inputs, outputs, context, size):
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.shift = nn.Linear(context, outputs)
-
-    def forward(self, x, context):
-        return self.conv(x) + self.shift(context)[:, :, None, None]
 
 
 @register
@@ -62,6 +49,7 @@ def ink(samples, real):
 METRICS["ink"] = Metric(ink, {"ink": "Ink"}, floor=False, judged=False)
 SOLVERS["mine"] = Solver("mine", ddim, eta=0.0)
 '''
+)
 SCRIPT = """
 import my_methods
 import scalespace as sc

@@ -92,6 +92,22 @@ RECIPES = {
 }
 """What the recipe of each stage must come to, written out."""
 CPU = Runtime(device="cpu", progress=False)
+OWN_NET = '''
+from torch import nn
+
+
+class Mine(nn.Module):
+    """One convolution, and a shift by the context."""
+
+    def __init__(self, c, inputs, outputs, context, size):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.shift = nn.Linear(context, outputs)
+
+    def forward(self, x, context):
+        return self.conv(x) + self.shift(context)[:, :, None, None]
+'''
+"""The source of a module with a network of somebody's own."""
 STUDIED = (
     *("baseline", "cascaded", "cascaded-own", "baseline-fast", "cascaded-fast"),
     *("latent-flow-fast", "latent", "latent-flow", "small", "vae"),

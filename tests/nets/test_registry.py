@@ -28,28 +28,17 @@ from scalespace.settings import load_config
 
 CONTEXT = 11
 PUBLISHED = NetConfig(kind="depthwise", channels=(64, 128, 256), embedding=256)
-OWN = '''
-from torch import nn
-
-
-class Mine(nn.Module):
-    """One convolution, and a shift by the context."""
-
-    def __init__(self, c, inputs, outputs, context, size):
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.shift = nn.Linear(context, outputs)
-
-    def forward(self, x, context):
-        return self.conv(x) + self.shift(context)[:, :, None, None]
-
+OWN = (
+    tiny.OWN_NET
+    + """
 
 class Bare(nn.Module):
     pass
 
 
 number = 3
-'''
+"""
+)
 
 
 @pytest.fixture
