@@ -53,7 +53,7 @@ class Source:
     first_label: int = 0
 
     @property
-    def shape(self) -> DataInfo:
+    def nominal(self) -> DataInfo:
         """Classes and size, as of all of them; mean and deviation are unknown without a look."""
         return DataInfo(self.name, self.classes, SIDE, SIDE, 0.0, 1.0)
 

@@ -20,7 +20,7 @@ def has_names(classes: Sequence[str]) -> bool:
     return any(name != str(label) for label, name in enumerate(classes))
 
 
-def shortened(classes: Sequence[str]) -> str:
+def listed_classes(classes: Sequence[str]) -> str:
     """The classes' names in a message: those that there is room for."""
     return textwrap.shorten(", ".join(classes), 60, placeholder=" ...")
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from scalespace.config.checks import HISTORY, check_history
 from scalespace.core.torch_state import check_defaults
 from scalespace.data import ImageSet
-from scalespace.data.info import DataInfo, shortened
+from scalespace.data.info import DataInfo, listed_classes
 from scalespace.data.pixels import COLOURS, planes
 from scalespace.errors import InputError, in_words, near
 from scalespace.evaluation.normality import inside
@@ -175,7 +175,7 @@ def strangers(judge: Judge, data: DataInfo) -> str:
     """That a judge has learnt to read other classes, in a sentence; empty if it has not."""
     if judge.data.classes == data.classes:
         return ""
-    own, others = (shortened(one.classes) for one in (judge.data, data))
+    own, others = (listed_classes(one.classes) for one in (judge.data, data))
     return (
         f"The judge has learnt to tell {own} apart, and the images are of {others}: its distances "
         "compare with those of the same judge alone."

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from scalespace.config import SelectionConfig
 from scalespace.config.build import build
-from scalespace.data.info import DataInfo, shortened
+from scalespace.data.info import DataInfo, listed_classes
 from scalespace.data.samples import Samples, check
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import Judge, named_judge
@@ -56,7 +56,7 @@ class Selector:
     def check(self, data: DataInfo) -> None:
         """Raises `InputError` unless the judge reads the classes of images like `data`."""
         if self.judge.data.classes != data.classes:
-            own, others = (shortened(one.classes) for one in (self.judge.data, data))
+            own, others = (listed_classes(one.classes) for one in (self.judge.data, data))
             raise InputError(
                 f"a judge chooses among images of the classes that it reads ({own}), and those "
                 f"here are {others}: name another by its folder, or train one with 'scalespace "

@@ -13,7 +13,7 @@ from scalespace.config import CASConfig
 from scalespace.config.build import build
 from scalespace.data import check, load
 from scalespace.data.exchange import read_any, told_data
-from scalespace.data.info import DataInfo, shortened
+from scalespace.data.info import DataInfo, listed_classes
 from scalespace.data.origins import name_told
 from scalespace.errors import InputError
 from scalespace.verbs.common import data_dir_option, make_runtime, note, runtime_options
@@ -101,7 +101,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     except InputError as error:
         raise InputError(f"{options.samples}: {error}") from error
     if absent := found["samples"].get("cas", {}).get("absent"):
-        names = shortened([splits.train.classes[label] for label in absent])
+        names = listed_classes([splits.train.classes[label] for label in absent])
         note(
             f"{options.samples} has no images of {names}: the classifiers of cas never see these "
             "classes, and read none of their real images right"

@@ -171,7 +171,7 @@ def _try_out(method: str, config: Config, seed: int) -> None:
     """
     if config.data not in DATASETS:
         return
-    info = DATASETS[config.data].shape
+    info = DATASETS[config.data].nominal
     if method == JUDGE.name:
         make_training(config, JUDGE, seed, info).build()
     else:
