@@ -132,7 +132,7 @@ def test_the_curves_are_the_rows(results: Results, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "Picture", lambda *parts: parts)
     module.frontiers(results)
     (trails, (levels, marks, *_), more), _ = seen
-    assert more == {"share": True}
+    assert more == {"better": 1, "share": True}
     assert [label for label, _, _ in levels] == ["Real", "Real, down and up"]
     assert {mark.x for mark in marks} == {paper.MACS["small"], paper.MACS["cascaded"]}
     by_title = {trail.label: trail for trail in trails}
@@ -226,6 +226,28 @@ def test_a_picture_of_next_to_nothing(x: tuple[float, ...], y: float) -> None:
         picture = Picture("a", "a", "a.", "a.", drawing).png()
     with Image.open(io.BytesIO(picture)) as image:
         assert np.asarray(image.convert("L")).std() > 5
+
+
+@pytest.mark.parametrize("better", [-1, 1])
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("below", [False, True], ids=["positive", "negative"])
+def test_up_is_better_whatever_the_metric(better: int, share: bool, below: bool) -> None:
+    if share and below:
+        pytest.skip("no share is negative")
+    y = [0.2, 0.4, 0.3] if better > 0 else [0.4, 0.2, 0.3]  # the third is no better than the second
+    y = [value - 0.9 for value in y] if below else y
+    trail = Trail("a", 0, [1.0, 2.0, 3.0], y, [0.0] * 3, ["1", "2", "3"])
+    drawing = frontier([trail], [], [], "cost", "own", (5.4, 4.1), better=better, share=share)
+    with LIGHT.context():
+        figure = Figure(figsize=drawing.size)
+        drawing.draw(figure, LIGHT)
+        figure.canvas.draw()
+        (ax,) = figure.axes
+        joined, points = ax.lines[:2]
+    assert list(joined.get_xdata()) == [1, 2]
+    heights = ax.transData.transform(points.get_xydata())[:, 1]
+    assert heights[0] < heights[2] < heights[1]
+    assert ax.get_yscale() == ("linear" if below else "log")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image
 
 from scalespace.core.domain import X0_RULES
 from scalespace.errors import InputError
+from scalespace.evaluation.evaluate import METRICS, Metric
 from scalespace.figures.picture import save
 from scalespace.figures.sheets import in_domain_colors
 from scalespace.report import page as report
@@ -223,6 +224,22 @@ def test_a_study_without_cas_speaks_of_fd(tmp_path: Path) -> None:
         assert "measured neither CAS nor FD" in OfMethods(Results(folder)).headline
         page = Page(report.build(folder).read_text())
         assert word in " ".join(page.text.split()).lower()
+
+
+def test_methods_are_ranked_by_a_metric_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_series(tmp_path / "s", metrics=("fd",), pictures=False)
+    for file in ("study.json", "results.jsonl"):
+        text = (folder / file).read_text()
+        (folder / file).write_text(text.replace('"fd"', '"haze"'))
+    for better, first in ((-1, "“Latent flow” is best: 0.900."), (1, "“VAE” is best")):
+        own = Metric(lambda *_: {}, {"haze": "Haze"}, better=better)
+        monkeypatch.setitem(METRICS, "haze", own)
+        told = OfMethods(Results(folder))
+        assert told.headline.startswith(f"By Haze {first}")
+        assert told.remarks == []
+        assert markdown(Results(folder)).count("By Haze") == 1
 
 
 @pytest.mark.usefixtures("quick_pictures")

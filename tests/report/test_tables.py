@@ -122,13 +122,13 @@ def test_sets_of_different_sizes_are_flagged(series: Path) -> None:
     (warning,) = warnings(Results(series))
     assert "1,000 (Real test images); 10,000 (Real, down and up, Noise of each pixel" in warning
     assert "n = 1,000 and 10,000 images a set" in markdown(Results(series))
-    assert OfMethods(Results(series)).nearest.endswith("real images: FD 0.900.")  # of no floor
+    assert OfMethods(Results(series)).by_others[0].endswith("real images: FD 0.900.")  # of no floor
 
 
 def test_the_nearest_method_or_a_tie(tmp_path: Path) -> None:
     def near(**distances: float) -> str:
         where = make_series(tmp_path / "s", pictures=False, distances=distances)
-        return OfMethods(Results(where)).nearest
+        return OfMethods(Results(where)).by_others[0]
 
     # seeds 0.9 and 0.99 have a deviation of 0.0636, of 1.0 and 1.1 of 0.0707: 2 sd are 0.19
     one = "“Latent flow” is nearest to the real images: FD 0.900, 3.0 times the floor."

@@ -54,22 +54,29 @@ def frontier(
     ylabel: str,
     size: Size,
     *,
+    better: int = -1,
     share: bool = False,
 ) -> Drawing:
-    """Curves of quality (up) against cost (right), both logarithmic.
+    """Curves of quality (up) against cost (right), both logarithmic, but for scores below 0.
 
     A curve joins those of its points that are better than all cheaper ones; the others stand alone.
 
     Args:
-        trails: the curves; y is a distance (less is better) or, with `share`, a share of 1.
+        trails: the curves; y is a score.
         levels: horizontal lines (label, colour, y) to compare them with.
         marks: single points to compare them with.
         size: in inches.
-        share: the vertical axis is logarithmic in 1 - y.
+        better: 1 if a higher score is better, -1 if a lower one is.
+        share: the score is a share of 1. If more of it is better, the axis shows what is missing.
     """
+    missing = share and better > 0
+    upwards = better > 0 and not missing
+    scores = [y for trail in trails for y in trail.y] + [y for _, _, y in levels]
+    log = logarithmic(scores + [mark.y for mark in marks])
 
     def height(y: float) -> float:
-        return max(1 - y if share else y, 1e-4)  # a logarithmic axis has no 0
+        at = 1 - y if missing else y
+        return max(at, 1e-4) if log else at  # a logarithmic axis has no 0
 
     def draw(figure: FigureBase, theme: Theme) -> None:
         names = [trail.label for trail in trails]
@@ -77,23 +84,24 @@ def frontier(
         top = 0.36 + ROW * max(-(-len(names) // columns) - 2, 0)
         ax = axes(figure, size, left=LEFT, bottom=0.52, top=top, right=RIGHT)
         across = [x for trail in trails for x in trail.x] + [mark.x for mark in marks]
-        up = [height(y) for trail in trails for y in trail.y]
-        up += [height(y) for _, _, y in levels] + [height(mark.y) for mark in marks]
-        ax.set(xscale="log", yscale="log", autoscale_on=False)
+        up = [height(y) for y in scores] + [height(mark.y) for mark in marks]
+        ax.set(xscale="log", yscale="log" if log else "linear", autoscale_on=False)
         ax.set_xlim(*_ends(across, 0.06))
-        ax.set_ylim(*reversed(_ends(up, 0.1)))
+        low, high = _ends(up, 0.1) if log else _linear_ends(up)
+        ax.set_ylim(*(low, high) if upwards else (high, low))
         widest = max(x for trail in trails for x in trail.x)
         for trail in trails:
             at = [height(y) for y in trail.y]
             color = theme.color(trail.color)
-            best = [k for k in range(len(at)) if all(at[k] < y for y in at[:k])]
+            rank = at if upwards else [-y for y in at]
+            best = [k for k in range(len(at)) if all(rank[k] > one for one in rank[:k])]
             marker, line = STYLES[theme.lap(trail.color) % len(STYLES)]
             joined = [trail.x[k] for k in best], [at[k] for k in best]
             ax.plot(*joined, lw=1.8, ls=line, color=color)
             ax.errorbar(
                 trail.x,
                 at,
-                yerr=[min(s, 0.9 * y) for s, y in zip(trail.spread, at, strict=True)],
+                yerr=[min(s, 0.9 * y) if log else s for s, y in zip(trail.spread, at, strict=True)],
                 fmt=marker,
                 ms=4,
                 elinewidth=1.0,
@@ -134,8 +142,9 @@ def frontier(
                 fontsize=8,
                 color=color,
             )
-        plain_log_ticks(ax)
-        if share:
+        if log:
+            plain_log_ticks(ax)
+        if missing:
             ax.yaxis.set_major_formatter(lambda y, _: f"{1 - y:.4g}")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -148,8 +157,20 @@ def frontier(
     return Drawing(size, draw)
 
 
+def logarithmic(scores: Sequence[float]) -> bool:
+    """Whether scores are drawn on a logarithmic axis: not if one is negative."""
+    return min(scores) >= 0
+
+
 def _ends(values: Sequence[float], margin: float) -> tuple[float, float]:
     """The ends of a logarithmic axis, which lie apart even where the values do not."""
     low, high = min(values), max(values)
     beyond = max((high / low) ** margin, 1.5)
     return low / beyond, high * beyond
+
+
+def _linear_ends(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of a linear axis, which lie apart even where the values do not."""
+    low, high = min(values), max(values)
+    beyond = 0.1 * (high - low) or max(abs(high), 1.0)
+    return low - beyond, high + beyond

@@ -11,17 +11,18 @@ def markdown(results: Results) -> str:
     """The whole of `table.md`."""
     study, lines = results.study, []
     if study.compares:
-        told = OfVariants(results)
-        lines += [f"**{told.headline}** {told.lead}".rstrip(), ""]
-        lines += [*(f"- {one}" for one in told.remarks), ""]
+        variants = OfVariants(results)
+        lines += [f"**{variants.headline}** {variants.lead}".rstrip(), ""]
+        lines += [*(f"- {one}" for one in variants.remarks), ""]
         for method in study.methods:
             for table in variant_tables(results, method):
                 lines += [*table.markdown(), ""]
         lines += [f"The rest is about the variant “{results.variant}”.", ""]
     methods, quality = OfMethods(results), quality_table(results)
     lines += [f"**{methods.headline}** {methods.lead}".rstrip(), ""]
-    if methods.nearest not in ("", methods.headline):
-        lines += [methods.nearest, ""]
+    for told in methods.by_others:
+        if told != methods.headline:
+            lines += [told, ""]
     seeds = ", ".join(map(str, study.seeds))
     preset = f", preset `{study.preset}`" if study.preset else ""  # one may be given no name
     lines += [f"Data `{study.data.title}`{preset}, training seeds {seeds}.", ""]

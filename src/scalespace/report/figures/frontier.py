@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scalespace.evaluation.controls import CONTROLS
 from scalespace.evaluation.evaluate import METRICS
-from scalespace.figures.frontier import Point, Trail, frontier
+from scalespace.figures.frontier import Point, Trail, frontier, logarithmic
 from scalespace.figures.picture import Picture
 from scalespace.report import paper
 from scalespace.report.about import MethodInfo
@@ -36,7 +36,7 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     trails = [trail for trail in found if trail is not None]
     if not trails:
         return None
-    share = METRICS[metric].share
+    about = METRICS[metric]
     seeds, study = len(results.study.seeds), results.study
     name = titled(metric)
     told = "; ".join(
@@ -51,12 +51,21 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     return Picture(
         f"frontier-{metric}-{axis}",
         f"{name} against {word.lower()}",
-        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; a "
-        f"line joins a method's points that are better than all cheaper ones. "
-        f"{spread[0].upper()}{spread[1:]}, {study.config.study.images:,} images each"
+        f"{how_to_read(trails, known)}. {spread[0].upper()}{spread[1:]}, "
+        f"{study.config.study.images:,} images each"
         f"{'; dashed: real images' if known else ''}.{crosses}",
         f"{name} against {label}: {told}.",
-        frontier(trails, known, marks, label, name, SIZE, share=share),
+        frontier(trails, known, marks, label, name, SIZE, better=about.better, share=about.share),
+    )
+
+
+def how_to_read(trails: list[Trail], levels: list[tuple[str, str | int, float]]) -> str:
+    """What axes, numbers and lines of such a picture mean; without the full stop."""
+    scores = [y for trail in trails for y in trail.y] + [y for _, _, y in levels]
+    scale = "both axes are" if logarithmic(scores) else "the axis of cost is"
+    return (
+        f"Up is better, left is cheaper; {scale} logarithmic. Numbers are network calls; a line "
+        "joins a method's points that are better than all cheaper ones"
     )
 
 

@@ -10,7 +10,7 @@ from itertools import chain
 from scalespace.evaluation.evaluate import METRICS, deciding
 from scalespace.figures.frontier import Trail, frontier
 from scalespace.figures.picture import Picture
-from scalespace.report.figures.frontier import AXES, levels, points
+from scalespace.report.figures.frontier import AXES, how_to_read, levels, points
 from scalespace.report.results import Results
 from scalespace.report.words import join, titled
 
@@ -80,13 +80,13 @@ def _picture(
     label, _, word = AXES["macs"]
     name, about = titled(metric), METRICS[metric]
     best = max if about.better > 0 else min
+    real = _real(studies, metric)
     told = "; ".join(f"{trail.label} {best(trail.y):.3g}" for trail in trails)
     return Picture(
         re.sub(r"\W+", "-", f"overall-{metric}-{k}-{data}"),
         f"{name} against {word.lower()}, {data}",
-        f"Up is better, left is cheaper; both axes are logarithmic. Numbers are network calls; a "
-        f"line joins a method's points that are better than all cheaper ones, over "
-        f"{join(studies)}. Mean ± standard deviation over training seeds.",
+        f"{how_to_read(trails, real)}, over {join(studies)}. "
+        "Mean ± standard deviation over training seeds.",
         f"{name} against {label}; each method's best: {told}.",
-        frontier(trails, _real(studies, metric), [], label, name, SIZE, share=about.share),
+        frontier(trails, real, [], label, name, SIZE, better=about.better, share=about.share),
     )

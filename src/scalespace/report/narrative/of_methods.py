@@ -7,16 +7,17 @@ import math
 from dataclasses import dataclass
 
 from scalespace.evaluation.controls import CONTROLS
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.report import paper
 from scalespace.report.narrative.chance import LISTED, Known, deviation, leaders
 from scalespace.report.results import REAL, Results
 from scalespace.report.tables.quality import ratio_to_floor
-from scalespace.report.words import digits, join, times
+from scalespace.report.words import join, spread, times, titled
 
 
 @dataclass(frozen=True)
 class OfMethods:
-    """Ranks methods by CAS, if it was measured, and by FD."""
+    """Ranks methods by CAS, if it was measured, and by the other metrics that decide."""
 
     results: Results
 
@@ -27,7 +28,7 @@ class OfMethods:
         if not names:
             if not study.decides:
                 return "This study measured neither CAS nor FD; Table 2 has what it measured."
-            return self.nearest or "No method of this study has been scored yet."
+            return next(iter(self.by_others), "No method of this study has been scored yet.")
         top = f"“{titles[names[0]]}”"
         tied = leaders({name: self._cas(name) for name in names})
         if len(names) > 1 and not tied:
@@ -76,9 +77,8 @@ class OfMethods:
             theirs = sorted(compared, key=lambda name: -paper.CAS[name][0])
             ours, its = (" > ".join(titles[n] for n in order) for order in (compared, theirs))
             out.append(f"Order here: {ours}. Order in the paper: {its}.")
-        if names and self.nearest:
-            out.append(self.nearest)
-        return out
+        others = self.by_others  # without CAS the first of them is the headline
+        return [*out, *(others if names else others[1:])]
 
     @property
     def ranking(self) -> list[str]:
@@ -88,35 +88,41 @@ class OfMethods:
         return sorted(names, key=lambda name: -scores[name].mean)
 
     @property
-    def nearest(self) -> str:
-        """Which method's images are nearest to the real ones, by FD; empty if not known."""
-        results = self.results
-        found = {one.name: results.measurement("fd", one.name) for one in results.study.methods}
-        rows = {name: row for name, row in found.items() if row is not None}
-        if not rows:
+    def by_others(self) -> list[str]:
+        """A sentence for each metric but CAS that decides and was measured, FD first."""
+        names = sorted(self.results.study.decides, key=lambda name: name != "fd")
+        return [told for name in names if name != "cas" and (told := self._by(name))]
+
+    def _by(self, metric: str) -> str:
+        """Which method is best by a metric; empty if not known."""
+        results, title, titles = self.results, titled(metric), self.results.titles
+        found = {one.name: results.measurement(metric, one.name) for one in results.study.methods}
+        values = {name: row["value"] for name, row in found.items() if row is not None}
+        if not values:
             return ""
 
         def told(name: str, units: str) -> str:
-            ratio = ratio_to_floor(results, name)
-            value = digits(rows[name]["value"])
+            ratio = ratio_to_floor(results, name) if metric == "fd" else None
+            value = spread(metric, values[name], math.nan)
             return value + (units.format(f"{times(ratio)} times the floor") if ratio else "")
 
-        names = sorted(rows, key=lambda name: rows[name]["value"])
+        names = sorted(values, key=lambda name: -METRICS[metric].better * values[name])
         first = names[0]
         tied = leaders(
-            {name: Known(rows[name]["value"], deviation(results, "fd", name)) for name in names}
+            {name: Known(values[name], deviation(results, metric, name)) for name in names}
         )
-        if len(rows) == 1:
-            return f"FD of “{results.titles[first]}” is {told(first, ', {}')}."
+        if len(values) == 1:
+            return f"{title} of “{titles[first]}” is {told(first, ', {}')}."
+        known = f"{title} {told(first, ', {}')}"
         if not tied:
-            known = f"FD {told(first, ', {}')}"
-            return f"By FD “{results.titles[first]}” is first, its spread not known: {known}."
+            return f"By {title} “{titles[first]}” is first, its spread not known: {known}."
         if len(tied) > 1:
-            quoted = join(f"“{results.titles[name]}”" for name in tied)
+            quoted = join(f"“{titles[name]}”" for name in tied)
             listed = join(told(name, " ({})") for name in tied)
-            return f"By FD {quoted} are too close to call: {listed}."
-        start = f"“{results.titles[first]}” is nearest to the real images"
-        return f"{start}: FD {told(first, ', {}')}."
+            return f"By {title} {quoted} are too close to call: {listed}."
+        if metric == "fd":
+            return f"“{titles[first]}” is nearest to the real images: {known}."
+        return f"By {title} “{titles[first]}” is best: {told(first, ', {}')}."
 
     def _cas(self, name: str) -> Known:
         return Known(self.results.scores[name].mean, deviation(self.results, "cas", name))
