@@ -18,7 +18,7 @@ from scalespace.evaluation import evaluate as module
 from scalespace.evaluation.cas import cas
 from scalespace.evaluation.controls import control
 from scalespace.evaluation.copies import copies, nearest_two
-from scalespace.evaluation.evaluate import METRICS, Real, evaluate
+from scalespace.evaluation.evaluate import METRICS, Metric, Real, evaluate
 from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge
 from scalespace.evaluation.kid import kid
@@ -226,6 +226,34 @@ def test_unknown_metric(metrics: list[str], real: Real) -> None:
         InputError, match=r"unknown metric.*known: c2st, cas, copies, fd, kid, prdc, variety"
     ):
         evaluate(samples(), real, metrics)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"ink": 0.1}, "its n is None"),
+        ({"n": 3}, "its ink is None"),
+        ({"ink": torch.ones(()), "n": 3}, "its ink is tensor"),
+        (0.1, "must give ink, n as plain numbers in a dict"),
+    ],
+)
+def test_a_metric_must_give_what_it_says(
+    found: object, words: str, real: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "ink", Metric(lambda *_: found, {"ink": "Ink"}))
+    with pytest.raises(InputError, match=f"metric ink must give.*{words}|{words}"):
+        evaluate(samples(), real, ["ink"])
+
+
+def test_a_metric_that_decides_has_a_value_of_its_name(
+    real: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> dict[str, float]:
+        raise AssertionError("measured in vain")
+
+    monkeypatch.setitem(METRICS, "ink", Metric(never, {"mean": "Ink"}, better=1))
+    with pytest.raises(InputError, match="its value 'ink', which must be one of its figures"):
+        evaluate(samples(), real, ["ink"])
 
 
 def test_samples_that_do_not_fit(real: Real) -> None:

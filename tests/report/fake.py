@@ -221,6 +221,16 @@ def make_series(folder: Path, **changes: Any) -> Path:
     return make_study(folder, **{**fixed, **changes})
 
 
+def edit_rows(folder: Path, metric: str, method: str, /, **fields: object) -> None:
+    """Changes the rows of a metric of one set."""
+    path = folder / "results.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        if (row["metric"], row.get("method")) == (metric, method):
+            row.update(fields)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def _calls(method: str) -> int:
     return sum(max(1, STAGES[stage].get("states", 2) - 1) for stage in STAGES_OF[method])
 

@@ -37,7 +37,7 @@ def test_studies_are_compared_by_their_data(studies: list[Path], tmp_path: Path)
     assert build_index(studies, page) == (3, [])
     mnist, kmnist = groups(read_studies(studies)[0])
     assert (mnist.title, kmnist.title) == ("mnist", "kmnist")
-    cas, fd, macs, latency = mnist.tables
+    fd, cas, macs, latency = mnist.tables
     assert list(cas.cells.columns) == ["first", "second"]
     assert cas.cells.loc["Small, upscaled"].tolist() == ["0.9374 ± 0.0014"] * 2
     assert cas.cells.loc["Baseline", "second"] == "–"

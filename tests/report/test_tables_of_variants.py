@@ -28,11 +28,13 @@ from scalespace.report.differences import Paired, paired
 from scalespace.report.figures import FIGURES
 from scalespace.report.index import build_index
 from scalespace.report.markdown import markdown
+from scalespace.report.metrics import MetricInfo
 from scalespace.report.narrative import OfVariants
 from scalespace.report.results import Results
 from scalespace.report.tables.variants import switch_table, variant_table
 from undrawn import undrawn
 
+CAS_INFO = MetricInfo("cas", {"cas": "CAS"}, better=1, share=True)
 VARIANTS = {"as it is": {}, "better": {"train.epochs": 9}, "noisy": {"train.lr": 0.1}}
 CAS = {
     "as it is": (0.90, 0.91, 0.92),
@@ -81,7 +83,7 @@ def method(results: Results) -> Any:
 
 @given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=10))
 def test_an_interval_without_0_is_a_paired_t_test(values: list[float]) -> None:
-    gap = Paired("cas", np.array(values))
+    gap = Paired(CAS_INFO, np.array(values))
     if gap.sd < 1e-9:
         assert gap.certain == (abs(gap.mean) > 1e-9) or gap.mean == 0
         return
@@ -92,18 +94,18 @@ def test_an_interval_without_0_is_a_paired_t_test(values: list[float]) -> None:
 
 
 def test_one_seed_is_never_certain() -> None:
-    gap = Paired("cas", np.array([0.5]))
+    gap = Paired(CAS_INFO, np.array([0.5]))
     assert math.isnan(gap.sd)
     assert not gap.certain
 
 
 def test_differences_are_paired_by_seed(variants: Path) -> None:
     results = Results(variants)
-    gap = paired(results, "cas", "small", "better", "as it is")
+    gap = paired(results, CAS_INFO, "small", "better", "as it is")
     assert gap is not None
     np.testing.assert_allclose(gap.values, [0.03, 0.03, 0.04])
     assert dict(results.by_seed("fd", "small", "noisy")) == {0: 9.0, 1: 9.5, 2: 10.0}
-    assert paired(results, "kid", "small", "better", "as it is") is None
+    assert paired(results, MetricInfo("kid"), "small", "better", "as it is") is None
 
 
 @pytest.mark.usefixtures("quick_pictures")
@@ -116,7 +118,7 @@ def test_only_seeds_that_both_have(variants: Path, tmp_path: Path) -> None:
     lost = [row for row in lost if row["metric"] != "artefact"]
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lost))
     results = Results(folder)
-    gap = paired(results, "cas", "small", "better", "as it is")
+    gap = paired(results, CAS_INFO, "small", "better", "as it is")
     assert gap is not None
     np.testing.assert_allclose(gap.values, [0.03, 0.04])
     assert "cas small-seed1 (better)" in results.missing
@@ -173,6 +175,9 @@ def test_further_figures_are_told_of_each_variant_where_they_were_measured(tmp_p
     ]
     with (folder / "results.jsonl").open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
+    about = json.loads((folder / "study.json").read_text())
+    about["config"]["study"]["metrics"] += ["variety", "c2st"]
+    (folder / "study.json").write_text(json.dumps(about))
     results = Results(folder)
     table = variant_table(results, method(results))
     found = {title: tuple(column) for title, column in table.cells.items()}
@@ -333,7 +338,7 @@ def test_a_metric_of_ones_own_decides_where_it_says_what_is_better(
         own = Metric(lambda *_: {}, {"haze": "Haze"}, better=better)
         monkeypatch.setitem(METRICS, "haze", own)
         results = Results(folder)
-        assert results.study.decides == (["cas", "haze"] if better else ["cas"])
+        assert [one.name for one in results.study.decides] == ["cas", *["haze"] * bool(better)]
         table = variant_table(results, method(results))
         assert ("Haze, difference" in table.cells.columns) == bool(better)
         told = [OfVariants(results).lead, *OfVariants(results).remarks]
@@ -360,8 +365,8 @@ def test_a_metric_of_ones_own_bears_its_own_title(
     assert "and if CAS and Ink a pixel agree which variant is better." in text
     build_index([folder], tmp_path / "index.html")
     index = " ".join((tmp_path / "index.html").read_text().split())
-    assert "FD: lower is better. Ink a pixel: lower is better." in index
-    assert "each method's best one by Ink a pixel, or else by FD, or else by CAS is shown" in index
+    assert "CAS: higher is better. Ink a pixel: lower is better." in index
+    assert "each method's best one by CAS, or else by Ink a pixel is shown" in index
     for told in (text, index, markdown(results)):
         assert "Ink a pixel" in told
         assert not re.search(r"\bINK[ ,:<]", told)  # a picture's bytes may hold the letters

@@ -215,9 +215,12 @@ class Metric:
     """A metric of a set of images.
 
     Args:
-        measure: the samples and the real data to plain values for JSON, `n` among them.
+        measure: the samples and the real data to plain values for JSON: a number for each of
+            `figures`, `n`, and what else is worth keeping. A standard error under the name `se`
+            lets reports tell differences from chance.
         figures: which of these values to report, and their titles in tables.
         floor: whether held-out real images are its floor (not for CAS, which tests on them).
+            Without one, training images stand beside it, as they do beside CAS.
         judged: whether it needs a judge.
         least: the fewest images that it needs.
         of_a_class: whether these must be of one class.
@@ -235,6 +238,12 @@ class Metric:
     of_a_class: bool = False
     better: int = 0
     share: bool = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What reports must know of it, for JSON: a study can then be read without it."""
+        names = ("figures", "floor", "judged", "better", "share")
+        return {name: getattr(self, name) for name in names}
 
     def fewest(self, classes: int) -> int:
         """The fewest images, balanced by class, that it needs."""
@@ -276,16 +285,35 @@ METRICS: dict[str, Metric] = {
 """The metrics of a samples file, by name."""
 
 
-def deciding() -> list[str]:
-    """The metrics by which reports decide what is best."""
-    return [name for name, metric in METRICS.items() if metric.better]
-
-
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Raises `InputError` for a name that is not in `METRICS`."""
+    """Raises `InputError` for a name that is not in `METRICS`, or a metric that cannot decide."""
     for name in metrics:
         if name not in METRICS:
             raise unknown("metric", name, METRICS, HINT)
+        if METRICS[name].better and name not in METRICS[name].figures:
+            raise InputError(
+                f"metric {name}: it says what is better, so reports compare its value '{name}', "
+                "which must be one of its figures"
+            )
+
+
+def measure(name: str, samples: Samples, real: Real) -> Result:
+    """The values of one metric; see `evaluate`.
+
+    Raises:
+        InputError: what the metric raises, or it does not give all that it must.
+    """
+    metric = METRICS[name]
+    found = metric.measure(samples, real)
+    needed = dict.fromkeys((*metric.figures, "n"))
+    for key in needed:
+        value = found.get(key) if isinstance(found, dict) else None
+        if not isinstance(value, int | float):
+            raise InputError(
+                f"metric {name} must give {', '.join(needed)} as plain numbers in a dict, but its "
+                f"{key} is {value!r:.60}"
+            )
+    return found
 
 
 def evaluate(
@@ -320,10 +348,10 @@ def evaluate(
             raise InputError(
                 f"{name}: too few images ({len(samples)}), at least {least} are needed"
             )
-    found = {name: METRICS[name].measure(samples, real) for name in metrics}
+    found = {name: measure(name, samples, real) for name in metrics}
     if floor and any(METRICS[name].floor for name in metrics):
         held_out = control(FLOORS[real.part], real.splits, len(samples), samples.conditional)
         for name in metrics:
             if METRICS[name].floor:
-                found[name]["floor"] = METRICS[name].measure(held_out, real)
+                found[name]["floor"] = measure(name, held_out, real)
     return cast(Scores, found)

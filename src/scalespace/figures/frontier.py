@@ -46,9 +46,13 @@ class Trail:
     words: Sequence[str]
 
 
+Level = tuple[str, Color, float]
+"""A horizontal line: its label, colour and score."""
+
+
 def frontier(
     trails: Sequence[Trail],
-    levels: Sequence[tuple[str, Color, float]],
+    levels: Sequence[Level],
     marks: Sequence[Point],
     xlabel: str,
     ylabel: str,
@@ -63,7 +67,7 @@ def frontier(
 
     Args:
         trails: the curves; y is a score.
-        levels: horizontal lines (label, colour, y) to compare them with.
+        levels: lines to compare them with.
         marks: single points to compare them with.
         size: in inches.
         better: 1 if a higher score is better, -1 if a lower one is.
@@ -71,8 +75,7 @@ def frontier(
     """
     missing = share and better > 0
     upwards = better > 0 and not missing
-    scores = [y for trail in trails for y in trail.y] + [y for _, _, y in levels]
-    log = logarithmic(scores + [mark.y for mark in marks])
+    scores, log = _scores(trails, levels, marks), logarithmic(trails, levels, marks)
 
     def height(y: float) -> float:
         at = 1 - y if missing else y
@@ -84,7 +87,7 @@ def frontier(
         top = 0.36 + ROW * max(-(-len(names) // columns) - 2, 0)
         ax = axes(figure, size, left=LEFT, bottom=0.52, top=top, right=RIGHT)
         across = [x for trail in trails for x in trail.x] + [mark.x for mark in marks]
-        up = [height(y) for y in scores] + [height(mark.y) for mark in marks]
+        up = [height(y) for y in scores]
         ax.set(xscale="log", yscale="log" if log else "linear", autoscale_on=False)
         ax.set_xlim(*_ends(across, 0.06))
         low, high = _ends(up, 0.1) if log else _linear_ends(up)
@@ -157,9 +160,17 @@ def frontier(
     return Drawing(size, draw)
 
 
-def logarithmic(scores: Sequence[float]) -> bool:
+def logarithmic(trails: Sequence[Trail], levels: Sequence[Level], marks: Sequence[Point]) -> bool:
     """Whether scores are drawn on a logarithmic axis: not if one is negative."""
-    return min(scores) >= 0
+    return min(_scores(trails, levels, marks)) >= 0
+
+
+def _scores(
+    trails: Sequence[Trail], levels: Sequence[Level], marks: Sequence[Point]
+) -> list[float]:
+    """Every score in the picture."""
+    curves = [y for trail in trails for y in trail.y]
+    return curves + [y for _, _, y in levels] + [mark.y for mark in marks]
 
 
 def _ends(values: Sequence[float], margin: float) -> tuple[float, float]:

@@ -11,9 +11,9 @@ from scalespace.config import AutoencoderRecipe, Config, Recipe, TrainRecipe
 from scalespace.config.build import build
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, in_words
-from scalespace.evaluation.evaluate import deciding
 from scalespace.files import read_object
 from scalespace.methods import stages as known_stages
+from scalespace.report.metrics import MetricInfo, metrics_of
 from scalespace.studies.folder import FORMAT
 from scalespace.studies.variants import Variant, carried_out, make_variants
 
@@ -97,6 +97,7 @@ class Study:
     command: str
     details: dict[str, Any]
     variants: dict[str, Variant]
+    metrics: dict[str, MetricInfo]
     tasks: dict[str, str]
 
     @property
@@ -115,9 +116,9 @@ class Study:
         return len(self.variants) > 1
 
     @property
-    def decides(self) -> list[str]:
-        """The scores by which methods and variants are compared, where they were asked for."""
-        return [name for name in deciding() if name in self.config.study.metrics]
+    def decides(self) -> list[MetricInfo]:
+        """The metrics by which methods and variants are compared."""
+        return [metric for metric in self.metrics.values() if metric.better]
 
     def method(self, name: str) -> MethodInfo | None:
         """The method of that name, if it is one of the study's."""
@@ -176,6 +177,7 @@ def read_study(path: Path) -> Study:
             command=str(value.get("command", "")),
             details=value,
             variants=make_variants(config.study),
+            metrics=metrics_of(config.study.metrics, value.get("metrics") or {}),
             tasks=dict(value.get("tasks") or {}),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalespace.evaluation.cas import sample_sd
-from scalespace.report import words
+from scalespace.report.metrics import MetricInfo
 from scalespace.report.results import Results
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, only_right, only_wrong
 
@@ -23,7 +23,7 @@ CERTAIN = 0.05  # the p below which a difference is not called chance
 class Paired:
     """Differences in a metric of two variants, one for each seed that both have: [n], n >= 1."""
 
-    metric: str
+    metric: MetricInfo
     values: NDArray[np.float64]
 
     @property
@@ -51,29 +51,31 @@ class Paired:
         return self.p < CERTAIN
 
     def __str__(self) -> str:
-        return words.difference(self.metric, self.mean, self.sd)
+        return self.metric.difference(self.mean, self.sd)
 
     def __neg__(self) -> Paired:
         return Paired(self.metric, -self.values)
 
 
-def paired(results: Results, metric: str, method: str, variant: str, base: str) -> Paired | None:
+def paired(
+    results: Results, metric: MetricInfo, method: str, variant: str, base: str
+) -> Paired | None:
     """A variant's score minus that of `base`; None if they have no seed in common."""
-    own, its = (results.by_seed(metric, method, name) for name in (variant, base))
+    own, its = (results.by_seed(metric.name, method, name) for name in (variant, base))
     gaps = (own - its).dropna()
     return Paired(metric, np.array(gaps, dtype=np.float64)) if len(gaps) else None
 
 
-def right_alone(results: Results, metric: str, method: str, switch: str) -> Paired | None:
+def right_alone(results: Results, metric: MetricInfo, method: str, switch: str) -> Paired | None:
     """The effect of turning one switch right alone."""
     return paired(results, metric, method, only_right(switch), ALL_WRONG)
 
 
-def wrong_alone(results: Results, metric: str, method: str, switch: str) -> Paired | None:
+def wrong_alone(results: Results, metric: MetricInfo, method: str, switch: str) -> Paired | None:
     """The effect of leaving one switch wrong alone."""
     return paired(results, metric, method, only_wrong(switch), ALL_RIGHT)
 
 
-def all_right(results: Results, metric: str, method: str) -> Paired | None:
+def all_right(results: Results, metric: MetricInfo, method: str) -> Paired | None:
     """The effect of turning all switches right."""
     return paired(results, metric, method, ALL_RIGHT, ALL_WRONG)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from scalespace.errors import InputError
-from scalespace.evaluation.evaluate import METRICS, deciding
 from scalespace.figures.album import Album
 from scalespace.figures.picture import Picture
 from scalespace.files import write_text
 from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.figures.overall import overall
+from scalespace.report.metrics import MetricInfo, foremost, of_all
 from scalespace.report.page import REPORT, environment
 from scalespace.report.results import Results
 from scalespace.report.tables.base import Table, over_seeds
@@ -60,7 +60,7 @@ class Entry:
     def rows(self) -> dict[str, tuple[str, Results]]:
         """Its methods by title: the name, and the results of the best variant.
 
-        Best by FD or, without it, by CAS; the first if neither is known.
+        Best by FD, without it by CAS, or else by another metric; the first if none is known.
         """
         return {
             method.title: (method.name, self.results.of(self._best(method)))
@@ -70,11 +70,13 @@ class Entry:
     def _best(self, method: MethodInfo) -> str:
         study = self.results.study
         own = [variant.name for variant in study.of_method(method.name)]
-        for metric in reversed(deciding()):  # FD first: it separates more
-            found = {name: self.results.by_seed(metric, method.name, name).mean() for name in own}
+        for metric in foremost(study.decides):
+            found = {
+                name: self.results.by_seed(metric.name, method.name, name).mean() for name in own
+            }
             known = {name: value for name, value in found.items() if value == value}
             if known:
-                return max(known, key=lambda name: METRICS[metric].better * known[name])
+                return max(known, key=lambda name: metric.rank(known[name]))
         return own[0] if own else self.results.variant
 
 
@@ -92,9 +94,14 @@ class Group:
         return Table(pd.DataFrame.from_dict(about, orient="index").fillna(NONE))
 
     @property
+    def deciding(self) -> list[MetricInfo]:
+        """The metrics by which its studies are compared, foremost first."""
+        return of_all(entry.results.study.decides for entry in self.entries)
+
+    @property
     def tables(self) -> list[Table]:
         """Scores and costs: a row for each method or variant, a column for each study."""
-        made = [self._table(words.titled(metric), _score(metric)) for metric in deciding()]
+        made = [self._table(metric.title, _score(metric)) for metric in self.deciding]
         made += [self._table(title, _cost(name, write)) for name, (title, write) in COSTS.items()]
         return [table for table in made if len(table.cells)]
 
@@ -108,7 +115,7 @@ class Group:
                 (
                     "Judges",
                     self._by(_judges),
-                    "FDs of two judges cannot be compared.",
+                    "What two judges see, such as FD, cannot be compared.",
                 ),
                 (
                     "Numbers of images",
@@ -178,7 +185,6 @@ def build_index(folders: Sequence[Path | str], path: Path | str) -> tuple[int, l
         .get_template("index.html.jinja")
         .render(
             groups=groups(entries),
-            deciding=[(name, METRICS[name]) for name in deciding()],
             count=len(entries),
             refused=refused,
             links={entry.name: _link(entry, path.parent) for entry in entries},
@@ -260,8 +266,10 @@ def _about(entry: Entry) -> dict[str, str]:
     }
 
 
-def _score(metric: str) -> Callable[[Results, str], str]:
-    return lambda results, method: over_seeds(metric, results.by_seed(metric, method))
+def _score(metric: MetricInfo) -> Callable[[Results, str], str]:
+    return lambda results, method: over_seeds(
+        results.by_seed(metric.name, method), share=metric.share
+    )
 
 
 def _named(cell: str, results: Results) -> str:
@@ -278,7 +286,8 @@ def _cost(metric: str, write: Callable[[float], str]) -> Callable[[Results, str]
 
 
 def _judges(results: Results) -> str:
-    seen = {str(row["judge"]) for row in results.find("fd") if row.get("judge")}
+    judged = [metric.name for metric in results.study.metrics.values() if metric.judged]
+    seen = {str(row["judge"]) for name in judged for row in results.find(name) if row.get("judge")}
     return words.join(sorted(seen))
 
 

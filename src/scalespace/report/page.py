@@ -34,7 +34,7 @@ from scalespace.report.status import (
     Status,
 )
 from scalespace.report.tables import methods_table, quality_table, variant_tables
-from scalespace.report.words import join, titled
+from scalespace.report.words import join
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT = "report.html"
@@ -140,7 +140,7 @@ def environment(album: Album) -> Environment:
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     templates.globals |= {"script": Markup(script), "script_seal": f"sha256-{seal}"}
     draw: dict[str, Any] = {"image": partial(image, album=album), "png_uri": png_uri}
-    written: dict[str, Any] = {"fields": _fields, "titled": titled, "enumerated": join}
+    written: dict[str, Any] = {"fields": _fields, "enumerated": join}
     templates.filters |= {**draw, **written}
     return templates
 

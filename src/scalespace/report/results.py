@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -105,7 +106,7 @@ class Results:
     def floor_of(self, n: int, metric: str = "fd") -> float | None:
         """The floor's score, where it is of n images, too: of fewer, FD comes out too high."""
         row = self.measurement(metric, self.floor)
-        return float(row["value"]) if row and row["n"] == n and row["value"] > 0 else None
+        return self.known(metric, self.floor) if row and row["n"] == n else None
 
     @property
     def feature_controls(self) -> dict[str, str]:
@@ -118,9 +119,13 @@ class Results:
 
         Controls first, the floor among them, then methods; empty in a study of CAS alone.
         """
-        if set(self.study.config.study.metrics) <= {"cas"}:
+        metrics = [one for one in self.study.metrics.values() if one.name != "cas"]
+        if not metrics:
             return {}
-        return self.feature_controls | {method.name: method.title for method in self.study.methods}
+        controls = self.feature_controls if any(one.floor for one in metrics) else {}
+        if not all(one.floor for one in metrics):
+            controls = controls | CONTROLS
+        return controls | {method.name: method.title for method in self.study.methods}
 
     @property
     def reconstructions(self) -> dict[str, str]:
@@ -162,6 +167,13 @@ class Results:
         """The row of a metric other than CAS: pooled over seeds, or of one seed alone."""
         rows = self.find(metric, method=method, seed=seed)
         return rows[-1] if rows and rows[-1]["value"] is not None else None
+
+    def known(self, metric: str, name: str) -> float | None:
+        """A metric of a control or method, over all seeds together; None for NaN, too."""
+        if metric == "cas":
+            return self.scores[name].mean if name in self.scores else None
+        row = self.measurement(metric, name)
+        return None if row is None or math.isnan(row["value"]) else float(row["value"])
 
     def score(self, method: str, seed: int | None = None) -> CASResult | None:
         """CAS of a control or method, pooled over seeds or of one seed alone, if it is there."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping
 
 from scalespace.errors import plural as plural
-from scalespace.evaluation.evaluate import METRICS
 
 NONE = "–"
 
@@ -70,25 +69,15 @@ def of_seeds(seeds: Iterable[int | None]) -> str:
     return f"training seed{'s' if len(listed) > 1 else ''} {join(listed)}"
 
 
-def titled(metric: str) -> str:
-    """The title of a metric that decides: 'FD', or what one of one's own calls itself."""
-    return METRICS[metric].figures.get(metric, metric)
-
-
-def _is_share(figure: str) -> bool:
-    about = METRICS.get(figure)
-    return about is not None and about.share
-
-
-def spread(metric: str, mean: float, sd: float) -> str:
-    """A mean of a metric with its deviation: shares in four places, others in three digits."""
-    if _is_share(metric):
+def spread(mean: float, sd: float, *, share: bool = False) -> str:
+    """A mean with its deviation: shares of 1 in four places, others in three digits."""
+    if share:
         return plus_minus(mean, sd)
     return digits(mean) if math.isnan(sd) else f"{digits(mean)} ± {digits(sd, 2)}"
 
 
-def difference(metric: str, mean: float, sd: float) -> str:
-    """A difference in a metric with its deviation, signed."""
-    if _is_share(metric):
+def difference(mean: float, sd: float, *, share: bool = False) -> str:
+    """A difference with its deviation, signed."""
+    if share:
         return signed(round(mean, 4) + 0.0) + ("" if math.isnan(sd) else f" ± {sd:.4f}")
-    return ("+" if mean > 0 else "") + spread(metric, mean, sd)
+    return ("+" if mean > 0 else "") + spread(mean, sd)

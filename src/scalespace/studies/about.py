@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from scalespace.evaluation.evaluate import METRICS
 from scalespace.machine import machine, versions
 from scalespace.nets.unet import parameters
 from scalespace.stages.base import Models, Stage
@@ -48,6 +49,7 @@ def describe(context: Context, about: dict[str, Any]) -> dict[str, Any]:
             }
             for name, training in trainings.items()
         ],
+        "metrics": {name: METRICS[name].facts for name in config.study.metrics},
         "seeds": list(config.study.seeds),
         "tasks": {task.id: context.plan.title(task) for task in context.plan.tasks},
         "machine": machine(context.runtime.torch_device),

@@ -25,7 +25,7 @@ from scalespace.data import (
 )
 from scalespace.data.pixels import pictures, planes
 from scalespace.evaluation.controls import control
-from scalespace.evaluation.evaluate import METRICS, Real
+from scalespace.evaluation.evaluate import METRICS, Real, measure
 from scalespace.evaluation.judge import Judge
 from scalespace.evaluation.selection import Selector
 from scalespace.fields import digest
@@ -209,7 +209,7 @@ def score(task: Task, context: Context) -> list[Row]:
     samples = pool([_samples(need, context) for need in images], task.inputs["images"])
     metric = task.inputs["metric"]
     real = context.real if METRICS[metric].judged else context.blind
-    found = METRICS[metric].measure(samples, real)
+    found = measure(metric, samples, real)
     own = {"method": task.inputs["method"], "seed": task.inputs["seed"], "config": task.id}
     return _ROWS.get(metric, _plain)(own, metric, found)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scalespace.evaluation.controls import CONTROLS
-from scalespace.evaluation.evaluate import METRICS
-from scalespace.figures.frontier import Point, Trail, frontier, logarithmic
+from scalespace.figures.frontier import Level, Point, Trail, frontier, logarithmic
 from scalespace.figures.picture import Picture
 from scalespace.report import paper
 from scalespace.report.about import MethodInfo
 from scalespace.report.figures.common import color
+from scalespace.report.metrics import MetricInfo, foremost
 from scalespace.report.results import Results
-from scalespace.report.words import digits, titled
+from scalespace.report.words import digits
 
 AXES = {
     "macs": ("million multiply-adds a sample", 1e-6, "Multiply-adds"),
@@ -25,20 +27,19 @@ def frontiers(results: Results) -> list[Picture]:
     return [
         picture
         for axis in AXES
-        for metric in reversed(results.study.decides)  # FD first: it separates more
+        for metric in foremost(results.study.decides)
         if (picture := _frontier(results, axis, metric)) is not None
     ]
 
 
-def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
+def _frontier(results: Results, axis: str, metric: MetricInfo) -> Picture | None:
     label, _, word = AXES[axis]
-    found = (_trail(results, method, axis, metric) for method in results.study.methods)
+    found = (_trail(results, method, axis, metric.name) for method in results.study.methods)
     trails = [trail for trail in found if trail is not None]
     if not trails:
         return None
-    about = METRICS[metric]
     seeds, study = len(results.study.seeds), results.study
-    name = titled(metric)
+    name = metric.title
     told = "; ".join(
         f"{trail.label} {', '.join(digits(y) for y in trail.y)} at "
         f"{', '.join(f'{x:,.3g}' for x in trail.x)}"
@@ -46,23 +47,24 @@ def _frontier(results: Results, axis: str, metric: str) -> Picture | None:
     )
     spread = f"mean ± standard deviation of {seeds} trainings" if seeds > 1 else "one training"
     known = levels(results, metric)
-    marks = _paper(results) if metric == "cas" and axis == "macs" else []
+    marks = _paper(results) if metric.name == "cas" and axis == "macs" else []
     crosses = " Crosses: the paper's three methods with its own networks." if marks else ""
     return Picture(
-        f"frontier-{metric}-{axis}",
+        f"frontier-{metric.name}-{axis}",
         f"{name} against {word.lower()}",
-        f"{how_to_read(trails, known)}. {spread[0].upper()}{spread[1:]}, "
+        f"{how_to_read(trails, known, marks)}. {spread[0].upper()}{spread[1:]}, "
         f"{study.config.study.images:,} images each"
         f"{'; dashed: real images' if known else ''}.{crosses}",
         f"{name} against {label}: {told}.",
-        frontier(trails, known, marks, label, name, SIZE, better=about.better, share=about.share),
+        frontier(trails, known, marks, label, name, SIZE, better=metric.better, share=metric.share),
     )
 
 
-def how_to_read(trails: list[Trail], levels: list[tuple[str, str | int, float]]) -> str:
+def how_to_read(
+    trails: Sequence[Trail], levels: Sequence[Level], marks: Sequence[Point] = ()
+) -> str:
     """What axes, numbers and lines of such a picture mean; without the full stop."""
-    scores = [y for trail in trails for y in trail.y] + [y for _, _, y in levels]
-    scale = "both axes are" if logarithmic(scores) else "the axis of cost is"
+    scale = "both axes are" if logarithmic(trails, levels, marks) else "the axis of cost is"
     return (
         f"Up is better, left is cheaper; {scale} logarithmic. Numbers are network calls; a line "
         "joins a method's points that are better than all cheaper ones"
@@ -93,17 +95,17 @@ def _trail(results: Results, method: MethodInfo, axis: str, metric: str) -> Trai
     return Trail(method.title, color(results, method.name), x, y, spreads, words)
 
 
-def levels(results: Results, metric: str) -> list[tuple[str, str | int, float]]:
-    """What real images score: label, colour and score."""
-    if not METRICS[metric].floor:
+def levels(results: Results, metric: MetricInfo) -> list[Level]:
+    """What real images score."""
+    if not metric.floor:
         return [
-            (CONTROLS[name], color(results, name), results.scores[name].mean)
-            for name in CONTROLS
-            if name in results.scores
+            (title, color(results, name), score)
+            for name, title in CONTROLS.items()
+            if (score := results.known(metric.name, name)) is not None
         ]
-    rows = (results.measurement(metric, method.name) for method in results.study.methods)
+    rows = (results.measurement(metric.name, method.name) for method in results.study.methods)
     sizes = {row["n"] for row in rows if row}
-    floor = results.floor_of(sizes.pop(), metric) if len(sizes) == 1 else None
+    floor = results.floor_of(sizes.pop(), metric.name) if len(sizes) == 1 else None
     if floor is None:
         return []
     return [(results.measured[results.floor], color(results, results.floor), floor)]

@@ -7,7 +7,6 @@ from collections.abc import Collection
 
 import numpy as np
 
-from scalespace.evaluation.evaluate import METRICS
 from scalespace.figures.charts import Line, Series, curves, gaps
 from scalespace.figures.picture import Color, Picture
 from scalespace.figures.sheets import Block, sheet
@@ -16,8 +15,9 @@ from scalespace.report.arrays import Examples
 from scalespace.report.batch_leaks import leaks
 from scalespace.report.differences import paired, right_alone, wrong_alone
 from scalespace.report.figures.common import GRID_COLUMNS, about_image, zoom
+from scalespace.report.metrics import MetricInfo
 from scalespace.report.results import Results
-from scalespace.report.words import of_seeds, titled
+from scalespace.report.words import of_seeds
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG
 
 LETTER = 10  # dots that a letter takes beside a row of images
@@ -93,8 +93,8 @@ def variant_gaps(results: Results) -> list[Picture]:
     ]
 
 
-def _gaps(results: Results, method: MethodInfo, metric: str) -> Picture | None:
-    study, name = results.study, titled(metric)
+def _gaps(results: Results, method: MethodInfo, metric: MetricInfo) -> Picture | None:
+    study, name = results.study, metric.title
     if rows := list(study.config.study.switches):
         columns = {
             f"{words} alone, beside “{base}”": [
@@ -130,11 +130,11 @@ def _gaps(results: Results, method: MethodInfo, metric: str) -> Picture | None:
         f"{row} {', '.join(f'{s.values[k]:+.3g}' for s in series if not math.isnan(s.values[k]))}"
         for k, row in enumerate(rows)
     )
-    better = "Right is better" if METRICS[metric].better > 0 else "Left is better"
+    better = "Right is better" if metric.better > 0 else "Left is better"
     n = len(study.seeds)
     spread = f"mean ± standard deviation of {n} paired differences" if n > 1 else "of one seed"
     return Picture(
-        f"variant-{metric}-{method.name}",
+        f"variant-{metric.name}-{method.name}",
         f"{method.title}: {name}",
         f"{better}: {spread}, {of_seeds(study.seeds)}.",
         f"Differences in {name} of {method.title}: {told}.",

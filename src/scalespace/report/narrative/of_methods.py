@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 
 from scalespace.evaluation.controls import CONTROLS
-from scalespace.evaluation.evaluate import METRICS
 from scalespace.report import paper
+from scalespace.report.metrics import MetricInfo, foremost
 from scalespace.report.narrative.chance import LISTED, Known, deviation, leaders
 from scalespace.report.results import REAL, Results
 from scalespace.report.tables.quality import ratio_to_floor
-from scalespace.report.words import join, spread, times, titled
+from scalespace.report.words import join, times
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class OfMethods:
         names, titles, study = self.ranking, self.results.titles, self.results.study
         if not names:
             if not study.decides:
-                return "This study measured neither CAS nor FD; Table 2 has what it measured."
+                return "Nothing that this study measured says what is best: Table 2 has it."
             return next(iter(self.by_others), "No method of this study has been scored yet.")
         top = f"“{titles[names[0]]}”"
         tied = leaders({name: self._cas(name) for name in names})
@@ -90,38 +90,39 @@ class OfMethods:
     @property
     def by_others(self) -> list[str]:
         """A sentence for each metric but CAS that decides and was measured, FD first."""
-        names = sorted(self.results.study.decides, key=lambda name: name != "fd")
-        return [told for name in names if name != "cas" and (told := self._by(name))]
+        metrics = foremost(self.results.study.decides)
+        return [told for one in metrics if one.name != "cas" and (told := self._by(one))]
 
-    def _by(self, metric: str) -> str:
+    def _by(self, metric: MetricInfo) -> str:
         """Which method is best by a metric; empty if not known."""
-        results, title, titles = self.results, titled(metric), self.results.titles
-        found = {one.name: results.measurement(metric, one.name) for one in results.study.methods}
-        values = {name: row["value"] for name, row in found.items() if row is not None}
+        results, title, titles = self.results, metric.title, self.results.titles
+        names = [one.name for one in results.study.methods]
+        known = {name: results.known(metric.name, name) for name in names}
+        values = {name: value for name, value in known.items() if value is not None}
         if not values:
             return ""
 
         def told(name: str, units: str) -> str:
-            ratio = ratio_to_floor(results, name) if metric == "fd" else None
-            value = spread(metric, values[name], math.nan)
+            ratio = ratio_to_floor(results, name) if metric.name == "fd" else None
+            value = metric.spread(values[name], math.nan)
             return value + (units.format(f"{times(ratio)} times the floor") if ratio else "")
 
-        names = sorted(values, key=lambda name: -METRICS[metric].better * values[name])
-        first = names[0]
+        order = sorted(values, key=lambda name: -metric.rank(values[name]))
+        first = order[0]
         tied = leaders(
-            {name: Known(values[name], deviation(results, metric, name)) for name in names}
+            {name: Known(values[name], deviation(results, metric.name, name)) for name in order}
         )
         if len(values) == 1:
             return f"{title} of “{titles[first]}” is {told(first, ', {}')}."
-        known = f"{title} {told(first, ', {}')}"
+        score = f"{title} {told(first, ', {}')}"
         if not tied:
-            return f"By {title} “{titles[first]}” is first, its spread not known: {known}."
+            return f"By {title} “{titles[first]}” is first, its spread not known: {score}."
         if len(tied) > 1:
             quoted = join(f"“{titles[name]}”" for name in tied)
             listed = join(told(name, " ({})") for name in tied)
             return f"By {title} {quoted} are too close to call: {listed}."
-        if metric == "fd":
-            return f"“{titles[first]}” is nearest to the real images: {known}."
+        if metric.name == "fd":
+            return f"“{titles[first]}” is nearest to the real images: {score}."
         return f"By {title} “{titles[first]}” is best: {told(first, ', {}')}."
 
     def _cas(self, name: str) -> Known:

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scalespace.evaluation.evaluate import METRICS
-from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.batch_leaks import leak_findings
 from scalespace.report.differences import Paired, all_right, paired, right_alone, wrong_alone
+from scalespace.report.metrics import MetricInfo, foremost
 from scalespace.report.narrative.chance import LISTED, Known, deviation, leaders
 from scalespace.report.results import Results
 from scalespace.report.words import join
@@ -35,15 +34,15 @@ class Best(NamedTuple):
     def __str__(self) -> str:
         return f"“{self.method}” with “{self.variant}”"
 
-    def cost(self, metric: str) -> str:
+    def cost(self, metric: MetricInfo) -> str:
         """The score, and what it costs."""
-        score = words.spread(metric, self.value, self.spread)
+        score = metric.spread(self.value, self.spread)
         return f"{score} for {self.macs / 1e6:,.3g} M multiply-adds"
 
 
 @dataclass(frozen=True)
 class OfVariants:
-    """Compares variants seed by seed, by CAS and FD."""
+    """Compares variants seed by seed, by each metric that says what is better."""
 
     results: Results
 
@@ -51,12 +50,12 @@ class OfVariants:
     def headline(self) -> str:
         """The main result in one short sentence: about all methods, if it is known what their
         variants cost, else about the method with the most variants."""
-        for metric in reversed(self.results.study.decides):  # FD first: it separates more
+        for metric in foremost(self.results.study.decides):
             if ranked := self._ranked(metric):
                 return self._of_all(metric, ranked)
         method, decides = self._method, self.results.study.decides
         if method is None or not decides:
-            return "This study measured neither CAS nor FD of its variants."
+            return "Nothing that this study measured says which variant is best."
         metric = decides[0]
         if self.results.study.config.study.switches:
             return self._all_right(method, metric)
@@ -65,9 +64,9 @@ class OfVariants:
             return "No variant has been scored yet."
         return self._of_one(method, metric, means)
 
-    def _of_all(self, metric: str, ranked: list[Best]) -> str:
+    def _of_all(self, metric: MetricInfo, ranked: list[Best]) -> str:
         """Which method is best, of several in their best variants, or that it cannot be told."""
-        start, first, tied = f"By {words.titled(metric)}", ranked[0], _tied(ranked)
+        start, first, tied = f"By {metric.title}", ranked[0], _tied(ranked)
         if not tied:
             return f"{start} {first} is first, its spread not known."
         if len(tied) > LISTED:
@@ -76,9 +75,9 @@ class OfVariants:
             return f"{start} {join(map(str, tied))} are too close to call."
         return f"{start} “{first.method}” is best, with “{first.variant}”{self._one_seed}."
 
-    def _of_one(self, method: MethodInfo, metric: str, means: dict[str, float]) -> str:
+    def _of_one(self, method: MethodInfo, metric: MetricInfo, means: dict[str, float]) -> str:
         """Which variant of a method is best, or that it cannot be told."""
-        order = sorted(means, key=lambda name: -METRICS[metric].better * means[name])
+        order = sorted(means, key=lambda name: -metric.rank(means[name]))
         best, title = order[0], f"“{method.title}”"
         if best == self.results.study.of_method(method.name)[0].name:
             return f"No change helps {title}."
@@ -86,7 +85,7 @@ class OfVariants:
             views = {name: self.results.of(name) for name in order}
             tied = leaders(
                 {
-                    name: Known(means[name], deviation(view, metric, method.name))
+                    name: Known(means[name], deviation(view, metric.name, method.name))
                     for name, view in views.items()
                 }
             )
@@ -102,13 +101,13 @@ class OfVariants:
             return f"{title}: {join(f'“{name}”' for name in tied)} are too close to call."
         return f"{title} does best with “{best}”{self._one_seed}."
 
-    def _all_right(self, method: MethodInfo, metric: str) -> str:
+    def _all_right(self, method: MethodInfo, metric: MetricInfo) -> str:
         """What all switches together bring."""
         ends = all_right(self.results, metric, method.name)
         if ends is None:
             return "No method has been scored all wrong and all right yet."
         wrong, right = self._ends(method, metric)
-        title = words.titled(metric)
+        title = metric.title
         return f"All switches right take {title} from {wrong} to {right}{_caution(ends)}."
 
     @property
@@ -146,13 +145,13 @@ class OfVariants:
                 out += filter(None, (self.best(method, metric) for metric in study.decides))
         return out
 
-    def _means(self, method: MethodInfo, metric: str) -> dict[str, float]:
+    def _means(self, method: MethodInfo, metric: MetricInfo) -> dict[str, float]:
         """The mean of a metric over the seeds, by variant, as far as known."""
         own = [one.name for one in self.results.study.of_method(method.name)]
-        found = {name: self.results.by_seed(metric, method.name, name) for name in own}
+        found = {name: self.results.by_seed(metric.name, method.name, name) for name in own}
         return {name: float(values.mean()) for name, values in found.items() if len(values)}
 
-    def _ranked(self, metric: str) -> list[Best]:
+    def _ranked(self, metric: MetricInfo) -> list[Best]:
         """The best variant of each method, the best of all first; none unless costs are known."""
         study, found = self.results.study, []
         if len(study.methods) < 2 or study.config.study.switches:
@@ -162,18 +161,18 @@ class OfVariants:
                 variant = _best(means, metric)
                 view, value = self.results.of(variant), means[variant]
                 macs = view.value("macs", method=method.name)
-                spread = view.by_seed(metric, method.name).std()
-                known = Known(value, deviation(view, metric, method.name))
+                spread = view.by_seed(metric.name, method.name).std()
+                known = Known(value, deviation(view, metric.name, method.name))
                 if macs:
                     found.append(Best(method.title, variant, value, spread, macs, known))
         if len(found) < 2 or all(len(study.of_method(m.name)) < 2 for m in study.methods):
             return []
-        return sorted(found, key=lambda one: -METRICS[metric].better * one.value)
+        return sorted(found, key=lambda one: -metric.rank(one.value))
 
     def across(self) -> list[str]:
         """Which method is best in its best variant, by each metric, and what that costs."""
         out = []
-        for metric in reversed(self.results.study.decides):
+        for metric in foremost(self.results.study.decides):
             if ranked := self._ranked(metric):
                 first, *others = ranked[:3]
                 told = [f"{one} ({one.cost(metric)})" for one in others]
@@ -182,25 +181,27 @@ class OfVariants:
                 tied = _tied(ranked)
                 place, end = ("best", "") if len(tied) == 1 else ("first", _undecided(tied))
                 out.append(
-                    f"By {words.titled(metric)} {first} is {place} of {len(ranked)} methods "
+                    f"By {metric.title} {first} is {place} of {len(ranked)} methods "
                     f"({first.cost(metric)}{one_seed}); then come{verb} {join(told)}.{end}"
                 )
         return out
 
-    def _ends(self, method: MethodInfo, metric: str) -> list[str]:
+    def _ends(self, method: MethodInfo, metric: MetricInfo) -> list[str]:
         """A metric with all switches wrong, and with all right."""
-        ends = (self.results.by_seed(metric, method.name, one) for one in (ALL_WRONG, ALL_RIGHT))
-        return [words.spread(metric, values.mean(), values.std()) for values in ends]
+        ends = (
+            self.results.by_seed(metric.name, method.name, one) for one in (ALL_WRONG, ALL_RIGHT)
+        )
+        return [metric.spread(values.mean(), values.std()) for values in ends]
 
-    def best(self, method: MethodInfo, metric: str) -> str:
+    def best(self, method: MethodInfo, metric: MetricInfo) -> str:
         """Which variant of a method is best by a metric, and by how much; empty if not known."""
         means = self._means(method, metric)
         if len(means) < 2:
             return ""
         first, best = self.results.study.of_method(method.name)[0].name, _best(means, metric)
-        spread = self.results.by_seed(metric, method.name, best).std()
-        start = f"{method.title}, {words.titled(metric)}: “{best}” is best of {len(means)} variants"
-        text = f"{start}, {words.spread(metric, means[best], spread)}"
+        spread = self.results.by_seed(metric.name, method.name, best).std()
+        start = f"{method.title}, {metric.title}: “{best}” is best of {len(means)} variants"
+        text = f"{start}, {metric.spread(means[best], spread)}"
         if best == first:
             return f"{text}: no change helps."
         gap = paired(self.results, metric, method.name, best, first)
@@ -218,7 +219,7 @@ class OfVariants:
         if not results.study.decides:
             return []
         metric = results.study.decides[0]
-        sign = METRICS[metric].better
+        sign = metric.better
         ends = all_right(results, metric, name)
         gains = _known({s: right_alone(results, metric, name, s) for s in switches})
         losses = _known({s: wrong_alone(results, metric, name, s) for s in switches})
@@ -239,7 +240,7 @@ class OfVariants:
             wrong, right = self._ends(method, metric)
             out.append(
                 f"{method.title}: turning all {len(switches)} switches right takes "
-                f"{words.titled(metric)} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
+                f"{metric.title} from {wrong} to {right} ({ends}, n = {len(ends.values)})."
             )
         if gains:
             alone = f"{method.title}: turned right alone, these switches"
@@ -264,9 +265,9 @@ class OfVariants:
         return out
 
 
-def _best(means: dict[str, float], metric: str) -> str:
+def _best(means: dict[str, float], metric: MetricInfo) -> str:
     """The variant with the best mean."""
-    return max(means, key=lambda name: METRICS[metric].better * means[name])
+    return max(means, key=lambda name: metric.rank(means[name]))
 
 
 def _tied(ranked: list[Best]) -> list[Best]:

@@ -67,16 +67,21 @@ def fill(
     return cells.loc[:, known]
 
 
-def over_seeds(metric: str, values: pd.Series[float]) -> str:
-    """The mean of a metric over training seeds, with their deviation."""
-    return spread(metric, values.mean(), values.std()) if len(values) else NONE
+def over_seeds(values: pd.Series[float], *, share: bool = False) -> str:
+    """The mean of a figure over training seeds, with their deviation."""
+    return spread(values.mean(), values.std(), share=share) if len(values) else NONE
 
 
 def each_alone(metric: str) -> Cell:
-    """`over_seeds` of a method, where there are several seeds."""
-    return lambda results, name: (
-        over_seeds(metric, results.by_seed(metric, name)) if results.alone else NONE
-    )
+    """`over_seeds` of a metric of the study for a method, where there are several seeds."""
+
+    def cell(results: Results, name: str) -> str:
+        if not results.alone:
+            return NONE
+        share = results.study.metrics[metric].share
+        return over_seeds(results.by_seed(metric, name), share=share)
+
+    return cell
 
 
 def _line(cells: tuple[str, ...]) -> str:

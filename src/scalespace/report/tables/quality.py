@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scalespace.evaluation.evaluate import METRICS
 from scalespace.report import paper
 from scalespace.report.inside import JudgeView, judge_of_study
 from scalespace.report.results import Results
@@ -29,7 +28,7 @@ def quality_table(results: Results) -> Table | None:
     sets = results.measured | results.reconstructions
     if not sets:
         return None
-    controls = {*results.feature_controls, *results.reconstructions}
+    controls = {name for name in sets if results.study.method(name) is None}
     names = sorted(sets, key=lambda name: (name not in controls, name != results.floor))
     cells = fill(results, {name: sets[name] for name in names}, _columns(results), keep=FD)
     notes = tuple(_notes(results, judge_of_study(results)))
@@ -40,7 +39,7 @@ def ratio_to_floor(results: Results, name: str) -> float | None:
     """FD of a set in units of the floor's, if both are known and of equally many images."""
     row = results.measurement("fd", name)
     floor = results.floor_of(row["n"]) if row else None
-    return float(row["value"]) / floor if row and floor else None
+    return float(row["value"]) / floor if row and floor and floor > 0 else None
 
 
 def _columns(results: Results) -> dict[str, Cell]:
@@ -54,9 +53,9 @@ def _columns(results: Results) -> dict[str, Cell]:
             out["FD, published (× own floor)"] = _series
     if "kid" in metrics:
         out["KID × 1,000"] = _cell("kid", _thousand)
-    for metric, about in METRICS.items():
-        own = metric in metrics and metric not in ("cas", "fd", "kid")
-        for name, title in about.figures.items() if own else ():
+    for metric in results.study.metrics.values():
+        own = metric.name not in ("cas", "fd", "kid")
+        for name, title in metric.figures.items() if own else ():
             out[title] = _number(name, WRITTEN.get(name, "{:.3f}".format))
     return out
 

@@ -6,22 +6,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from scalespace.evaluation.evaluate import METRICS
 from scalespace.report import words
 from scalespace.report.about import MethodInfo
 from scalespace.report.differences import all_right, paired, right_alone, wrong_alone
+from scalespace.report.metrics import MetricInfo
 from scalespace.report.results import Results
 from scalespace.report.tables.base import Table, over_seeds
 from scalespace.report.words import NONE
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, Variant, only_right, only_wrong
 
-BESIDE = {
-    name: title
-    for metric, about in METRICS.items()
-    if not about.better  # those that decide have their differences, too
-    for name, title in about.figures.items()
-}
-"""The further figures of each variant, and their titles in tables."""
 OUTSIDE = {
     "outside_pixels": "pixels outside",
     "outside_images": "images with any",
@@ -44,9 +37,9 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
     if len({one.base for one in own if one.base != one.name}) > 1:
         columns["compared with"] = [NONE if one.base == one.name else one.base for one in own]
     for metric in study.decides:
-        title = words.titled(metric)
-        found = [results.by_seed(metric, name, one.name) for one in own]
-        columns[title] = [over_seeds(metric, values) for values in found]
+        title = metric.title
+        found = [results.by_seed(metric.name, name, one.name) for one in own]
+        columns[title] = [over_seeds(values, share=metric.share) for values in found]
         if results.alone:
             seeds = ", ".join(map(str, study.seeds))
             columns[f"{title} of seeds {seeds}"] = [_each(metric, v, study.seeds) for v in found]
@@ -55,11 +48,12 @@ def variant_table(results: Results, method: MethodInfo) -> Table:
             for one in own
         ]
         columns[f"{title}, difference"] = [NONE if gap is None else str(gap) for gap in gaps]
-    for metric, title in BESIDE.items():
-        values = (results.by_seed(metric, name, one.name) for one in own)
-        columns[title] = [over_seeds(metric, found) for found in values]
-    for metric, title in OUTSIDE.items():
-        shares = [results.of(one.name).value(metric, method=name) for one in own]
+    for metric in study.metrics.values():
+        for figure, title in {} if metric.better else metric.figures.items():
+            values = (results.by_seed(figure, name, one.name) for one in own)
+            columns[title] = [over_seeds(found) for found in values]
+    for figure, title in OUTSIDE.items():
+        shares = [results.of(one.name).value(figure, method=name) for one in own]
         columns[title] = [NONE if share is None else f"{share:.2%}" for share in shares]
     cells = pd.DataFrame(columns, index=[one.name for one in own])
     cells = cells.loc[:, (cells != NONE).any()]
@@ -89,8 +83,8 @@ def switch_table(results: Results, method: MethodInfo) -> Table | None:
         ends = all_right(results, metric, method.name)
         right = [right_alone(results, metric, method.name, switch) for switch in switches]
         wrong = [wrong_alone(results, metric, method.name, switch) for switch in switches]
-        columns[f"{words.titled(metric)}, right alone"] = [*right, ends]
-        columns[f"{words.titled(metric)}, wrong alone"] = [*wrong, None if ends is None else -ends]
+        columns[f"{metric.title}, right alone"] = [*right, ends]
+        columns[f"{metric.title}, wrong alone"] = [*wrong, None if ends is None else -ends]
     every = "all of them"
     cells = pd.DataFrame(
         {
@@ -133,8 +127,8 @@ def _notes(results: Results, own: Sequence[Variant], outside: bool) -> list[str]
     return notes
 
 
-def _each(metric: str, values: pd.Series[float], seeds: Sequence[int]) -> str:
+def _each(metric: MetricInfo, values: pd.Series[float], seeds: Sequence[int]) -> str:
     if not len(values):
         return NONE
-    write = "{:.4f}".format if METRICS[metric].share else words.digits
+    write = "{:.4f}".format if metric.share else words.digits
     return ", ".join(write(values[seed]) if seed in values else NONE for seed in seeds)
