@@ -543,6 +543,20 @@ def test_a_judges_training_knows_only_its_own_fields() -> None:
     assert identity(**{"train.lr": 0.5}) != identity()
 
 
+@pytest.mark.parametrize("given", [None, 3, b"default", ["default"], Path])
+def test_what_is_no_name_of_a_preset(given: Any) -> None:
+    with pytest.raises(
+        InputError, match=r"^a preset is a name \(autopsy, .*\) or a YAML file's path"
+    ):
+        load_config(given)
+
+
+@pytest.mark.parametrize("given", [3, "train.epochs=3", [("train.epochs", 3)], []])
+def test_overrides_are_a_mapping(given: Any) -> None:
+    with pytest.raises(InputError, match=r"^overrides must be a mapping of fields, got"):
+        load_config("default", given)
+
+
 def test_a_path_will_do_for_a_preset(preset: Path) -> None:
     assert load_config(preset) == load_config(str(preset))
 

@@ -37,7 +37,8 @@ def load_config(
     Raises:
         InputError: an unknown preset or field, or a value of the wrong type or range.
     """
-    base, own, known = read_preset(preset), nested(overrides or {}), stages()
+    base, known = read_preset(preset), stages()
+    own = nested(mapping({} if overrides is None else overrides, "overrides"))
     if isinstance(base.get("stages") or {}, Mapping):
         defaults = {name: stage_defaults(stage) for name, stage in known.items()}
         defaults = {name: fields for name, fields in defaults.items() if fields}

@@ -251,7 +251,12 @@ def test_the_chosen_of_candidates(
         ),
         (
             ["--labels", "0", "--steps", "all", "--stages.small.process.spacing=snr"],
-            "process.spacing changes nothing",
+            "stages.small.process.spacing changes nothing",
+        ),
+        (  # which another stage would heed
+            ["--labels", "0", "--stages.small.process.sampler=ancestral",
+             "--stages.small.process.eta=0.5", "--stages.upscaler.process.sampler=ddim"],
+            "stages.small.process.eta changes nothing: no sampler here draws",
         ),
         (["--redraw", "{}", "--from-state", "small=5,small=6"], "names small twice"),
         (["--redraw", "{}", "--from-state", "9"], "has states 1 to 6 to begin from"),

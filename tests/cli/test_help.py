@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,39 @@ def test_a_dry_run_shows_the_recipe_of_each_stage(tmp_path: Path, capsys: Captur
     capsys.readouterr()
     main(["train", "judge", "--dry-run"])
     assert list(yaml.safe_load(capsys.readouterr().out)["stages"]) == ["judge"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["small", "--data=nope"], "unknown data set 'nope'"),
+        (["small", "--data=folder:nowhere"], "image folder not found: nowhere"),
+        (["small", "--data=npz:nowhere.npz"], "samples file not found: nowhere.npz"),
+        (["small", "--size=14"], "--size is for image folders"),
+        (["small", "--data-dir=."], "digits comes with the package"),
+        (["small", "--reuse=nowhere"], "model folder not found: nowhere"),
+        (["judge", "--reuse=cascaded"], "--reuse is for methods"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_would(
+    words: list[str], reason: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    """In the same line: neither gets as far as an image."""
+    words = ["train", *words, "--preset=quick"]
+    line = refused(*words, "--dry-run")
+    assert reason in line
+    assert refused(*words, f"--out={tmp_path / 'out'}") == line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_of_ones_own_data(tmp_path: Path, samples: Path, capsys: Capture) -> None:
+    """What is there is enough: the images, of which these are none, are not read."""
+    for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png"):
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).touch()
+    for data in (f"folder:{tmp_path / 'own'}", f"npz:{samples}"):
+        main(["train", "small", "--preset=quick", "--dry-run", f"--data={data}"])
+        assert yaml.safe_load(capsys.readouterr().out)["data"] == data
 
 
 @pytest.mark.parametrize(

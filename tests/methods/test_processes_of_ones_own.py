@@ -31,12 +31,14 @@ from scalespace.methods import METHODS, get_method
 from scalespace.methods.base import ProcessMethod, register
 from scalespace.methods.fast import distilled
 from scalespace.model import Model, train
-from scalespace.model.export import export_stage
+from scalespace.model.export import export_stage, level_of
 from scalespace.report.figures import FIGURES
 from scalespace.report.results import Results
 from scalespace.report.study import study
 from scalespace.settings import load_config
+from scalespace.stages.denoising import Diffusion
 from scalespace.stages.diffusion import DiffusionStage
+from scalespace.stages.student import Student
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
@@ -274,3 +276,86 @@ def test_an_engine_and_a_file_know_that_jump(
     np.testing.assert_allclose(fast, plain, atol=1e-4)
     about = export_stage(model, "tiled", tmp_path / "tiled.onnx")  # checked against `denoise` there
     assert about["stage"] == "tiled"
+
+
+@dataclass(frozen=True, eq=False)
+class Told(FromNoise):
+    """Tells its network a level, and shows it no image."""
+
+    tells = True
+
+    def told(self, segment: Segment, before: Segment) -> float:
+        assert before is segment  # the first of a process
+        return 0.5
+
+    def training_condition(
+        self, inputs: tuple[torch.Tensor, ...], condition: Condition, rng: Any
+    ) -> Condition:
+        assert condition.labels is not None
+        return replace(condition, level=torch.full(condition.labels.shape, 0.5))
+
+    def real_condition(
+        self, inputs: tuple[torch.Tensor, ...], condition: Condition, noise: Noise, name: str
+    ) -> Condition:
+        return self.training_condition(inputs, condition, None)
+
+    def begin(
+        self,
+        segment: Segment,
+        before: Handed | None,
+        condition: Condition,
+        noise: Noise,
+        temperature: float = 1.0,
+    ) -> Begun:
+        condition = self.training_condition((), condition, None)
+        return super().begin(segment, before, condition, noise, temperature)
+
+
+class ToldStage(DiffusionStage):
+    """A process of one scale that begins so."""
+
+    def segment(self, recipe: Recipe, data: DataInfo) -> Segment:
+        return replace(super().segment(recipe, data), jump=Told())
+
+
+class Untold(Told):
+    """The same, and forgets to say which level it tells."""
+
+    def told(self, segment: Segment, before: Segment) -> None:  # type: ignore[override]
+        return None
+
+
+def test_a_jump_that_tells_a_level_and_shows_nothing(
+    registry: None, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its student is told the level, too, and so is a file of its network."""
+
+    @distilled
+    @register
+    class Leveled(ProcessMethod):
+        """A level told to a network of one scale."""
+
+        name = "leveled"
+        title = "Leveled"
+        stages = (ToldStage("leveled", states=4, scale=2),)
+
+    levels: list[torch.Tensor | None] = []
+    context = Student.context
+
+    def spied(self: Student, u: torch.Tensor, condition: Condition) -> torch.Tensor:
+        levels.append(condition.level)
+        return context(self, u, condition)
+
+    monkeypatch.setattr(Student, "context", spied)
+    train("leveled-fast", splits, tiny.CONFIG, tmp_path, 0, tiny.CPU)
+    assert levels
+    assert all(level is not None and bool((level == 0.5).all()) for level in levels)
+
+    model = train("leveled", splits, tiny.CONFIG, tmp_path, 0, tiny.CPU)
+    stage = model.models["leveled"]
+    assert isinstance(stage, Diffusion)
+    assert level_of(model, stage) == 0.5
+    stage.segment = replace(stage.segment, jump=Untold())
+    del model.legs
+    with pytest.raises(InputError, match=r"'leveled': its Untold tells .* override `told` too"):
+        level_of(model, stage)

@@ -10,6 +10,7 @@ import tiny
 from scalespace.config import Config, StudyConfig
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError
+from scalespace.presets import names
 from scalespace.settings import load_config, vary
 from scalespace.studies.variants import ALL_RIGHT, ALL_WRONG, make_arms, make_variants
 from scalespace.training.training import Training
@@ -161,6 +162,64 @@ def test_the_needs_of_a_training_have_its_seed() -> None:
 def test_bad_variants(study: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_arms(replace(tiny.CONFIG, study=replace(config().study, **study)), INFO)
+
+
+SNR = {"process.spacing": "snr"}
+
+
+@pytest.mark.parametrize(
+    ("methods", "variants"),
+    [
+        (("small",), {"x": {"process.eta": 0.5}}),
+        (("cascaded",), {"y": {}, "x": {"process.eta": 0.5}}),
+        (("latent-flow", "small"), {"y": {}, "x": {"stages.small.process.eta": 0.5}}),
+        (("small",), {"y": {"process.steps": 2}, "x": SNR}),
+        (("small",), {"y": {}, "x": {"process.guidance_states": [1, 2]}}),
+        (("vae",), {"y": {}, "x": {"process.eta": 0.5}}),
+    ],
+)
+def test_a_variant_that_changes_nothing(methods: tuple[str, ...], variants: dict[str, Any]) -> None:
+    """By the rule of `sample`; it would be sampled a second time."""
+    study = replace(config().study, methods=methods, variants=variants)
+    with pytest.raises(InputError, match=r"^study\.variants\.x: .*process\.\w+ changes nothing: "):
+        make_arms(replace(tiny.CONFIG, study=study), INFO)
+
+
+@pytest.mark.parametrize(
+    ("methods", "study"),
+    [
+        # one arm of several heeds it
+        (("latent-flow", "small"), {"variants": {"y": {}, "x": {"process.eta": 0.5}}}),
+        (("small",), {"variants": {"y": {}, "x": {"process.steps": 2, **SNR}}}),
+        # the other's field, which this one's sampler leaves alone
+        (
+            ("small",),
+            {
+                "variants": {
+                    "y": {"process.sampler": "ddim", "process.eta": 0.5},
+                    "x": {"like": "y", "process.sampler": "ancestral"},
+                }
+            },
+        ),
+        # a stage of methods that this study does not run
+        (("latent-flow",), {"variants": {"y": {}, "x": {"stages.small.process.eta": 0.5}}}),
+        # a switch may matter beside another alone
+        (
+            ("small",),
+            {"switches": {"a": {"process.sampler": "ddim"}, "b": {"process.eta": 0.5}}},
+        ),
+    ],
+)
+def test_what_is_heeded_somewhere(methods: tuple[str, ...], study: dict[str, Any]) -> None:
+    own = replace(config().study, methods=methods, **study)
+    assert make_arms(replace(tiny.CONFIG, study=own), INFO)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_every_shipped_preset_has_arms(name: str) -> None:
+    made = load_config(name)
+    assert make_arms(made, replace(INFO, classes=tuple("abcdefghij"), height=28, width=28))
 
 
 @pytest.mark.parametrize("kind", ["variants", "switches"])

@@ -66,7 +66,7 @@ class Jump(ABC):
         return False
 
     def told(self, segment: Segment, before: Segment) -> float | None:
-        """The level that it is told in sampling; None for none."""
+        """The level told in sampling; None if it tells none. The first segment is its `before`."""
         return None
 
     def takes_over(self, segment: Segment, before: Segment) -> float:

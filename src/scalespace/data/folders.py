@@ -107,6 +107,10 @@ class ImageFolder:
         """`classes`."""
         return self.classes
 
+    def check(self) -> None:
+        """Raises `InputError` unless it has images of each class: listed, and none read."""
+        self._listed("train")
+
     def load(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """One part: uint8 [n, h, w], or [n, h, w, 3] if any training image has colours; labels.
 

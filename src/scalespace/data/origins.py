@@ -14,7 +14,7 @@ from scalespace.data.catalog import DATASETS, Part, source_of
 from scalespace.data.folders import FOLDER, ImageFolder, kept_to_test
 from scalespace.data.pngs import class_names
 from scalespace.data.samples import Samples, read_samples
-from scalespace.data.sources import has_own_files, load_raw
+from scalespace.data.sources import fetch, has_own_files, load_raw
 from scalespace.errors import InputError, plural, unknown
 
 FILE = "npz:"
@@ -35,6 +35,13 @@ class Origin(Protocol):
     @property
     def options(self) -> list[str]:
         """The options of a command that ask for it."""
+
+    def check(self) -> None:
+        """Refuses what is not there, without a look at any image; nothing is downloaded.
+
+        Raises:
+            InputError: what is missing, and where.
+        """
 
     def load(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """The images and labels of one part.
@@ -69,6 +76,11 @@ class Listed:
         """As any `Origin`."""
         root = [] if self.data_dir is None else ["--data-dir", str(self.data_dir)]
         return ["--data", self.name, *root]
+
+    def check(self) -> None:
+        """As any `Origin`; files that are not there may yet be downloaded."""
+        if not source_of(self.name).folder:  # it comes with the package
+            fetch(self.name, self.data_dir)
 
     def load(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """As any `Origin`."""
@@ -117,6 +129,11 @@ class SamplesFile:
     def names(self, labels: np.ndarray) -> tuple[str, ...]:
         """`classes`."""
         return self.classes
+
+    def check(self) -> None:
+        """As any `Origin`."""
+        if not os.path.isfile(self.path):
+            raise InputError(f"samples file not found: {self.path}")
 
     def load(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """As any `Origin`.

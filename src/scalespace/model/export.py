@@ -68,12 +68,24 @@ class Calls(nn.Module):
 
 
 def level_of(model: Model, stage: Diffusion) -> float | None:
-    """The level that its network is told in sampling of the coarser image; None for none."""
-    for before, leg in pairwise(model.legs):
-        jump = leg.segment.jump
-        if leg.segment.name == stage.segment.name:
-            return jump.told(leg.segment, before.segment)
-    return None
+    """The level that its network is told in sampling; None for none.
+
+    Raises:
+        InputError: its jump tells one, and does not say which.
+    """
+    jump, segments = stage.segment.jump, [leg.segment for leg in model.legs]
+    if not jump.tells:
+        return None
+    # none comes before the first segment, which stands in for it as in `Jump.begin_real`
+    for before, segment in pairwise([*segments[:1], *segments]):
+        if segment.name == stage.segment.name:
+            found = segment.jump.told(segment, before)
+            if found is not None:
+                return found
+    raise InputError(
+        f"stage '{stage.stage.name}': its {type(jump).__name__} tells the network a level and does "
+        "not say which, so that it cannot be exported: override `told` too"
+    )
 
 
 def export_model(model: Model, path: Path | str) -> dict[str, Any]:

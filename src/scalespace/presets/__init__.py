@@ -29,7 +29,11 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no such preset, or the file is no YAML mapping.
     """
-    preset = os.fspath(preset)
+    given = os.fspath(preset) if isinstance(preset, os.PathLike) else preset
+    if not isinstance(given, str):  # of a path of bytes no file's name can be told
+        known = ", ".join(names())
+        raise InputError(f"a preset is a name ({known}) or a YAML file's path, got {given!r:.100}")
+    preset = given
     is_file = preset.endswith((".yaml", ".yml"))
     if not is_file and preset not in names():
         raise unknown("preset", preset, names())

@@ -229,6 +229,7 @@ class Student(Diffusion):
         self._right = torch.empty(shape, dtype=torch.float16, device=device)
         if self.segment.jump.shows:
             self._given = torch.empty((n, *self.segment.shape), dtype=torch.float16, device=device)
+        if self.segment.jump.tells:
             self._levels = torch.zeros(n, device=device)
 
     @torch.no_grad()
@@ -270,9 +271,9 @@ class Student(Diffusion):
         numbers = batch[-1] * noises + which
         if self._unknown and not bool((known := self._known[numbers]).all()):
             self._ask([part[~known] for part in batch], labels[~known], numbers[~known])
-        told = Condition(labels)
-        if self.segment.jump.shows:
-            told = Condition(labels, self._given[numbers].float(), self._levels[numbers])
+        jump = self.segment.jump
+        given = self._given[numbers].float() if jump.shows else None
+        told = Condition(labels, given, self._levels[numbers] if jump.tells else None)
         step = torch.randint(steps, labels.shape, generator=rng, device=labels.device)
         x0_hat = self.estimate_in(self._seen[numbers, step].float(), step, told)
         errors = _squared(x0_hat - self._right[numbers, step].float())
@@ -284,9 +285,10 @@ class Student(Diffusion):
     def _ask(self, batch: Sequence[Tensor], labels: Tensor, numbers: Tensor) -> None:
         ways, told = self.ways(batch, labels, numbers)
         self._seen[numbers], self._right[numbers] = ways[:, :-1].half(), self.lessons(ways).half()
-        if told.given is not None:
+        jump = self.segment.jump  # its condition may hold more than the network is to see
+        if jump.shows and told.given is not None:
             self._given[numbers] = told.given.half()
-        if told.level is not None:
+        if jump.tells and told.level is not None:
             self._levels[numbers] = told.level
         self._known[numbers] = True
         self._unknown = int((~self._known).sum())

@@ -17,8 +17,9 @@ from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping, nested, put_over
 from scalespace.methods import METHODS, Method, get_method
 from scalespace.settings import make_trainings, vary
-from scalespace.stages.base import Models
-from scalespace.training.training import Training
+from scalespace.stages.base import Models, Stage, StageModel
+from scalespace.stages.heeded import check_heeded
+from scalespace.training.training import Training, with_needs
 
 ALL_WRONG, ALL_RIGHT = "all wrong", "all right"
 COMMON = ("data", "cas", "bench", "study")
@@ -33,11 +34,14 @@ class Variant:
         name: empty for the one of a study that compares methods alone.
         base: the variant that it is compared with; its own name for the first.
         changes: the fields, nested, that override those of the study's config.
+        own: those of them that are given for it, and not for one that it is `like`; none of a
+            combination of switches, of which one may matter only beside another.
     """
 
     name: str = ""
     base: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ def make_variants(study: StudyConfig) -> dict[str, Variant]:
             raise unknown(f"variant for {where}.like", like, found)
         base = like or next(iter(found), name)
         _check_fields(own, where)
-        found[name] = Variant(name, base, put_over(found[like].changes if like else {}, own))
+        whole = put_over(found[like].changes if like else {}, own)
+        found[name] = Variant(name, base, whole, own)
     return found or {"": Variant()}
 
 
@@ -116,7 +121,8 @@ def make_arms(config: Config, data: DataInfo) -> list[Arm]:
     """The arms of a study, all methods of a variant before the next.
 
     Raises:
-        InputError: an unknown method or variant, or fields that no recipe has.
+        InputError: an unknown method or variant, fields that no recipe has, or a variant's own
+            field that changes nothing in any of its arms.
     """
     variants = make_variants(config.study)
     methods = study_methods(config)
@@ -132,7 +138,21 @@ def make_arms(config: Config, data: DataInfo) -> list[Arm]:
                     for seed in config.study.seeds
                 }
                 arms.append(Arm(method, variant, trainings, own.selection))
+    for name, variant in variants.items():
+        found = _built(arm for arm in arms if arm.variant == variant)
+        check_heeded(variant.own, found, f"study.variants.{name}: ")
     return arms
+
+
+def _built(arms: Iterable[Arm]) -> Iterator[tuple[Stage[Any], StageModel]]:
+    """All that arms train, and what that builds on, with untrained models."""
+    for arm in arms:
+        models = Models()
+        for training in with_needs(arm.first):
+            name = training.stage.name
+            if name not in models:
+                models[name] = training.build(models)
+                yield training.stage, models[name]
 
 
 def reseeded(training: Training, seed: int) -> Training:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from scalespace.data.pixels import pictures
 from scalespace.errors import InputError
 from scalespace.evaluation.judge import find_judge
 from scalespace.model import Model
+from scalespace.stages.heeded import check_heeded
 from scalespace.training.runtime import Runtime
 from scalespace.verbs.common import (
     MODEL,
@@ -66,26 +67,8 @@ def changed(model: Model, options: Namespace, given: dict[str, Any]) -> Model:
             raise InputError("--steps is short for --process.steps: give one of them")
         model = model.stepped(opt.steps(options.steps, "--steps"))
     model = guided(model.resampled(changes) if changes else model, options)
-    stages = [stage for stage in (changes.get("stages") or {}).values() if stage]
-    asked = {field for part in (changes, *stages) for field in part.get("process") or {}}
-    _check_effect(model, asked)
+    check_heeded(changes, [(s.training.stage, model.models[n]) for n, s in model.stages.items()])
     return model
-
-
-def _check_effect(model: Model, asked: Collection[str]) -> None:
-    """Raises `InputError` for a field of the process that changes nothing in any stage."""
-    legs = model.legs
-    noisy = any(leg.solver.eta is not None for leg in legs)
-    spread = any(isinstance(leg.visits.steps, int) for leg in legs)
-    guides = any(leg.guidance.strength for leg in legs)
-    idle = {
-        "eta": "" if noisy else "no sampler here draws more noise or less",
-        "spacing": "" if spread else "it spreads a number of calls (--steps 6), and none is given",
-        "guidance_states": "" if guides else "nothing is guided",
-    }
-    for name, why in idle.items():
-        if name in asked and legs and why:
-            raise InputError(f"process.{name} changes nothing: {why}")
 
 
 def guided(model: Model, options: Namespace) -> Model:

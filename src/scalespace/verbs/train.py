@@ -15,6 +15,7 @@ from scalespace import options as opt
 from scalespace.config import Config
 from scalespace.data import DataSplits, load
 from scalespace.data.catalog import DATASETS
+from scalespace.data.origins import find_origin
 from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping
 from scalespace.methods import METHODS, get_method
@@ -67,7 +68,8 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         raise unknown("method", options.method, [*METHODS, JUDGE.name], HINT)
     _check_read(options.method, own)
     if options.dry_run:
-        _try_out(options.method, config, options.seed)
+        _ready(options)
+        _try_out(options.method, config, options.seed, options.data_dir)
         _show(options.method, config)
         return
     if options.out is None:
@@ -76,13 +78,11 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     trainings = Path(options.trainings or out / "trainings")
     check_folder("--out", out)
     check_folder("--trainings", trainings)
+    ready = _ready(options)
     if options.method == JUDGE.name:
-        if options.reuse:
-            raise InputError("--reuse is for methods: a judge is one training of its own")
         _train_judge(options, config, out, trainings)
         return
     check_free(out)
-    ready = {name: find_model(name) for name in opt.words(options.reuse)}
     method = get_method(options.method)
     splits = load(config.data, options.data_dir, size=config.size)
     wanted = make_trainings(config, method, options.seed, splits.info)
@@ -98,6 +98,17 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
         seconds, loss = stage.record["seconds"], stage.record["val_loss"]
         note(f"{name}: {seconds:.0f} s of training, validation loss {loss:.4f}")
     print(f"model: {out}")
+
+
+def _ready(options: Namespace) -> dict[str, Model]:
+    """The models to take stages from, by name.
+
+    Raises:
+        InputError: one is not found, or a judge is to be trained, which has no such stages.
+    """
+    if options.reuse and options.method == JUDGE.name:
+        raise InputError("--reuse is for methods: a judge is one training of its own")
+    return {name: find_model(name) for name in opt.words(options.reuse)}
 
 
 def _tell_of_replaced(out: Path, wanted: Sequence[Training]) -> None:
@@ -163,12 +174,15 @@ def _check_read(method: str, given: Mapping[str, Any]) -> None:
             )
 
 
-def _try_out(method: str, config: Config, seed: int) -> None:
-    """Builds the networks, if the data are published ones: their size is known without a look.
+def _try_out(method: str, config: Config, seed: int, data_dir: Path | str | None) -> None:
+    """Looks for the data, and builds the networks if these are published ones of a known size.
+
+    No image is read, and nothing is downloaded.
 
     Raises:
-        InputError: as training would.
+        InputError: as training would, but for what the images alone tell.
     """
+    find_origin(config.data, data_dir, config.size).check()
     if config.data not in DATASETS:
         return
     info = DATASETS[config.data].nominal
