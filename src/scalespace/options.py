@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 import re
-from argparse import Action
+from argparse import ZERO_OR_MORE, Action
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
@@ -72,10 +72,12 @@ DEFAULT = re.compile(r" \(default: %\(default\)s\)|, default: %\(default\)s")
 
 
 class _Help(DefaultHelpFormatter):
-    """Omits "default" where an option has none."""
+    """Omits "default" where an option has none, and "required" where none need be given."""
 
     def _get_help_string(self, action: Action) -> str:
         text = super()._get_help_string(action)
+        if action.nargs == ZERO_OR_MORE:  # argparse calls these required
+            text = text.replace(" (required)", "")
         return text if self._holds(action) else DEFAULT.sub("", text)
 
     def _holds(self, action: Action) -> bool:

@@ -64,6 +64,13 @@ def test_help_names_every_metric(verb: str, capsys: Capture) -> None:
     assert ",".join(METRICS) in out
 
 
+@pytest.mark.parametrize("verb", ["serve", "bench"])
+def test_help_asks_for_no_models_where_none_are_needed(verb: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    assert "required" not in capsys.readouterr().out.partition("options:")[0]
+
+
 def test_models_lists_the_methods(capsys: Capture) -> None:
     main(["models"])
     *methods, _, shipped = capsys.readouterr().out.splitlines()
