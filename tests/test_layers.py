@@ -44,7 +44,7 @@ LAYERS = {
         "plugins": "",
         "presets": "presets fields files",
         "pretrained": "files",
-        "hub": "hub",
+        "hub": "hub plugins",
         "machine": "__version__",
         "progress": "",
         "settings": "nets data stages methods training config fields plugins presets",

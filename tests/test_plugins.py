@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import tiny
 from scalespace import plugins
 from scalespace.cli import main
-from scalespace.core.solvers import ancestral
+from scalespace.core.solvers import SOLVERS, Solver, ancestral
+from scalespace.data import DataSplits
 from scalespace.errors import InputError
-from scalespace.methods import METHODS, get_method
+from scalespace.evaluation.evaluate import METRICS, Metric
+from scalespace.methods import METHODS, base, get_method
+from scalespace.nets.unet import UNet
 from scalespace.plugins import VARIABLE
 from scalespace.report.results import Results
 from scalespace.report.study import study
-from scalespace.settings import load_config
-from scalespace.studies.executors import plug_ins
+from scalespace.settings import load_config, vary
+from scalespace.studies.brought import plug_ins
+from scalespace.studies.plan import make_plan
+from scalespace.studies.runner import run_tasks
+from scalespace.studies.tasks import Context
 
 OWN = (
     tiny.OWN_NET
@@ -70,14 +83,17 @@ CHANGES = {
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a module of the user's, which nobody has imported."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "my_methods.py").write_text(OWN)
     monkeypatch.chdir(folder)
     monkeypatch.setenv(VARIABLE, "")
-    return folder
+    yield folder
+    for name in {path.stem for path in folder.rglob("*.py")}:
+        sys.modules.pop(name, None)
 
 
 def command(*words: str, allowed: str = "my_methods") -> subprocess.CompletedProcess[str]:
@@ -136,7 +152,12 @@ def test_commands(
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("1 / 0", "division by zero"), ("import nowhere", "No module named")]
+    ("text", "reason"),
+    [
+        ("1 / 0", "division by zero"),
+        ("import nowhere", "No module named"),
+        ("import sys; sys.exit(3)", "it calls sys.exit(3)"),
+    ],
 )
 def test_a_module_that_cannot_be_imported(own: Path, text: str, reason: str) -> None:
     (own / "broken.py").write_text(text)
@@ -146,19 +167,160 @@ def test_a_module_that_cannot_be_imported(own: Path, text: str, reason: str) -> 
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_installed_package_names_its_own(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (own / "named.py").write_text("1 / 0")
-    point = EntryPoint("theirs", "named", plugins.GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
-    with pytest.raises(InputError, match=r"entry point 'theirs': named cannot be imported"):
+@pytest.mark.parametrize("path", ["fine.py", "./fine", "folder/fine", ".fine"])
+def test_a_path_is_no_module(own: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv(VARIABLE, path)
+    with pytest.raises(InputError, match=f"'{path}' is no module's name: give that, as in my_"):
         plugins.load()
 
 
-def test_what_other_processes_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_module_does_to_the_path_lasts(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may import what lies beside it, or in a folder that it names, when it is first used."""
+    (own / "sub").mkdir()
+    (own / "sub" / "of_the_folder.py").touch()
+    (own / "beside.py").touch()
+    (own / "lazy.py").write_text(
+        "import sys\n"
+        f"sys.path.append({str(own / 'sub')!r})\n"
+        "def use():\n    import beside, of_the_folder\n"
+    )
+    (own / "other.py").touch()
+    monkeypatch.setenv(VARIABLE, " lazy, other ,, lazy")
+    plugins.load()
+    sys.modules["lazy"].use()
+    assert sys.path.count(str(own)) == 1
+
+
+def test_installed_packages_name_their_own(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two may use one name. One that fails is told of, and does not stop the others."""
+    monkeypatch.syspath_prepend(own)
+    (own / "whole.py").touch()
+    for name in ("named", "too"):
+        (own / f"{name}.py").write_text("1 / 0")
+        (own / f"{name}.dist-info").mkdir()
+        (own / f"{name}.dist-info" / "METADATA").write_text(f"Name: their-{name}\nVersion: 1\n")
+        (own / f"{name}.dist-info" / "entry_points.txt").write_text(
+            f"[{plugins.GROUP}]\ntheirs = {name}\nwhole = whole\n"
+        )
+    assert sorted(plugins.load()) == [
+        f"entry point 'theirs' of the package their-{name}: {name} cannot be imported: division "
+        "by zero (going on without it: mend or uninstall that)"
+        for name in ("named", "too")
+    ]
+    assert "whole" in sys.modules
+    main(["models"])
+
+
+def test_an_installed_package_that_fails_stops_no_command(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = EntryPoint("theirs", "nowhere", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    with pytest.raises(SystemExit) as stopped:
+        main(["sample", "--help"])
+    assert stopped.value.code == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("scalespace: entry point 'theirs': nowhere cannot be imported: No mod")
+
+
+def test_a_module_that_is_mended(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has registered before it failed is not in its way."""
+    monkeypatch.setattr(base, "METHODS", {})
+    file = own / "my_methods.py"
+    for text, reason in ((OWN + "1 / 0", "division by zero"), (OWN + "0 / 0.0", "float division")):
+        file.write_text(text)
+        importlib.invalidate_caches()
+        with pytest.raises(InputError, match=f"my_methods cannot be imported: {reason}"):
+            plugins.imported("my_methods")
+    shutil.copy(file, own / "again.py")
+    reason = (
+        "a method named 'hopper' is registered already, by my_methods.Hopper: give again.Hopper"
+    )
+    with pytest.raises(InputError, match=reason):
+        plugins.imported("again")
+
+
+def context(splits: DataSplits, folder: Path, **changes: Any) -> Context:
+    """A study that does nothing yet."""
+    config = load_config("default", {"study.methods": ["small"], "study.metrics": ["variety"]})
+    config = vary(config, changes)
+    return Context(folder, config, splits, make_plan(config, splits.info), tiny.CPU)
+
+
+def elsewhere(module: str) -> Callable[..., Any]:
+    """A sampler, or anything that is called, of that module."""
+
+    def own(*_: object) -> None: ...
+
+    own.__module__ = module
+    return own
+
+
+def test_what_other_processes_import(
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(VARIABLE, "my_nets")
-    assert plug_ins(tiny.CONFIG) == ["my_nets"]
-    assert plugins.outside([get_method("small"), ancestral, len]) == []
-    assert plugins.outside([test_a_module_that_cannot_be_imported]) == [__name__]
+    monkeypatch.setitem(SOLVERS, "theirs", Solver("theirs", partial(elsewhere("samplers"), 1)))
+    assert plug_ins(context(splits, tmp_path)) == ["my_nets"]
+    used = {"stages.small.process.sampler": "theirs"}
+    assert plug_ins(context(splits, tmp_path, **used)) == ["my_nets", "samplers"]
+    one = {"study.variants": {"a": {}, "b": {"process": {"sampler": "theirs"}}}}
+    assert plug_ins(context(splits, tmp_path, **one)) == ["my_nets", "samplers"]
+
+
+def test_outside() -> None:
+    @lru_cache
+    def wrapped() -> None: ...
+
+    assert plugins.outside([get_method("small"), ancestral, len, partial(ancestral)]) == []
+    assert plugins.outside([test_outside]) == [__name__]
+    assert plugins.outside([partial(partial(wrapped)), torch.add]) == [__name__, "torch"]
+    wrapped.__module__ = "another"  # as of a decorator that tells only what it wraps
+    assert plugins.outside([wrapped]) == [__name__]
+
+
+def test_what_is_of_the_program_itself(
+    splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what a study uses matters to it."""
+    monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setitem(SOLVERS, "mine", Solver("mine", partial(elsewhere("__main__"))))
+    monkeypatch.setitem(METRICS, "mine", Metric(elsewhere("__main__"), {"mine": "Mine"}))
+    monkeypatch.setattr("__main__.Mine", UNet, raising=False)
+    assert plug_ins(context(splits, tmp_path)) == []
+    for field, value, what in (
+        ("stages.small.process.sampler", "mine", "sampler 'mine'"),
+        ("study.metrics", ["variety", "mine"], "metric 'mine'"),
+        ("net.kind", "__main__:Mine", "network '__main__:Mine'"),
+    ):
+        with pytest.raises(InputError, match=f"{what} is written in the program itself"):
+            plug_ins(context(splits, tmp_path, **{field: value}))
+    assert plugins.named() == []
+
+
+def test_an_edited_module_is_told_of(
+    own: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own / "counting.py").write_text("def count(samples, real): return {'n': len(samples)}")
+    metric = Metric(plugins.imported("counting").count, {"n": "N"}, floor=False, judged=False)
+    monkeypatch.setitem(METRICS, "count", metric)
+    config = replace(
+        tiny.CONFIG, study=replace(tiny.CONFIG.study, methods=("small",), metrics=("count",))
+    )
+    told = []
+    for text in ("# a comment\n", "# a comment\n", "# another\n"):
+        said = list[str]()
+        (own / "counting.py").write_text(text)
+        run_tasks(tmp_path / "study", config, splits, tiny.CPU, say=said.append)
+        told.append([line for line in said if "counting" in line])
+    assert told == [
+        [],
+        [],
+        [
+            "counting has been edited since some of them were done: to do all with it as it is "
+            "now, give another --out"
+        ],
+    ]
 
 
 def test_a_method_of_the_program_itself(
@@ -167,5 +329,5 @@ def test_a_method_of_the_program_itself(
     """No other process can import it; this one has it."""
     monkeypatch.setattr(type(get_method("small")), "__module__", "__main__")
     config = load_config(preset, {"study.methods": ["small"], "study.metrics": ["variety"]})
-    with pytest.raises(InputError, match=r"put it into a module, or .* \(jobs=1\)"):
+    with pytest.raises(InputError, match=r"method 'small' is written in .* \(jobs=1\)"):
         study(tmp_path, config, jobs=2, data_dir=data_dir, runtime=tiny.CPU, say=lambda _: None)

@@ -87,7 +87,8 @@ def _dispatch(arguments: list[str]) -> None:
     with _abrupt(_interrupted(arguments)):
         from scalespace import plugins, verbs  # heavy: only once there is something to do
 
-        plugins.load()
+        for line in plugins.load():
+            _tell(line)
     verbs.run(verb, f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.", rest)
 
 
@@ -135,11 +136,16 @@ def _visible(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode-escape").decode()
 
 
-def _stop(code: int, message: str) -> None:
+def _tell(message: str) -> None:
+    """One line on standard error."""
     text = "".join(map(_visible, " ".join(message.split())))
     if len(text) > LONGEST:  # it quotes long input: keep both ends
         text = f"{text[: 2 * LONGEST // 3]} ... {text[-LONGEST // 3 :]}"
     print(f"scalespace: {text}", file=sys.stderr)
+
+
+def _stop(code: int, message: str) -> None:
+    _tell(message)
     sys.exit(code)
 
 

@@ -91,6 +91,14 @@ def test_every_method_has_a_card(name: str, trained: Trained) -> None:
     assert "\n\n\n\n" not in text
 
 
+def test_what_was_written_in_a_program_is_not_imported(trained: Trained) -> None:
+    text = card(about(trained("small"), modules=["__main__", "my_stages"]), "x")
+    assert "import __main__" not in text
+    assert "\nimport my_stages  # not part" in text
+    assert "\n# its method or network was written in the program that trained it" in text
+    assert "in the program that" not in card(about(trained("small"), modules=["my_stages"]), "x")
+
+
 def test_names_make_no_markup_and_no_columns(trained: Trained) -> None:
     text = card(about(trained("small"), "<script>alert(1)</script> | x"), "x")
     body = text.split("---\n", 2)[2]

@@ -489,8 +489,13 @@ def test_a_new_method_is_known_everywhere(
 
 
 def test_a_name_is_taken_once(toy: type[Method]) -> None:
-    with pytest.raises(ValueError, match="registered already"):
-        register(toy)
+    """A class that is made anew, as by a cell of a notebook, takes its own place."""
+    register(toy)
+    other = type("Other", (toy,), {})
+    reason = r"'toy' is registered already, by .*\.Toy: give .*\.Other another name"
+    with pytest.raises(ValueError, match=reason):
+        register(other)
+    assert type(METHODS["toy"]) is toy
 
 
 def test_unknown_method() -> None:

@@ -46,6 +46,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A module of the user's in the working directory, which nobody has imported yet."""
     (tmp_path / "my_nets.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # where it would be found by the next test
     monkeypatch.setenv(VARIABLE, "")
     yield "my_nets:Mine"
     sys.modules.pop("my_nets", None)
@@ -190,8 +191,12 @@ def test_a_network_that_cannot_be_made(own: str, splits: DataSplits) -> None:
         find_net("my_nets:number")
     trust("broken:Mine")
     Path("broken.py").write_text("1 / 0")
-    with pytest.raises(InputError, match=r"broken:Mine cannot be imported: division by zero"):
+    with pytest.raises(InputError, match=r"broken:Mine: broken cannot be imported: division"):
         find_net("broken:Mine")
+    trust("leaving:Mine")
+    Path("leaving.py").write_text("import sys; sys.exit(3)")
+    with pytest.raises(InputError, match=r"leaving cannot be imported: it calls sys\.exit\(3\)"):
+        find_net("leaving:Mine")
 
 
 def test_by_the_command_line(own: str, data_dir: Path, preset: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from scalespace import plugins
 from scalespace.hub.figures import Figures, Measure
 
 TEMPLATE = Path(__file__).parent / "card.md.jinja"
@@ -73,6 +74,7 @@ def card(about: About, source: str) -> str:
         title for measure in (figures.measures if figures else ()) for title in measure.controls
     )
     known = [k for k in range(len(data["classes"])) if k not in data.get("absent", ())]
+    modules = {*about.modules, *_of_networks(about.config)}
     return template.render(
         header=_yaml(header(about)),
         about=about,
@@ -88,7 +90,8 @@ def card(about: About, source: str) -> str:
         measured={measure.metric for measure in figures.measures} if figures else set(),
         controls=list(controls),
         source=source,
-        modules=sorted({*about.modules, *_of_networks(about.config)}),
+        modules=sorted(modules - {plugins.MAIN}),
+        in_program=plugins.MAIN in modules,  # which nobody can import
         labels=[known[k % len(known)] for k in (2, 0, 2, 6)],
         is_mnist=data["name"] in MNIST and not data.get("own"),
         is_fashion=data["name"] == "fashion-mnist" and not data.get("own"),

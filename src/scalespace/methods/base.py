@@ -118,11 +118,26 @@ METHODS: dict[str, Method] = {}
 
 
 def register(method: type[Method]) -> type[Method]:
-    """Class decorator: makes a method known to every command, test and table."""
-    if method.name in METHODS:
-        raise ValueError(f"a method named '{method.name}' is registered already")
+    """Class decorator: makes a method known to every command, test and table.
+
+    The same class made anew takes its place, as when a module is imported again that has failed, or
+    a cell of a notebook is run again.
+
+    Raises:
+        ValueError: another class has that name.
+    """
+    before, now = METHODS.get(method.name), _whence(method)
+    if before is not None and _whence(type(before)) != now:
+        raise ValueError(
+            f"a method named '{method.name}' is registered already, by {_whence(type(before))}: "
+            f"give {now} another name or, if both are in one file, import that by one name only"
+        )
     METHODS[method.name] = method()
     return method
+
+
+def _whence(method: type[Method]) -> str:
+    return f"{method.__module__}.{method.__qualname__}"
 
 
 def get_method(name: str) -> Method:

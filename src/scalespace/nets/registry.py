@@ -93,9 +93,14 @@ def check_size(c: NetConfig, height: int, width: int) -> None:
 
 def trust(kind: str) -> None:
     """Lets a network be imported: `plugins.trust` of its module."""
-    module, colon, _ = kind.partition(":")
-    if colon:
+    if module := module_of(kind):
         plugins.trust(module)
+
+
+def module_of(kind: str) -> str:
+    """The module of an import path; empty for a network of the package."""
+    module, colon, _ = kind.partition(":")
+    return module if colon else ""
 
 
 def find_net(kind: str) -> type[nn.Module]:
@@ -116,8 +121,8 @@ def find_net(kind: str) -> type[nn.Module]:
         )
     try:
         found = getattr(plugins.imported(module), name, None)
-    except Exception as error:  # whatever the module does
-        raise InputError(f"net.kind={kind} cannot be imported: {one_line(error)}") from error
+    except InputError as error:
+        raise InputError(f"net.kind={kind}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise InputError(f"net.kind={kind}: {module} has no torch.nn.Module of that name")
     return found

@@ -12,15 +12,11 @@ from typing import Protocol, Self
 
 import torch
 
-from scalespace import plugins
-from scalespace.config import Config
-from scalespace.core.solvers import SOLVERS
 from scalespace.errors import InputError
-from scalespace.evaluation.evaluate import METRICS
+from scalespace.studies.brought import plug_ins
 from scalespace.studies.plan import Task
 from scalespace.studies.processes import VISIBLE, LostError, Processes
 from scalespace.studies.tasks import Context, run_task
-from scalespace.studies.variants import study_methods
 from scalespace.training.runtime import Runtime
 
 
@@ -87,7 +83,7 @@ class SideBySide:
     def __init__(self, context: Context, jobs: int) -> None:
         self.slots = jobs
         self.processes = Processes(
-            context.folder, gpus=gpus(context.runtime), modules=plug_ins(context.config)
+            context.folder, gpus=gpus(context.runtime), modules=plug_ins(context)
         )
         self.threads = ThreadPoolExecutor(jobs)
 
@@ -113,23 +109,6 @@ class SideBySide:
             self.processes.stop()
         self.threads.shutdown()
         self.processes.close()
-
-
-def plug_ins(config: Config) -> list[str]:
-    """The modules that other processes must import for a study.
-
-    Raises:
-        InputError: one is the program itself.
-    """
-    metrics = [METRICS[name].measure for name in config.study.metrics]
-    samplers = [solver.make for solver in SOLVERS.values()]
-    found = plugins.outside([*study_methods(config), *metrics, *samplers])
-    if plugins.MAIN in found:
-        raise InputError(
-            "a method, metric or sampler is written in the program itself, which other processes "
-            "cannot import: put it into a module, or do one task at a time (jobs=1)"
-        )
-    return list(dict.fromkeys([*plugins.named(), *found]))
 
 
 def failed(task: Task, why: str) -> InputError:

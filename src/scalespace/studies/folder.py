@@ -1,7 +1,7 @@
 """What a study's folder holds, and where.
 
 study.json        what was asked: methods, stages, recipes, seeds, machine
-settings.json     config, data and runtime, for the study's own processes
+settings.json     config, data and runtime, for the study's own processes; hashes of plug-ins
 results.jsonl     a row a measurement: all that a report reads, with the files that it names
 trainings/        trained stages, by the hash of their training
 units/            a folder a task: result.json and its files

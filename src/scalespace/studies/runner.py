@@ -9,14 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scalespace import __version__
+from scalespace import __version__, plugins
 from scalespace.config import Config
 from scalespace.data import DataSplits
 from scalespace.errors import InputError
 from scalespace.files import locked, read_json, write_json
 from scalespace.studies.about import describe
+from scalespace.studies.brought import brought, plug_ins
 from scalespace.studies.cluster import Cluster
-from scalespace.studies.executors import Executor, Here, SideBySide, plug_ins
+from scalespace.studies.executors import Executor, Here, SideBySide
 from scalespace.studies.folder import ABOUT, DONE, SETTINGS, clear_locks
 from scalespace.studies.places import Place
 from scalespace.studies.plan import Task, make_plan
@@ -80,13 +81,15 @@ def run_tasks(
 def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
     """Writes what the study is asked, and returns the tasks that are not done."""
     folder, plan, splits = context.folder, context.plan, context.splits
-    before = _runtime_before(folder)
+    runtime, modules = _before(folder, "runtime"), _before(folder, "modules")
+    own = plugins.digests(dict(brought(context)))
     write_json(folder / ABOUT, describe(context, about))
     settings = {
         "run": secrets.token_hex(8),  # tells other machines this folder from any other
         "config": asdict(context.config),
         "data_dir": None if splits.data_dir is None else str(splits.data_dir),
         "runtime": asdict(context.runtime),
+        "modules": own,
     }
     write_json(folder / SETTINGS, settings)
 
@@ -99,7 +102,9 @@ def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
                 f"some of them were done by scalespace {', '.join(others)}, and this is "
                 f"{__version__}: to do all with this one, give another --out"
             )
-        for sentence in _otherwise(before, asdict(context.runtime)):
+        for sentence in _otherwise(runtime, asdict(context.runtime)):
+            say(sentence)
+        for sentence in _edited(modules, own):
             say(sentence)
     if again := [task for task in left if (context.place(task) / DONE).exists()]:
         say(
@@ -112,10 +117,10 @@ def _prepare(context: Context, about: dict[str, Any], say: Say) -> list[Task]:
     return left
 
 
-def _runtime_before(folder: Path) -> dict[str, Any]:
-    """The runtime of the run before; {} if there was none, or it cannot be read."""
+def _before(folder: Path, part: str) -> dict[str, Any]:
+    """A part of the settings of the run before; {} if there was none, or it cannot be read."""
     try:
-        return dict(read_json(folder / SETTINGS, "study settings")["runtime"])
+        return dict(read_json(folder / SETTINGS, "study settings")[part])
     except (InputError, KeyError, TypeError, ValueError):
         return {}
 
@@ -130,7 +135,17 @@ def _otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
             )
 
 
+def _edited(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """A sentence on each plug-in that is another now: a task's name does not tell its code."""
+    for module, digest in now.items():
+        if before.get(module, digest) != digest:
+            yield (
+                f"{module} has been edited since some of them were done: to do all with it as it "
+                "is now, give another --out"
+            )
+
+
 def _executor(context: Context, jobs: int, cluster: Place | None) -> Executor:
     if cluster:
-        return Cluster(context.folder, cluster, modules=plug_ins(context.config))
+        return Cluster(context.folder, cluster, modules=plug_ins(context))
     return Here(context) if jobs == 1 else SideBySide(context, jobs)

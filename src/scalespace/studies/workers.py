@@ -75,7 +75,8 @@ def _carry_out(context: Context, task_id: str) -> None:
 
 
 def _context(folder: Path) -> Context:
-    plugins.load()
+    for line in plugins.load():
+        _say(line)
     settings = read_json(folder / SETTINGS, "study settings")
     config = build(Config, settings["config"])
     splits = load(config.data, settings["data_dir"], size=config.size)
