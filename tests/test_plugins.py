@@ -91,7 +91,12 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "my_methods.py").write_text(OWN)
     monkeypatch.chdir(folder)
     monkeypatch.setenv(VARIABLE, "")
+    registries: tuple[dict[str, Any], ...] = (METRICS, SOLVERS)
+    before = [dict(registry) for registry in registries]
     yield folder
+    for registry, kept in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(kept)
     for name in {path.stem for path in folder.rglob("*.py")}:
         sys.modules.pop(name, None)
 
