@@ -125,7 +125,7 @@ def _bare(thing: Any) -> Any:
 
 
 def digests(modules: Iterable[str]) -> dict[str, str]:
-    """A hash of the file of each module that is from one: another means that it was edited."""
+    """A hash of each module's file, by name. It changes when the file is edited."""
     found = {}
     for name in modules:
         file = getattr(sys.modules.get(name), "__file__", None)

@@ -174,7 +174,7 @@ def test_a_dry_run_refuses_what_training_would(
 
 
 def test_a_dry_run_of_ones_own_data(tmp_path: Path, samples: Path, capsys: Capture) -> None:
-    """What is there is enough: the images, of which these are none, are not read."""
+    """It is enough that files are there. These hold no images, and nothing reads them."""
     for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png"):
         (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "own" / name).touch()

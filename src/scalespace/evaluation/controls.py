@@ -42,6 +42,11 @@ def feature_controls(part: HeldOut) -> dict[str, str]:
     return floor | {name: title for name, title in FEATURE_CONTROLS.items() if name != FLOOR}
 
 
+def controls_beside(floor: bool, part: HeldOut) -> dict[str, str]:
+    """The controls of a metric and their titles: those with a floor, or those of CAS."""
+    return feature_controls(part) if floor else CONTROLS
+
+
 def control(name: str, splits: DataSplits, n: int, conditional: bool = True) -> Samples:
     """A control as a set of samples, balanced by class.
 

@@ -17,7 +17,7 @@ from scalespace.data import DataSplits, ImageSet, Samples, balanced_sample, chec
 from scalespace.data.pixels import pictures, planes
 from scalespace.errors import InputError, unknown
 from scalespace.evaluation.cas import cas
-from scalespace.evaluation.controls import CONTROLS, FLOORS, HeldOut, control, feature_controls
+from scalespace.evaluation.controls import FLOORS, HeldOut, control, controls_beside
 from scalespace.evaluation.copies import copies, nearest_two
 from scalespace.evaluation.frechet import Frechet
 from scalespace.evaluation.judge import Judge, find_judge
@@ -251,7 +251,7 @@ class Metric:
 
     def beside(self, part: HeldOut) -> dict[str, str]:
         """Its control sets and their titles, with `part` held out."""
-        return feature_controls(part) if self.floor else CONTROLS
+        return controls_beside(self.floor, part)
 
 
 METRICS: dict[str, Metric] = {

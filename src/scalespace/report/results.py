@@ -15,7 +15,7 @@ import pandas as pd
 from scalespace.data import first_of_each, places_of_first, read_samples
 from scalespace.errors import InputError, in_words
 from scalespace.evaluation.cas import CASResult
-from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, feature_controls
+from scalespace.evaluation.controls import CONTROLS, FLOORS, TITLES, controls_beside
 from scalespace.files import no_folder, parse_json, read_text, sha256
 from scalespace.report.about import MethodInfo, read_study
 from scalespace.report.arrays import (
@@ -109,11 +109,6 @@ class Results:
         return self.known(metric, self.floor) if row and row["n"] == n else None
 
     @property
-    def feature_controls(self) -> dict[str, str]:
-        """The titles of the controls of all metrics but CAS, by name."""
-        return feature_controls(self.study.config.study.part)
-
-    @property
     def measured(self) -> dict[str, str]:
         """The title of everything that is compared with the training images, by name.
 
@@ -122,9 +117,9 @@ class Results:
         metrics = [one for one in self.study.metrics.values() if one.name != "cas"]
         if not metrics:
             return {}
-        controls = self.feature_controls if any(one.floor for one in metrics) else {}
-        if not all(one.floor for one in metrics):
-            controls = controls | CONTROLS
+        controls: dict[str, str] = {}
+        for floor in sorted({one.floor for one in metrics}, reverse=True):
+            controls |= controls_beside(floor, self.study.config.study.part)
         return controls | {method.name: method.title for method in self.study.methods}
 
     @property

@@ -34,8 +34,8 @@ class Variant:
         name: empty for the one of a study that compares methods alone.
         base: the variant that it is compared with; its own name for the first.
         changes: the fields, nested, that override those of the study's config.
-        own: those of them that are given for it, and not for one that it is `like`; none of a
-            combination of switches, of which one may matter only beside another.
+        own: those that are given for this variant itself, not for one that it is `like`. Empty
+            where switches are combined: one switch may matter only beside another.
     """
 
     name: str = ""
