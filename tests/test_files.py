@@ -284,7 +284,8 @@ def test_what_killed_writers_of_a_file_left_goes_with_the_next(tmp_path: Path) -
     gone = subprocess.Popen(["true"])
     gone.wait()
     kept = [f".a.{os.getppid()}.part.txt", ".a.x.part.txt", f".b.{gone.pid}.part.txt"]
-    for name in (f".a.{gone.pid}.part.txt", *kept):
+    half = f".a.{gone.pid}.part.txt"
+    for name in (half, f"{half}.1f2e.partial", *kept):  # of a download, too
         (tmp_path / name).write_text("half")
     write_text(tmp_path / "a.txt", "whole")
     assert names(tmp_path) == sorted([*kept, "a.txt"])

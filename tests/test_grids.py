@@ -63,7 +63,12 @@ def test_what_a_file_cannot_be(tmp_path: Path) -> None:
         save_gif(tmp_path / "x.mp4", [image], 1)
     with pytest.raises(InputError, match="at least 1 frame"):
         save_gif(tmp_path / "x.gif", [], 1)
+    for suffix, side in ((".webp", 16_383), (".jpg", 65_500)):
+        wide = np.zeros((1, 1, side - 3))  # and two dots on either side
+        with pytest.raises(InputError, match=rf"would be {side + 1} x 5 dots.* takes {side:,} a"):
+            save_grid(tmp_path / f"x{suffix}", wide, 1, 1)
     assert not list(tmp_path.iterdir())
+    save_grid(tmp_path / "x.webp", np.zeros((1, 1, 16_383 - 4)), 1, 1)
 
 
 def test_a_strip_has_a_row_an_image_and_a_column_a_state(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def test_sampling_refuses(batch_size: int, trained: Trained) -> None:
         model.sample([0], first=-1)
     with pytest.raises(InputError, match="2 labels and 3 indices: one each"):
         model.trajectory([0, 1], indices=[0, 1, 2])  # at once, not with the first step
-    with pytest.raises(InputError, match="labels must be a list of whole numbers, seed one each"):
+    with pytest.raises(InputError, match="labels must be a list of whole numbers"):
         model.trajectory([1.7])  # type: ignore[list-item]
     with pytest.raises(InputError, match="seed must be at least 0, got -1"):
         model.trajectory([1], seed=-1)

@@ -15,7 +15,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -83,6 +83,22 @@ def not_written(path: Path, error: OSError) -> InputError:
     return InputError(f"cannot write {path}: {os_reason(error)}")
 
 
+def aside_of(path: Path) -> Path:
+    """A name beside `path` to write to before it is renamed; it tells whose it is."""
+    return path.with_name(f".{path.stem}.{HOST}-{os.getpid()}.part{path.suffix}")
+
+
+def abandoned(path: Path) -> list[Path]:
+    """What killed writers of `path` left beside it.
+
+    A name may go on after the suffix: what downloads an aside writes to one of its own first.
+    """
+    start, end = f".{path.stem}.", f".part{path.suffix}"
+    left = path.parent.glob(f"{glob.escape(start)}*{glob.escape(end)}*")
+    whose = ((one, one.name.removeprefix(start).partition(end)[0]) for one in left)
+    return [one for one, writer in whose if one != aside_of(path) and not _alive(writer)]
+
+
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yields a path beside `path` to write to, and renames it to `path` on success.
@@ -94,12 +110,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
         InputError: the file system refuses (disk full, folder read-only, a file in the way).
     """
     path = Path(path)
-    aside = path.with_name(f".{path.stem}.{HOST}-{os.getpid()}.part{path.suffix}")
+    aside = aside_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
-            if left != aside and not _alive(left.name.removesuffix(path.suffix).split(".")[-2]):
-                left.unlink(missing_ok=True)
+        for left in abandoned(path):
+            left.unlink(missing_ok=True)
         yield aside
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
@@ -285,6 +300,27 @@ def read_object(path: Path | str, what: str = "JSON file") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{what} {path} is no JSON object ({json.dumps(value):.40})")
     return value
+
+
+def check_own(folder: Path, keys: Set[str], what: str, files: Sequence[str]) -> None:
+    """Refuses to write where the files of something else would be replaced.
+
+    Args:
+        folder: to write in.
+        keys: of the object in the first file, if the folder is one of ours.
+        what: that is to be written, for the message.
+        files: its files.
+
+    Raises:
+        InputError: one of the files is there, and the first has not these keys.
+    """
+    there = [name for name in files if (folder / name).exists()]
+    try:
+        config = read_object(folder / files[0]) if there else {}
+    except InputError:
+        config = {}
+    if there and not keys <= config.keys():
+        raise InputError(f"{folder} has a {there[0]} and is no {what}: choose another folder")
 
 
 def parse_json(text: str | bytes, finite: bool = False) -> Any:

@@ -23,6 +23,13 @@ def versions() -> dict[str, str]:
     }
 
 
+def cores() -> int:
+    """How many cores this process may use, which a batch system may make fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine(device: torch.device) -> dict[str, Any]:
     """Processor, cores, memory, system, and the device used; no names of hosts or users."""
     return {

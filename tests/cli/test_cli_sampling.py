@@ -268,11 +268,11 @@ def test_the_chosen_of_candidates(
         (["--fill", "{}", "--keep", "left", "--labels", "0,1"], "3 images, and 2 labels"),
         (["--fill", "{}", "--keep", "left", "--redraw", "{}", "--from-state", "2"],
          "--redraw and --fill are different things"),
-        (["--labels", "0", "--interpolate", "1"], "at least 2 images"),
+        (["--labels", "0", "--interpolate", "1"], "to another must be at least 2"),
         (["--labels", "0", "--to-seed", "1"], "--to-seed is for --interpolate"),
         (["--fill", "nothing.npz", "--keep", "left"], "nothing.npz"),
         (["--interpolate", "3"], "say what to sample"),
-        (["--labels", "0", "--interpolate", "0"], "at least 2 images"),
+        (["--labels", "0", "--interpolate", "0"], "to another must be at least 2"),
         (["--labels", "0", "--steps", "[.inf,3]"], "process.steps must be a finite number"),
         (["--labels", "0", "--steps", "2", "--process.steps=3"], "--steps is short for"),
         (["--labels", "0", "--same-noise", "--batch-size", "0"], "at least 1"),
@@ -334,6 +334,19 @@ def test_bench_gives_each_model_the_steps_of_its_stages(
     with pytest.raises(SystemExit):
         main(["bench", str(folder), str(other), *few, "--steps", "smal=2"])
     assert "did you mean 'small'" in capsys.readouterr().err
+
+
+def test_bench_of_two_models_of_one_method(
+    folder: Path, trained: Callable[[str], Model], tmp_path: Path, capsys: Any
+) -> None:
+    """They are told apart by the names they were given."""
+    other, short = trained("cascaded").save(tmp_path / "other"), ["--bench.productions=1", "--json"]
+    words = [*short, "--bench.warmup=0", "--bench.batch_sizes=[2]", "--bench.batches=1"]
+    main(["bench", str(folder), str(other), *words])
+    assert list(json.loads(capsys.readouterr().out)["models"]) == [str(folder), str(other)]
+    with pytest.raises(SystemExit):
+        main(["bench", str(folder), str(folder), *words])
+    assert f"'{folder}' is named twice" in capsys.readouterr().err
 
 
 def test_guidance_states_can_be_none(folder: Path, tmp_path: Path) -> None:

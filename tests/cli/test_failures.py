@@ -15,6 +15,8 @@ import pytest
 
 from scalespace.cli import main
 from scalespace.data import Samples, read_samples, write_samples
+from scalespace.errors import InputError
+from scalespace.evaluation.judge import named_judge
 from scalespace.model import Model
 
 Capture = pytest.CaptureFixture[str]
@@ -171,6 +173,18 @@ def test_the_home_folder_of_an_output(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     main(["data", "digits", "--grid=~/new/a.png"])
     assert (tmp_path / "new" / "a.png").exists()
+
+
+def test_the_home_folder_of_what_a_training_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: Path, refused: Refused
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ["train", "small", "--preset", preset, "--out", tmp_path / "out"]
+    assert f"{tmp_path}/nothing" in refused(*words, "--reuse=~/nothing,small")
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path}/file is a file" in refused(*words, "--trainings=~/file")
+    with pytest.raises(InputError, match="/file is a file"):
+        named_judge("~/file")  # as study.judge names it
 
 
 def test_the_model_folder_is_checked_before_training(

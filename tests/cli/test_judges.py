@@ -12,6 +12,7 @@ from PIL import Image
 from scalespace.cli import main
 from scalespace.data import read_samples, write_samples
 from scalespace.data.samples import Samples
+from scalespace.errors import InputError
 from scalespace.evaluation.judge import load_judge
 
 Capture = pytest.CaptureFixture[str]
@@ -39,7 +40,17 @@ def test_train_a_judge_and_evaluate_with_it(
     main([*train, "--seed", "2", "--train.epochs=4"])  # it is there
     assert tree(tmp_path) == before
 
-    capsys.readouterr()
+    model = tmp_path / "model"  # something else that is there stays
+    model.mkdir()
+    (model / "config.json").write_text('{"format": 1, "method": "small", "hash": "0"}')
+    before = tree(model)
+    with pytest.raises(SystemExit):
+        main([*train[:5], str(model), *common])
+    assert "has a config.json and is no judge: choose another folder" in capsys.readouterr().err
+    with pytest.raises(InputError, match="is no judge: choose another folder"):
+        judge.save(model)
+    assert tree(model) == before
+
     words = ["evaluate", str(samples), "--judge", str(out), *common]
     main([*words, "--metrics", "fd,kid, prdc,copies", "--json"])
     found = json.loads(capsys.readouterr().out)

@@ -148,6 +148,29 @@ def test_an_exact_jump_leads_into_it(factor: int) -> None:
         Process((Segment("coarse", coarse, (1, side, side), factor), kept))
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("left", [0.01, 0.011, 0.015])
+def test_how_much_detail_may_be_left_at_an_exact_jump(factor: int, left: float) -> None:
+    coarse, side = cosine(7), 8 // factor
+    a, _ = coarse.scales(3)
+    schedule = onward(alpha_bar_after(a**2, factor), 3)
+    fine = Fading(
+        "s",
+        schedule,
+        (1, 8, 8),
+        1,
+        Exact(factor),
+        blocks=factor,
+        fade=fading(schedule, [1, 0.5, left]),
+    )
+    segments = Segment("coarse", coarse, (1, side, side), factor), fine
+    if left <= Exact.LEFT:
+        Process(segments)
+    else:
+        with pytest.raises(InputError, match="'s' begins with detail in its last state"):
+            Process(segments)
+
+
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
 def test_a_prediction_is_read_as_what_it_was_made_of(name: str) -> None:
     """The target, read back, is x_0, whether times are one or many."""

@@ -64,7 +64,8 @@ def test_rings_hold_each_frequency_once_and_ever_higher_ones() -> None:
     assert list(squared) == sorted(squared)
     segment, _ = blurred((1, 28, 28), bands=8)
     x = torch.randn(3, 1, 28, 28)
-    parts = segment.split(x)
+    torch.testing.assert_close(segment.join(segment.split(x)), x, atol=1e-5, rtol=0)
+    parts = [segment.join([part]) for part in segment.split(x)]
     torch.testing.assert_close(sum(parts[1:], parts[0]), x, atol=1e-5, rtol=0)
     products = torch.stack([part.flatten(1) for part in parts])[:, 0]
     gram = products @ products.T

@@ -182,16 +182,18 @@ def test_a_start_among_few_states_goes_on_to_the_next_chosen_one() -> None:
 
 
 def test_an_edit_is_what_goes_on() -> None:
-    spy, seen = Spy(), list[tuple[str, float]]()
+    spy, seen, estimates = Spy(), list[tuple[str, float]](), list[Tensor | None]()
 
-    def edit(segment: Segment, t: float, x: Tensor) -> Tensor:
+    def edit(segment: Segment, t: float, x: Tensor, x0_hat: Tensor | None) -> Tensor:
         seen.append((segment.name, t))
+        estimates.append(x0_hat)
         return torch.full_like(x, t)
 
     segment = Segment("s", cosine(5), (1, 2, 2))
     steps = list(reverse((leg(segment, spy),), Condition(), Seeded(0, range(2)), edit=edit))
     assert seen == [("s", 4), ("s", 3), ("s", 2), ("s", 1), ("s", 0)]
     assert [float(x.mean()) for _, x, _ in spy.calls] == [4, 3, 2, 1]
+    assert all(x0_hat is step.x0_hat for x0_hat, step in zip(estimates, steps, strict=True))
     assert float(steps[0].x.mean()) == 4
     assert float(steps[-1].x.abs().max()) == 0
 

@@ -77,6 +77,19 @@ def test_equal_distances_in_the_logarithm_of_the_snr(schedule: Schedule) -> None
     assert all(abs(t - s) <= 1 for t, s in zip(whole, states, strict=True))
 
 
+def test_pure_noise_takes_one_call_and_no_share_of_the_snr() -> None:
+    """It is infinitely far from every other state."""
+    schedule = zero_terminal(cosine(30, power=3))
+    first, *others = by_snr(schedule, 6, 0, True)
+    assert first == 29
+    gaps = np.diff([schedule.half_log_snr(t) for t in others])
+    assert gaps.max() - gaps.min() < 0.1
+    assert (others[0], others[-1]) == pytest.approx((28, 1), abs=0.05)
+    assert by_snr(schedule, 1) == (29,)
+    assert by_snr(zero_terminal(cosine(3)), 2) == (2, 1)
+    assert by_snr(schedule, 29) == tuple(range(29, 0, -1))
+
+
 @pytest.mark.parametrize("v", [0.1, 1.0, 30.0])
 def test_the_correlation_is_that_of_draws(v: float) -> None:
     schedule, rng = cosine(10), np.random.default_rng(0)
@@ -94,7 +107,7 @@ def test_the_correlation_weighs_a_component_by_its_variance() -> None:
     np.testing.assert_allclose(both, (4 * one + 2 * other) / 6, rtol=1e-12)
     assert both[-1] == 1  # in the image itself
     assert (np.diff(both) > 0).all()
-    assert correlation([(zero_terminal(schedule), [(1.0, 1)])], times[:1]) == 0
+    assert correlation([(zero_terminal(schedule), [(1.0, 1)])], times[:1]) < 1e-15
 
 
 @pytest.mark.parametrize("calls", [2, 3, 5, 9])

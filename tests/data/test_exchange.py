@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from scalespace.data import Samples, write_samples
 from scalespace.data.exchange import read_any, told_data
 from scalespace.data.pngs import safe
 from scalespace.errors import InputError
+from scalespace.files import HOST
 
 CLASSES = ("T-shirt/top", "b", "..")
 
@@ -78,6 +80,27 @@ def test_classes_that_a_file_system_would_mix_up(tmp_path: Path) -> None:
     found, _ = read_any(folder, ("a/b", "a:b", "c"))
     assert sorted(found.labels.tolist()) == sorted(made.labels.tolist())
     assert safe("") == safe("..")[:1] == "-"
+
+
+@pytest.mark.parametrize("names", [("a-b", "a.b", "c"), ("1 a", "a")])
+def test_a_folder_of_the_very_name_is_that_classs(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Whatever another class's name would become in a file system."""
+    for label, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4), 10 * label).save(tmp_path / name / "x.png")
+    for classes in (names, ()):
+        found, _ = read_any(tmp_path, classes)
+        shades = np.rint(255 * found.images.reshape(len(names), -1)[:, 0] / 10)
+        np.testing.assert_array_equal(found.labels, shades)
+
+
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    half = tmp_path / f".out.{HOST}-{gone.pid}.part"
+    (half / "b").mkdir(parents=True)
+    samples().to_folder(tmp_path / "out")
+    assert [one.name for one in tmp_path.iterdir()] == ["out"]
 
 
 def test_images_of_no_class(tmp_path: Path) -> None:

@@ -30,6 +30,18 @@ def test_real_images_have_all_of_it_and_their_own_exactly() -> None:
     assert others.n == 4000
 
 
+def test_fewer_images_than_pixels_have_the_same_components() -> None:
+    """Against the definition: all variances, in the whole space."""
+    rng = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(15, 4, 5, generator=rng), torch.zeros(15, dtype=torch.int64)
+    others = torch.randn(40, 4, 5, generator=rng)
+    variances, directions = torch.linalg.eigh(images.flatten(1).double().T.cov())
+    along = (others.flatten(1).double() @ directions).var(dim=0)
+    found = variety(others, torch.zeros(40, dtype=torch.int64), components(images, labels))
+    assert found.variety == pytest.approx(float(along[-MAIN:].sum() / variances[-MAIN:].sum()))
+    assert found.detail == pytest.approx(float(along[:-MAIN].sum() / variances[:-MAIN].sum()))
+
+
 def test_shape_and_detail_are_told_apart() -> None:
     real = components(*classes(4000, SCALES, 0))
     factor = torch.where(SCALES > 1, 0.8, 1.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 import torch
 
 import scalespace as sc
+from scalespace.core.schedule import cosine, zero_terminal
 from scalespace.errors import InputError
-from scalespace.model import Model
+from scalespace.model import Model, bridge
 
 pytest.importorskip("diffusers", reason="diffusers is not installed")
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 Trained = Callable[[str], Model]
 LABELS = [0, 1, 2, 1, 0]
@@ -91,6 +93,23 @@ def test_samplers_that_do_not_map() -> None:
             sc.to_diffusers(shipped("small", **process))
 
 
-def test_labels_that_are_none() -> None:
-    with pytest.raises(InputError, match="label 10 is none"):
-        sc.to_diffusers(shipped("small"))([10])
+def test_pure_noise_is_not_for_dpm2m() -> None:
+    """Its scheduler divides by the signal there, and gives NaN."""
+    (leg,) = shipped("small").legs
+    noise = replace(leg, segment=replace(leg.segment, schedule=zero_terminal(cosine(6))))
+    with pytest.raises(InputError, match="'small' begins in pure noise"):
+        bridge._scheduler(noise)
+    ddim = shipped("small", sampler="ddim").legs[0].solver
+    assert bridge._scheduler(replace(noise, solver=ddim))[0] is DDIMScheduler
+
+
+def test_labels_and_seeds_that_are_none() -> None:
+    pipeline = sc.to_diffusers(shipped("small"))
+    for labels, seed, message in (
+        ([10], 0, "label 10 is none"),
+        ([1.7], 0, "labels must be a list of whole numbers"),
+        ([1], -1, "seed must be at least 0"),
+        ([1], 1.5, "seed must be a whole number"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pipeline(labels, seed=seed)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,6 +241,14 @@ def test_a_name_that_is_no_text(kind: str, name: Any, message: str) -> None:
         make_variants(study)
     assert str(caught.value).startswith(f"study.{kind}: a name must be {message}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["off", "3", "2020-01-01", "null"])
+def test_a_name_in_a_preset_that_yaml_reads_as_no_text(name: str, tmp_path: Path) -> None:
+    preset = tmp_path / "own.yaml"
+    preset.write_text(f"base: few\nstudy: {{variants: {{{name}: {{process.steps: 3}}}}}}\n")
+    with pytest.raises(InputError, match=r"study\.variants: a name must be text, got .* in quotes"):
+        load_config(str(preset))
 
 
 def test_the_published_code_is_all_wrong_and_the_other_end_all_right() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from a_training import STEPS, outcome, run, same_tensors, training
+from PIL import Image
 
 import tiny
 from scalespace import settings
@@ -70,6 +71,15 @@ def test_validation_and_grids_as_often_as_asked(splits: DataSplits, tmp_path: Pa
     assert ["val_loss" in row for row in rows] == [False, True, False, True, True]
     grids = sorted(path.name for path in (job.folder(tmp_path) / "grids").iterdir())
     assert grids == ["epoch-0003.png", "epoch-0005.png"]
+
+
+def test_a_grid_of_the_classes_that_are_held_out(splits: DataSplits, tmp_path: Path) -> None:
+    """With so few images to validate with some classes have none."""
+    job = training(splits, epochs=1, grid_every=1, validate_images=2)
+    run(job, splits, tmp_path)
+    with Image.open(job.folder(tmp_path) / "grids" / "epoch-0001.png") as grid:
+        wide, high = grid.size
+    assert round(4 * wide / high) <= 2  # four of each below each other, of two classes at most
 
 
 def test_more_validation_images_than_there_are(splits: DataSplits, tmp_path: Path) -> None:

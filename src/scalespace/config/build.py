@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from scalespace.config.checks import odd_numbers
+from scalespace.config.checks import check_text, odd_numbers
 from scalespace.errors import InputError, one_line, unknown
 from scalespace.fields import mapping
 
@@ -25,7 +25,7 @@ def build(kind: type, value: Mapping[str, Any], where: str = "") -> Any:
     """
     _known_fields(kind, value, where)
     try:
-        _check_numbers(value, "")
+        _check_values(value, "")
         _check_texts(kind, value, "")
         return _made(kind, value, "")
     except (ArgumentError, ValueError, TypeError) as error:
@@ -36,14 +36,15 @@ LARGEST = 10**12
 """The largest whole number in any config; the config classes set tighter bounds."""
 
 
-def _check_numbers(value: Any, where: str) -> None:
-    """Raises `InputError` for a number that is not finite, or larger than `LARGEST`."""
+def _check_values(value: Any, where: str) -> None:
+    """Raises `InputError` for a name that is no text, or a number not finite or above `LARGEST`."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            _check_numbers(inner, f"{where}{name}.")
+            check_text(name, where.rstrip("."))
+            _check_values(inner, f"{where}{name}.")
     elif isinstance(value, list | tuple):
         for inner in value:
-            _check_numbers(inner, where)
+            _check_values(inner, where)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{where.rstrip('.')} must be a finite number, got {value}")
     elif isinstance(value, int) and abs(value) > LARGEST:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
+from scalespace.errors import InputError
+
 HISTORY = ("epoch", "loss", "val_loss")
 """What a stage's record keeps of each epoch."""
 
@@ -20,6 +22,18 @@ def at_least(low: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= low:
             raise ValueError(f"{name} must be at least {low}, got {value}")
+
+
+def check_text(name: object, where: str) -> None:
+    """Refuses a name that YAML has read as something else than text.
+
+    In JSON, which results and settings are kept in, it would become another text.
+    """
+    if not isinstance(name, str):
+        raise InputError(
+            f"{where}: a name must be text, got {name}: write it in quotes, for YAML reads "
+            "numbers, dates, on, off, yes, no and null as something else"
+        )
 
 
 def check_history(rows: Any) -> None:

@@ -11,7 +11,7 @@ Neighbouring frequencies are put together into a few bands here, each damped as 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
@@ -80,12 +80,17 @@ class Blurring(Segment):
         return tuple(channels * number for number in masks.sum(dim=(1, 2)).tolist())
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The part of images [n, c, h, w] in each ring of frequencies."""
+        """The cosines of images [n, c, h, w] in each ring, 0 elsewhere; `join` goes back."""
         height, width = x.shape[-2:]
         down, across = (broadcast(cosines(side), x) for side in (height, width))
         masks, _ = rings(height, width, self.bands)
-        found = broadcast(masks, x) * (down @ x @ across.T)[:, :, None]
-        return (down.T @ found @ across).unbind(2)
+        return (broadcast(masks, x) * (down @ x @ across.T)[:, :, None]).unbind(2)
+
+    def join(self, bands: Iterable[Tensor]) -> Tensor:
+        """The images [n, c, h, w] of these cosines."""
+        found = super().join(bands)
+        down, across = (broadcast(cosines(side), found) for side in found.shape[-2:])
+        return down.T @ found @ across
 
     def among(self, states: Sequence[int]) -> Blurring:
         """As any `Segment`."""

@@ -256,7 +256,8 @@ class Exact(FromCoarser):
         state = torch.tensor([segment.schedule.last])
         left = segment.q_sample(probe, state, torch.zeros_like(probe)).abs().max()
         a, _ = segment.schedule.scales(segment.schedule.last)
-        if float(left) > self.LEFT * a:
+        most = self.LEFT * a * float(probe.abs().max())
+        if float(left) > most * (1 + 1e-5):  # whatever the rounding
             raise InputError(
                 f"segment '{segment.name}' begins with detail in its last state, which the images "
                 f"of '{before.name}' do not have: let the detail fade there"

@@ -37,8 +37,11 @@ class Step(NamedTuple):
         return f"<step t={self.t:g}{where}: x {list(self.x.shape)}>"
 
 
-Edit = Callable[[Segment, float, Tensor], Tensor]
-"""Edits the images [n, ...] that a segment has brought to state t, before the next step."""
+Edit = Callable[[Segment, float, Tensor, Tensor | None], Tensor]
+"""(segment, t, x, x0_hat) to other images [n, ...] in state t, for the next step to go on from.
+
+`x0_hat` is the estimate that led to x; None in a segment's first state.
+"""
 
 
 @torch.no_grad()
@@ -64,7 +67,7 @@ def run(
     """
     states = tables[0].states
     if edit is not None:
-        x = edit(segment, states[0], x)
+        x = edit(segment, states[0], x, None)
     yield Step(int_if_whole(states[0]), x, None, segment.name)
     before = None
     for (t, s), *rows in zip(pairwise(states), *(table.rows for table in tables), strict=True):
@@ -73,7 +76,7 @@ def run(
         eps = noise.normal(x.shape[1:]).to(x.dtype) if drawn else None
         x = segment.step(rows, x, x0_hat, before, eps)
         if edit is not None:
-            x = edit(segment, s, x)
+            x = edit(segment, s, x, x0_hat)
         yield Step(int_if_whole(s), x, x0_hat, segment.name)
         before = x0_hat
 

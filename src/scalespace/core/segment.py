@@ -273,11 +273,18 @@ class Segment:
         return (self.schedule,)
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The bands of images x [n, ...], shaped as x, which is their sum.
+        """The bands of images x [n, ...], shaped as x; `join` makes x of them.
 
         They must be orthogonal, so that white noise is white in each of them.
         """
         return (x,)
+
+    def join(self, bands: Iterable[Tensor]) -> Tensor:
+        """The images [n, ...] of these bands: their sum, if `split` leaves them images."""
+        first, *rest = bands
+        for band in rest:
+            first = first + band
+        return first
 
     def levels(self, t: float) -> Levels:
         """Each band at time t, as floats."""
@@ -297,11 +304,9 @@ class Segment:
             t: states, int64 [n], or times between them, float [n].
             eps: standard normal noise, shaped as `x0`.
         """
-        (first, *rest), bands = self.levels_of(t, x0), self.split(x0)
-        x = first.a * bands[0] + first.b * eps
-        for level, band in zip(rest, bands[1:], strict=True):
-            x = x + level.unit * level.a * band
-        return x
+        levels, bands = self.levels_of(t, x0), self.split(x0)
+        signal = (level.unit * level.a * band for level, band in zip(levels, bands, strict=True))
+        return self.join(signal) + levels[0].b * eps
 
     def target(self, predicted: Parametrization, x0: Tensor, eps: Tensor, levels: Levels) -> Tensor:
         """What a network should predict, shaped as x0 [n, ...].
@@ -312,7 +317,7 @@ class Segment:
             levels: of each image's time.
         """
         bands = zip(levels, self.split(x0), self.split(eps), strict=True)
-        return _sum(predicted.target(x, e, level.a, level.b) for level, x, e in bands)
+        return self.join(predicted.target(x, e, level.a, level.b) for level, x, e in bands)
 
     def estimate(
         self, predicted: Parametrization, prediction: Tensor, x: Tensor, levels: Levels
@@ -330,7 +335,7 @@ class Segment:
             plain = isinstance(level.unit, float) and level.unit == 1
             seen = seen if plain else seen / level.unit
             found.append(predicted.x0(told, seen, level.a, level.b))
-        return _sum(found)
+        return self.join(found)
 
     def tables(self, solver: Solve, states: Sequence[float]) -> tuple[Table, ...]:
         """A solver's table for falling states, one for each band.
@@ -368,7 +373,7 @@ class Segment:
         none = (None,) * len(rows)
         given = (none if y is None else self.split(y) for y in (before, eps))
         bands = zip(rows, self.split(x), self.split(x0_hat), *given, strict=True)
-        return _sum(row.apply(*band) for row, *band in bands)
+        return self.join(row.apply(*band) for row, *band in bands)
 
     def needed(self, weights: Sequence[tuple[Any, Any]], x: Tensor, after: Tensor) -> Tensor:
         """The x0_hat that leads from x [n, ...] to `after` in one step: the inverse of `step`.
@@ -379,7 +384,7 @@ class Segment:
             x, after: images in two states.
         """
         bands = zip(weights, self.split(x), self.split(after), strict=True)
-        return _sum((there - to_x * here) / to_x0 for (to_x, to_x0), here, there in bands)
+        return self.join((there - to_x * here) / to_x0 for (to_x, to_x0), here, there in bands)
 
     def among(self, states: Sequence[int]) -> Self:
         """The same process in some of its states alone, which become its states 0, 1, 2 ...
@@ -391,10 +396,3 @@ class Segment:
         """
         schedule, jump = self.schedule.among(states), self.jump.among(states)
         return replace(self, schedule=schedule, jump=jump)
-
-
-def _sum(bands: Iterable[Tensor]) -> Tensor:
-    first, *rest = bands
-    for band in rest:
-        first = first + band
-    return first

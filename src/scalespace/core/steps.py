@@ -50,13 +50,21 @@ def by_snr(
 ) -> tuple[float, ...]:
     """States at equal distances in log SNR, from the last state to the lowest one above the end.
 
-    (In the data itself the log SNR is infinite.) Arguments as for `by_state`.
+    In the data the log SNR is infinite, and in pure noise minus infinite: a last state of pure
+    noise is one call, and the others are placed from the state before it on. Arguments as for
+    `by_state`.
     """
-    # inverted on a fine grid; pure noise, at minus infinity, counts as -20
-    times = np.linspace(math.floor(end) + 1, schedule.last, 20 * schedule.last + 1)
-    levels = np.array([max(schedule.half_log_snr(float(t)), -20.0) for t in times])
-    wanted = np.linspace(levels[-1], levels[0], calls)
+    last, lowest = schedule.last, math.floor(end) + 1
+    pure = schedule.half_log_snr(last) == -math.inf
+    highest = last - 1 if pure else last
+    if calls == 1 or highest < lowest:
+        return by_state(schedule, calls, end, between)
+    # inverted on a fine grid
+    times = np.linspace(lowest, highest, 20 * highest + 1)
+    levels = np.array([schedule.half_log_snr(float(t)) for t in times])
+    wanted = np.linspace(levels[-1], levels[0], calls - pure)
     found = [float(t) for t in np.interp(wanted, levels[::-1], times[::-1])]
+    found = [float(last), *found] if pure else found
     return tuple(found) if between else _whole(found, end)
 
 
@@ -80,7 +88,8 @@ def correlation(bands: Sequence[Band], times: np.ndarray) -> np.ndarray:
     found, whole = np.zeros(len(times)), 0.0
     for schedule, components in bands:
         v, number = np.array(components).T
-        a, b = np.array([schedule.scales(float(t)) for t in times]).T
+        scales = schedule.signal_and_noise(torch.from_numpy(times), torch.empty(0).double())
+        a, b = (scale.numpy() for scale in scales)
         each = a[:, None] * np.sqrt(v) / np.sqrt(np.outer(a**2, v) + b[:, None] ** 2)
         found += each @ (v * number)
         whole += float(v @ number)

@@ -102,15 +102,18 @@ def _folder(path: Path, classes: tuple[str, ...]) -> tuple[Samples, list[str]]:
     else:
         own = ImageFolder(path)
         named = classes or told_classes(meta) or own.folders
-        place = {safe(name): label for label, name in enumerate(named)}
-        place |= {f"{label} {safe(name)}": label for label, name in enumerate(named)}
+        # `write_folder` numbers a name where two would be one folder's; a folder of the very name
+        # is that class's
+        place = {f"{label} {safe(name)}": label for label, name in enumerate(named)}
+        place |= {safe(name): label for label, name in enumerate(named)}
+        place |= {name: label for label, name in enumerate(named)}
         images, labels = [], []
         for name in own.folders:
-            if name not in place and name not in named:
+            if name not in place:
                 raise InputError(
                     f"{path / name} is none of the classes, which are {', '.join(named)}"
                 )
-            label = place[name] if name in place else named.index(name)
+            label = place[name]
             files = sorted(class_files(path / name))
             images += [read_image(file, None, coloured=True) for file in files]
             labels += [label] * len(files)

@@ -158,7 +158,11 @@ class DataSplits:
         return _hash(self.test() if part == "test" else self.val)
 
     def test(self) -> ImageSet:
-        """Reads the test part, which is for final scoring only."""
+        """The test part, which is for final scoring only; it is read when first asked for."""
+        return self._test
+
+    @cached_property
+    def _test(self) -> ImageSet:
         origin = self.origin or find_origin(self.name, self.data_dir)
         part = _load_part(origin, "test", self.train.classes)
         if part.channels != self.train.channels:

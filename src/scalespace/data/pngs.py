@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scalespace.errors import InputError
-from scalespace.files import not_written
+from scalespace.files import abandoned, aside_of, not_written
 
 ABOUT = "meta.json"
 MOST_CLASSES = 10_000
@@ -53,8 +53,10 @@ def write_folder(
     if len(set(map(safe, names))) < len(names):
         names = [f"{label} {name}" for label, name in enumerate(names)]
     digits = max(5, len(str(len(images) - 1)))
-    aside = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.part")
+    aside = aside_of(folder.absolute())
     try:
+        for left in abandoned(folder.absolute()):
+            shutil.rmtree(left, ignore_errors=True)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} is there already: name a new folder for the images")
         for label in used:

@@ -52,6 +52,7 @@ class Real:
     progress: bool = False
     part: HeldOut = "test"
     cache: Path | None = None
+    _last: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def held_out(self) -> ImageSet:
@@ -84,6 +85,15 @@ class Real:
         kind = torch.device(self.device).type
         path = self.cache / f"features-{'-'.join(about)}-{kind}.npz"
         return _kept(path, self.device) or _keep(path, compute())
+
+    def seen(self, samples: Samples) -> Features:
+        """Features of samples; the last ones' are kept, for several metrics need them."""
+        if self._last.get("samples") is not samples:
+            self._last.update(
+                samples=samples, features=self.eye.features(samples.images, self.device)
+            )
+        found: Features = self._last["features"]
+        return found
 
     @cached_property
     def frechet(self) -> dict[str, Frechet]:
@@ -143,7 +153,7 @@ def _cas(samples: Samples, real: Real) -> Result:
 
 
 def _fd(samples: Samples, real: Real) -> Result:
-    features = real.eye.features(samples.images, real.device)
+    features = real.seen(samples)
     out: Result = {}
     for kind, part in features._asdict().items():
         frechet = real.frechet[kind]
@@ -158,13 +168,13 @@ def _fd(samples: Samples, real: Real) -> Result:
 
 
 def _kid(samples: Samples, real: Real) -> Result:
-    features = real.eye.features(samples.images, real.device)
+    features = real.seen(samples)
     mean, sd = kid(features.pooled, real.features.pooled)
     return {"kid": mean, "sd": sd, **_about(samples, real)}
 
 
 def _prdc(samples: Samples, real: Real) -> Result:
-    features = real.eye.features(samples.images, real.device)
+    features = real.seen(samples)
     # two manifolds are compared fairly with as many real images as samples
     labels = real.reference.labels
     chosen = balanced_sample(labels, min(len(samples), len(labels)), seed=0)
@@ -325,7 +335,7 @@ def evaluate(
     """Scores a set of labelled images: `{metric: {name: value}}`, see `evaluation/scores.py`.
 
     Args:
-        samples: images float32 [n, h, w] in [0, 1] and labels int64 [n].
+        samples: images float32 [n, h, w] or [n, h, w, 3] in [0, 1] and labels int64 [n].
         real: the real data; a `Real` has more options, and keeps what several sets need.
         metrics: names from `METRICS`.
         floor: also measure as many held-out real images, as `{metric: {"floor": {...}}}`.

@@ -29,7 +29,7 @@ from scalespace.data.info import DataInfo, listed_classes
 from scalespace.data.pixels import COLOURS, planes
 from scalespace.errors import InputError, in_words, near
 from scalespace.evaluation.normality import inside
-from scalespace.files import atomic, no_folder, read_object, write_json
+from scalespace.files import at_home, atomic, check_own, no_folder, read_object, write_json
 from scalespace.nets.judge import Features, JudgeNet
 
 FORMAT = 1
@@ -140,8 +140,13 @@ class Judge:
         return arrays | {f"history_{key}": np.array(own) for key, own in history.items()}
 
     def save(self, folder: Path | str) -> Path:
-        """Writes the judge folder; a judge that is there already is replaced."""
+        """Writes the judge folder; a judge that is there already is replaced.
+
+        Raises:
+            InputError: a config.json of something else is there.
+        """
         folder = Path(folder)
+        check_own_judge(folder)
         config = {"format": FORMAT, "judge": self.hash, "data": asdict(self.data), **self.record}
         weights = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.weights.items()
@@ -154,6 +159,11 @@ class Judge:
                 except SafetensorError as error:  # how it reports a full disk
                     raise OSError(str(error)) from error
         return folder
+
+
+def check_own_judge(folder: Path) -> None:
+    """Raises `InputError` if a judge in this folder would replace files of something else."""
+    check_own(folder, {"format", "judge"}, "judge", (CONFIG, WEIGHTS))
 
 
 def doubts(accuracy: Mapping[str, float]) -> str:
@@ -230,6 +240,7 @@ def named_judge(folder: Path | str) -> Judge:
     Raises:
         InputError: see `load_judge`.
     """
+    folder = folder if isinstance(folder, Path) else at_home(folder)
     if isinstance(folder, Path) or os.sep in folder or os.path.isdir(folder):
         return load_judge(folder)
     shipped = sorted({*SEES.values()})

@@ -68,7 +68,7 @@ def inside(net: JudgeNet, images: Tensor, labels: Tensor, classes: int) -> dict[
     """How the judge responds to images, as the seed series shows it.
 
     Args:
-        images: float [n, 1, h, w] in [0, 1].
+        images: float [n, c, h, w] in [0, 1].
         labels: int64 [n].
         classes: their number.
 
@@ -111,7 +111,7 @@ def inside(net: JudgeNet, images: Tensor, labels: Tensor, classes: int) -> dict[
 
 
 def accuracy(net: JudgeNet, images: Tensor, labels: Tensor) -> float:
-    """Share of images [n, 1, h, w] in [0, 1] whose class the judge finds."""
+    """Share of images [n, c, h, w] in [0, 1] whose class the judge finds."""
     with torch.no_grad():
         parts = [net.eval()(net.pad(part)).argmax(dim=1) for part in images.split(PART)]
     return float((torch.cat(parts) == labels).double().mean())

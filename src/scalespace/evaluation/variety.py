@@ -32,10 +32,16 @@ class Variety(NamedTuple):
 
 
 class Components(NamedTuple):
-    """A class's principal components: variances float64 [d], rising, and the columns of [d, d]."""
+    """A class's ten main principal components, and how much varies along them and the others.
 
-    variances: Tensor
+    Args:
+        directions: float64 [d, 10], one a column.
+        main, rest: variance along these ten together, and along all others: float64 [].
+    """
+
     directions: Tensor
+    main: Tensor
+    rest: Tensor
 
 
 def components(images: Tensor, labels: Tensor) -> dict[int, Components]:
@@ -52,10 +58,23 @@ def components(images: Tensor, labels: Tensor) -> dict[int, Components]:
     for label in labels.unique().tolist():
         own = images[labels == label].flatten(1).double()
         if len(own) > MAIN + 1:
-            found[label] = Components(*torch.linalg.eigh(own.T.cov()))
+            found[label] = _components(own)
     if not found:
         raise InputError(f"variety needs at least {MAIN + 2} real images of some class")
     return found
+
+
+def _components(own: Tensor) -> Components:
+    """Of one class's images, float64 [n, d]."""
+    n, d = own.shape
+    centred = own - own.mean(dim=0)
+    if n < d:  # no more than n directions have any variance
+        _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
+        variances, directions = (spread.square() / (n - 1)).flip(0), directions.T.flip(1)
+    else:
+        variances, directions = torch.linalg.eigh(own.T.cov())
+    main, every = variances[-MAIN:].sum(), centred.square().sum() / (n - 1)
+    return Components(directions[:, -MAIN:].contiguous(), main, every - main)
 
 
 def variety(images: Tensor, labels: Tensor, real: Mapping[int, Components]) -> Variety:
@@ -73,17 +92,10 @@ def variety(images: Tensor, labels: Tensor, real: Mapping[int, Components]) -> V
     for label, own in real.items():
         chosen = images[labels == label].flatten(1).double()
         if len(chosen) > 1:
-            along = (chosen @ own.directions).var(dim=0)
-            found.append([_main(along) / _main(own.variances), _rest(along) / _rest(own.variances)])
+            main = (chosen @ own.directions).var(dim=0).sum()
+            rest = chosen.var(dim=0).sum() - main
+            found.append([main / own.main, rest / own.rest])
     if not found:
         raise InputError("variety needs at least two images of some class")
     main, rest = torch.tensor(found, dtype=torch.float64).mean(dim=0).tolist()
     return Variety(main, rest, len(images))
-
-
-def _main(variances: Tensor) -> Tensor:
-    return variances[-MAIN:].sum()
-
-
-def _rest(variances: Tensor) -> Tensor:
-    return variances[:-MAIN].sum()

@@ -21,6 +21,8 @@ BACKGROUND = 40
 WORDS = 13  # dots, the height of a word
 STATES = 12  # of a film strip
 PICTURES = (".png", ".jpg", ".webp")
+LONGEST = {".jpg": 65_500, ".webp": 16_383}
+"""The dots that a side of such a picture may have; of others any number."""
 """The suffixes of pictures."""
 
 
@@ -92,12 +94,22 @@ def save_grid(
         names: words above each column, on two lines or cut where they are wider; or none.
 
     Raises:
-        InputError: what `tile` refuses, a suffix of no format, or the file cannot be written.
+        InputError: what `tile` refuses, a suffix of no format, a picture larger than its format
+            allows, or the file cannot be written.
     """
     check_suffix(path, PICTURES)
     picture = tile(images, columns, zoom)
+    if names:
+        picture = headed(picture, names)
+    suffix = Path(path).suffix.lower()
+    if max(picture.size) > LONGEST.get(suffix, math.inf):
+        width, height = picture.size
+        raise InputError(
+            f"{path} would be {width} x {height} dots, and a {suffix} file takes "
+            f"{LONGEST[suffix]:,} a side: write a .png, or fewer images"
+        )
     with atomic(path) as aside:
-        (headed(picture, names) if names else picture).save(aside)
+        picture.save(aside)
 
 
 def headed(picture: Image.Image, names: Sequence[str]) -> Image.Image:

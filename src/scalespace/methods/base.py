@@ -42,7 +42,7 @@ class Method(ABC):
     ) -> Iterator[Step]:
         """The reverse process for labels int64 [n], a state at a time, in standardised units.
 
-        The last step holds the samples, [n, 1, h, w] at the data's own size; those before it may
+        The last step holds the samples, [n, c, h, w] at the data's own size; those before it may
         be smaller.
 
         Args:

@@ -26,6 +26,7 @@ from scalespace.errors import InputError
 from scalespace.methods.base import ProcessMethod
 from scalespace.model.model import Model
 from scalespace.model.resampling import Steps
+from scalespace.model.whole import whole, whole_list
 
 
 def to_diffusers(model: Model, steps: Steps | None = None) -> Pipeline:
@@ -77,6 +78,11 @@ def _scheduler(leg: Leg) -> tuple[Any, dict[str, Any], float]:
         name, eta = "ddim", 1.0
     if name == "ddim" and eta is not None and eta <= 1:
         return DDIMScheduler, {"clip_sample": False}, eta
+    if name == "dpm2m" and leg.segment.schedule.alpha_bar_at(leg.segment.schedule.last) == 0:
+        raise InputError(
+            f"to_diffusers: '{leg.segment.name}' begins in pure noise, which diffusers' scheduler "
+            f'for dpm2m divides by: take model.resampled({{"process.sampler": "ddim"}})'
+        )
     if name == "dpm2m" and eta in (0, 1):
         algorithm = "sde-dpmsolver++" if eta else "dpmsolver++"
         return DPMSolverMultistepScheduler, {"algorithm_type": algorithm}, eta
@@ -120,8 +126,7 @@ class Pipeline:
         Raises:
             InputError: an unknown label, or a bad seed.
         """
-
-        wanted = list(labels)
+        wanted, seed = whole_list("labels", labels), whole("seed", seed)
         self.model.check_labels(wanted)
 
         def part(rows: slice) -> list[Step]:

@@ -92,7 +92,7 @@ class Chain(nn.Module):
                 model.use(found)
 
     def forward(self, labels: Tensor, *noise: Tensor) -> Tensor:
-        """Labels int64 [n] and standard normal noise [n, ...] to images [n, 1, h, w]."""
+        """Labels int64 [n] and standard normal noise [n, ...] to images [n, c, h, w]."""
         drawn = Drawn(None, [("", one) for one in noise])
         return self.finish(last(self.method.sample(self.models, labels, drawn)).x)
 
@@ -128,7 +128,7 @@ class Engaged:
         self.call, self.draws = call, draws
 
     def __call__(self, labels: Tensor, noise: Noise) -> Tensor:
-        """Images [n, 1, h, w], standardised."""
+        """Images [n, c, h, w], standardised."""
         drawn = (noise.stream(purpose).normal(shape) for purpose, shape in self.draws)
         return self.call(labels, *drawn)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalespace.core.noise import Between, Seeded
-from scalespace.core.sampling import Start, Step, ways
+from scalespace.core.sampling import Start, Step, int_if_whole, ways
 from scalespace.core.scale import down
 from scalespace.core.segment import Segment
 from scalespace.data import Samples, check
 from scalespace.data.pixels import planes
 from scalespace.errors import InputError, unknown
 from scalespace.model.model import Model
+from scalespace.model.whole import whole, whole_list
+
+COUNT = "the number of images from one noise to another"
 
 
 def redraw(
@@ -41,7 +46,7 @@ def redraw(
 
     Args:
         model: any that is a process.
-        images: float [n, h, w] in [0, 1], of the size of the model's data.
+        images: float [n, h, w] or [n, h, w, 3] in [0, 1], of the size of the model's data.
         labels: what to redraw them as, int [n].
         at: a state of the first segment; or {"upscaler": 5} for another one, which skips the
             segments before it.
@@ -54,16 +59,15 @@ def redraw(
         InputError: images of another size, a segment or state that the model does not have, or a
             model that is no process.
     """
-    segment, t = _place(model, at)
     known = _checked(model, images, labels)
-    labels, indices = known.labels.tolist(), _indices(first, len(known))
+    labels, seed = known.labels.tolist(), whole("seed", seed)
+    indices, start = _indices(first, len(known)), _start(model, known, at)
 
     def part(rows: slice) -> Iterator[Step]:
-        own = known.images[rows]
-        return redraw_steps(model, own, labels[rows], {segment: t}, seed, indices[rows.start])
+        own = replace(start, images=start.images[rows])
+        return model.trajectory(labels[rows], seed, indices[rows], start=own)
 
-    start = Start(_standardised(model, known), segment, t)
-    about = {"redrawn_from": {segment: t}, "seed": seed, "first": first}
+    about = {"redrawn_from": {start.segment: start.t}, "seed": seed, "first": indices.start}
     return model.collect(labels, part, batch_size, progress, start, **about)
 
 
@@ -83,10 +87,8 @@ def redraw_steps(
     Raises:
         InputError: as from `redraw`.
     """
-    segment, t = _place(model, at)
     known = _checked(model, images, labels)
-    indices = _indices(first, len(known))
-    start = Start(_standardised(model, known), segment, t)
+    indices, start = _indices(first, len(known)), _start(model, known, at)
     return model.trajectory(known.labels.tolist(), seed, indices, start=start)
 
 
@@ -104,11 +106,13 @@ def fill(
 
     In every state the known pixels are replaced by the given image, as noisy as the state (Song et
     al. 2021, "Score-based generative modeling", appendix I.2), and at the end by the image itself.
-    At a coarser scale a pixel is known if all pixels of its block are.
+    At a coarser scale a pixel is known if all pixels of its block are. What the images have
+    elsewhere counts for nothing. Where a state mixes neighbouring pixels (blocks or frequencies
+    that fade), the network's estimate stands in for the unknown ones.
 
     Args:
         model: any process over pixels.
-        images: float [n, h, w] in [0, 1], of the size of the model's data.
+        images: float [n, h, w] or [n, h, w, 3] in [0, 1], of the size of the model's data.
         keep: bool [h, w], or [n, h, w]: which pixels are known.
         labels: int [n].
         seed, batch_size, progress, first: as for `redraw`.
@@ -117,15 +121,15 @@ def fill(
         InputError: sizes that do not agree, or a model that is no process over pixels.
     """
     given = _checked(model, images, labels)
-    labels = given.labels.tolist()
-    known, indices = _known(keep, given), _indices(first, len(given), seed)
+    labels, seed = given.labels.tolist(), whole("seed", seed)
+    x, mask = _standardised(model, given), _known(model, keep, given)
+    indices = _indices(first, len(given))
 
     def part(rows: slice) -> Iterator[Step]:
-        own, held = given.images[rows], known[rows]
-        return fill_steps(model, own, held, labels[rows], seed, indices[rows.start])
+        return _filling(model, x[rows], mask[rows], labels[rows], seed, indices[rows])
 
-    share = float(known.mean())
-    return model.collect(labels, part, batch_size, progress, kept=share, seed=seed, first=first)
+    about: dict[str, Any] = {"kept": float(mask.mean()), "seed": seed, "first": indices.start}
+    return model.collect(labels, part, batch_size, progress, **about)
 
 
 def fill_steps(
@@ -147,18 +151,32 @@ def fill_steps(
         InputError: as from `fill`.
     """
     given = _checked(model, images, labels)
-    x, mask = _standardised(model, given), torch.from_numpy(_known(keep, given))[:, None]
-    mask = mask.to(x)
-    noise = Seeded(seed, _indices(first, len(x), seed), model.device)
+    x, mask = _standardised(model, given), _known(model, keep, given)
+    indices = _indices(first, len(given))
+    return _filling(model, x, mask, given.labels.tolist(), whole("seed", seed), indices)
 
-    def edit(segment: Segment, t: float, state: Tensor) -> Tensor:
-        x0 = segment.x0_of(x)
+
+def _filling(
+    model: Model, x: Tensor, mask: Tensor, labels: Sequence[int], seed: int, indices: Sequence[int]
+) -> Iterator[Step]:
+    """`fill_steps` of standardised images [n, c, h, w] and of the mask [n, 1, h, w]."""
+    noise = Seeded(seed, indices, model.device)
+
+    @cache  # once a segment, not once a state
+    def held(segment: Segment) -> tuple[Tensor, Tensor]:
+        return down(mask, segment.factor) == 1, segment.x0_of(x)
+
+    def edit(segment: Segment, t: float, state: Tensor, x0_hat: Tensor | None) -> Tensor:
+        known, x0 = held(segment)
+        if not segment.plain:
+            if x0_hat is None:  # nothing to stand in for the unknown pixels yet
+                return state
+            x0 = torch.where(known, x0, x0_hat)
         eps = noise.stream(f"{segment.stream}/keep").normal(x0.shape[1:])
         times = torch.full((len(x0),), t, device=x0.device)
-        whole = down(mask, segment.factor) == 1
-        return torch.where(whole, segment.q_sample(x0, times, eps), state)
+        return torch.where(known, segment.q_sample(x0, times, eps), state)
 
-    way = model.trajectory(given.labels.tolist(), noise=noise, edit=edit)
+    way = model.trajectory(labels, noise=noise, edit=edit)
 
     def steps() -> Iterator[Step]:
         for step in way:
@@ -227,7 +245,8 @@ def interpolate(
     Raises:
         InputError: fewer than two images a label, or a bad seed.
     """
-    labels = list(labels)
+    labels, count = whole_list("labels", labels), whole(COUNT, count, least=2)
+    seed, to_seed = whole("seed", seed), whole("to_seed", to_seed)
     noise = _between(model, len(labels), count, seed, to_seed)
     every = [label for label in labels for _ in range(count)]
 
@@ -248,7 +267,7 @@ def interpolate_steps(
     Raises:
         InputError: as from `interpolate`.
     """
-    labels = list(labels)
+    labels, count = whole_list("labels", labels), whole(COUNT, count, least=2)
     noise = _between(model, len(labels), count, seed, to_seed)(slice(None))
     return model.trajectory([label for label in labels for _ in range(count)], noise=noise)
 
@@ -269,12 +288,12 @@ def same_noise(
         seed, index: fix the noise.
         batch_size, progress: as for `redraw`.
     """
-    labels = list(labels)
+    labels = whole_list("labels", labels)
     return model.sample(labels, seed, batch_size, 0, progress, indices=[index] * len(labels))
 
 
-def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
-    """The segment and state to begin in."""
+def _start(model: Model, known: Samples, at: float | Mapping[str, float]) -> Start:
+    """The images, and the segment and state to begin in."""
     legs = {leg.segment.name: leg for leg in model.legs}
     if not legs:
         raise InputError(f"method '{model.method.name}' is no process: it begins from noise alone")
@@ -287,62 +306,55 @@ def _place(model: Model, at: float | Mapping[str, float]) -> tuple[str, float]:
         raise unknown("segment", name, legs)
     (least,) = (way[-1] for leg, way in ways(model.legs) if leg.segment.name == name)
     last = legs[name].segment.schedule.last
-    number = isinstance(t, int | float) and least < t <= last
+    number = isinstance(t, int | float | np.number) and least < t <= last
     if not number or (t != int(t) and not legs[name].visits.continuous):
         raise InputError(
             f"segment '{name}' has states {math.floor(least) + 1} to {last} to begin from, got {t}"
         )
-    return name, t
+    return Start(_standardised(model, known), name, int_if_whole(float(t)))
 
 
 def _between(
     model: Model, n: int, count: int, seed: int, to_seed: int
 ) -> Callable[[slice], Between]:
     """The noise of some rows of n ways between two seeds, `count` images each."""
-    if not isinstance(count, int) or count < 2:
-        raise InputError(f"a way between two noises has at least 2 images, got {count}")
-    for end in (seed, to_seed):
-        _indices(0, n, end)
+    ends = whole("seed", seed), whole("to_seed", to_seed)
     places = [k for k in range(n) for _ in range(count)]
     share = torch.linspace(0, 1, count).repeat(n)
 
     def noise(rows: slice) -> Between:
-        one, other = (Seeded(end, places[rows], model.device) for end in (seed, to_seed))
+        one, other = (Seeded(end, places[rows], model.device) for end in ends)
         return Between(one, other, share[rows].to(model.device))
 
     return noise
 
 
-def _known(keep: NDArray[np.bool_], given: Samples) -> NDArray[np.bool_]:
-    """Which pixels of each image are kept: bool [n, h, w]."""
+def _known(model: Model, keep: NDArray[np.bool_], given: Samples) -> Tensor:
+    """Which pixels of each image are kept: 1 or 0, float [n, 1, h, w], on the model's device."""
     chosen = np.asarray(keep, dtype=bool)
     try:
-        return np.broadcast_to(chosen, given.images.shape[:3]).copy()
+        every = np.broadcast_to(chosen, given.images.shape[:3])
     except ValueError as error:
         size = list(given.images.shape[1:3])
         raise InputError(
             f"keep must be of the images' size, {size}, got {list(chosen.shape)}"
         ) from error
+    return torch.from_numpy(every.astype(np.float32))[:, None].to(model.device)
 
 
-def _indices(first: int, n: int, seed: int = 0) -> range:
-    """n indices from `first` on; `InputError` unless it and the seed are whole and at least 0."""
-    for name, number in {"first": first, "seed": seed}.items():
-        if not isinstance(number, int) or number < 0:
-            raise InputError(f"{name} must be a whole number and at least 0, got {number!r}")
+def _indices(first: int, n: int) -> range:
+    """n indices from `first` on."""
+    first = whole("first", first)
     return range(first, first + n)
 
 
 def _checked(model: Model, images: NDArray[np.floating[Any]], labels: Sequence[int]) -> Samples:
     """Images and labels, checked against a model's data."""
-    try:
-        given = np.asarray(labels, dtype=np.int64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"labels must be whole numbers: {error}") from error
+    given = np.array(whole_list("labels", labels), dtype=np.int64)
     return check(images, given, shape=model.data.shape, where="the images")
 
 
 def _standardised(model: Model, samples: Samples) -> Tensor:
-    """Images [n, 1, h, w] in the model's unit, on its device."""
+    """Images [n, c, h, w] in the model's unit, on its device."""
     unit = planes(samples.images).to(model.device)
     return model.data.standardize(unit)

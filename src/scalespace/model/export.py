@@ -92,7 +92,7 @@ def export_model(model: Model, path: Path | str) -> dict[str, Any]:
     """Writes all of a model's sampling as one ONNX file, once it is seen to give its images.
 
     Inputs: `labels` int64 [n], then a tensor of standard normal noise [n, ...] for each draw.
-    Output: `y`, images [n, 1, h, w] in [0, 1]. Any n up to `PART` will do.
+    Output: `y`, images [n, c, h, w] in [0, 1]. Any n up to `PART` will do.
 
     Args:
         model: with the steps and the guidance that it is to have there.

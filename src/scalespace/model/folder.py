@@ -21,7 +21,7 @@ from scalespace.config.checks import check_history
 from scalespace.data.info import DataInfo
 from scalespace.errors import InputError, in_words
 from scalespace.fields import digest
-from scalespace.files import atomic, no_folder, read_object, write_json
+from scalespace.files import atomic, check_own, no_folder, read_object, write_json
 from scalespace.hub.figures import Figures
 from scalespace.methods import Method, get_method
 from scalespace.stages.base import Stage
@@ -107,15 +107,7 @@ def read(folder: Path) -> Stored:
 
 def check_free(folder: Path, files: Sequence[str] = (CONFIG,)) -> None:
     """Raises `InputError` if a model in this folder would replace files of something else."""
-    there = [name for name in files if (folder / name).exists()]
-    try:
-        config = read_object(folder / CONFIG) if there else {}
-    except InputError:
-        config = {}
-    if there and not {"format", "method", "hash"} <= config.keys():
-        raise InputError(
-            f"{folder} has a {there[0]} and is no scalespace model: choose another folder"
-        )
+    check_own(folder, {"format", "method", "hash"}, "scalespace model", files)
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from scalespace.data.pixels import pictures
 from scalespace.errors import InputError, unknown
 from scalespace.model.resampling import Resampling, Steps
 from scalespace.model.sharing import Sharing
+from scalespace.model.whole import whole, whole_list
 from scalespace.progress import bar
 
 
@@ -98,7 +98,9 @@ class Model(Resampling, Sharing):
     def _asked(
         self, labels: Sequence[int], seed: int, indices: Sequence[int] | None
     ) -> tuple[list[int], Sequence[int]]:
-        labels = _whole_numbers(labels, seed=(seed, 0))
+        """Labels and indices as plain numbers, checked, as is the seed."""
+        labels = whole_list("labels", labels)
+        whole("seed", seed)
         self.check_labels(labels)
         return labels, range(len(labels)) if indices is None else _indices(indices, len(labels))
 
@@ -131,9 +133,8 @@ class Model(Resampling, Sharing):
         Raises:
             InputError: no labels, an unknown one, or a bad seed, batch size, index or steps.
         """
-        labels = _whole_numbers(
-            labels, seed=(seed, 0), batch_size=(batch_size, 1), first=(first, 0)
-        )
+        labels = whole_list("labels", labels)
+        seed, first = whole("seed", seed), whole("first", first)
         about: dict[str, Any] = {"seed": seed, "first": first}
         every: Sequence[int] = range(first, first + len(labels))
         if indices is not None:
@@ -168,7 +169,8 @@ class Model(Resampling, Sharing):
         Raises:
             InputError: no labels, an unknown one, or a bad batch size.
         """
-        labels = _whole_numbers(labels, batch_size=(batch_size, 1))
+        labels = whole_list("labels", labels)
+        batch_size = whole("batch_size", batch_size, least=1)
         if not labels:
             raise InputError("nothing to sample: no labels given")
         self.check_labels(labels)
@@ -214,29 +216,9 @@ class Model(Resampling, Sharing):
 
 def _indices(indices: Iterable[int], n: int) -> list[int]:
     """As plain numbers; `InputError` unless they are n whole ones from 0 on."""
-    found = _whole_numbers(indices)
+    found = whole_list("indices", indices)
     if len(found) != n:
         raise InputError(f"{n} labels and {len(found)} indices: one each is needed")
     if found and min(found) < 0:
         raise InputError(f"an index must be at least 0, got {min(found)}")
-    return found
-
-
-def _whole_numbers(labels: Iterable[int], **others: tuple[int, int]) -> list[int]:
-    """The labels as plain numbers; `InputError` unless all are whole.
-
-    Args:
-        labels: classes.
-        others: numbers by name, each with the least that it may be.
-    """
-    try:
-        found = [operator.index(label) for label in labels]
-        for name, (value, least) in others.items():
-            if operator.index(value) < least:
-                raise InputError(f"{name} must be at least {least}, got {value}")
-    except TypeError as error:
-        names = " and ".join(others)
-        raise InputError(
-            f"labels must be a list of whole numbers, {names} one each: {error}"
-        ) from error
     return found

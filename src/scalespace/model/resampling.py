@@ -7,7 +7,6 @@ from dataclasses import asdict, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 
 from scalespace.config.build import build
@@ -183,12 +182,21 @@ class Resampling(TrainedMethod):
         return {}
 
 
-def _plain(steps: Any) -> Any:
+def _plain(steps: Any, what: str = "steps") -> Any:
     """Steps as a config has them, of plain numbers: None for all of them."""
     if isinstance(steps, Mapping):
-        return {str(name): _plain(own) for name, own in steps.items()}
-    if isinstance(steps, str):
-        return None if steps == "all" else steps  # which the config refuses
-    if isinstance(steps, np.ndarray | Sequence):
-        return [getattr(t, "item", lambda t=t: t)() for t in steps]
-    return getattr(steps, "item", lambda: steps)()
+        return {str(name): _plain(own, f"steps of '{name}'") for name, own in steps.items()}
+    if steps is None or (isinstance(steps, str) and steps == "all"):
+        return None
+    found = getattr(steps, "tolist", lambda: steps)()  # numpy's and torch's
+    if isinstance(found, Sequence) and not isinstance(found, str):
+        found = [getattr(t, "item", lambda t=t: t)() for t in found]
+        good = all(isinstance(t, int | float) and not isinstance(t, bool) for t in found)
+    else:
+        good = isinstance(found, int) and not isinstance(found, bool)
+    if not good:
+        raise InputError(
+            f"{what} must be a number of calls, states that fall from the last, or 'all', got "
+            f"{steps!r}"
+        )
+    return found

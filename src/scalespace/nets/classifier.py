@@ -35,7 +35,7 @@ class CASClassifier(nn.Module):
         self.fc2 = nn.Linear(128, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [n, 1, h, w] to logits [n, classes]."""
+        """Images [n, c, h, w] to logits [n, classes]."""
         x = F.max_pool2d(F.gelu(self.conv1(x)), 2)
         x = F.max_pool2d(F.gelu(self.conv2(x)), 2)
         return self.fc2(F.gelu(self.fc1(x.flatten(1))))

@@ -63,7 +63,7 @@ class JudgeNet(nn.Module):
         )
 
     def pad(self, x: Tensor) -> Tensor:
-        """Pads images [n, 1, h, w] in [0, 1] with black, to sides that are multiples of 16."""
+        """Pads images [n, c, h, w] in [0, 1] with black, to sides that are multiples of 16."""
         return pad(x, self.height, self.width)
 
     def convolved(self, x: Tensor) -> Tensor:
@@ -75,10 +75,10 @@ class JudgeNet(nn.Module):
         return self.layers[: LAST_POOL + 2](x)
 
     def embed(self, x: Tensor) -> Features:
-        """Both kinds of features of padded images [n, 1, h, w]."""
+        """Both kinds of features of padded images [n, c, h, w]."""
         last = self.convolved(x)
         return Features(F.avg_pool2d(F.relu(last), 4).flatten(1), F.avg_pool2d(last, 4).flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Padded images [n, 1, h, w] in [0, 1] to logits [n, classes]."""
+        """Padded images [n, c, h, w] in [0, 1] to logits [n, classes]."""
         return self.layers(x)

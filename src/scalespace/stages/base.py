@@ -68,7 +68,7 @@ class StageModel(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
-        """What training needs of standardised images [n, 1, h, w]: tensors of n rows.
+        """What training needs of standardised images [n, c, h, w]: tensors of n rows.
 
         Done once for a data set; batches are then rows of the result.
 
@@ -129,7 +129,7 @@ class StageModel(nn.Module, ABC):
         return {}
 
     def reconstruct(self, unit: Tensor) -> Tensor:
-        """Encodes and decodes images [n, 1, h, w] in [0, 1].
+        """Encodes and decodes images [n, c, h, w] in [0, 1].
 
         A stage that overrides it is an autoencoder: `scalespace reconstruct` and studies use it.
         """
@@ -153,7 +153,7 @@ class StageModel(nn.Module, ABC):
         """Arrays that show the stage from inside, for figures: {} if there is nothing to show.
 
         Args:
-            images: float [n, 1, h, w] in [0, 1], held out from training.
+            images: float [n, c, h, w] in [0, 1], held out from training.
             labels: int64 [n].
         """
         return {}
@@ -161,7 +161,7 @@ class StageModel(nn.Module, ABC):
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor | None:
         """What the stage makes of labels and, if it has one, of a batch's condition.
 
-        Standardised images [n, 1, h, w] for the sample grids of training; None from a stage that
+        Standardised images [n, c, h, w] for the sample grids of training; None from a stage that
         makes no images.
         """
         return None

@@ -292,7 +292,7 @@ class Diffusion(StageModel):
         return self.shown(last(self.alone(begun.condition, noise, (begun.t, begun.x))).x)
 
     def shown(self, x: Tensor) -> Tensor:
-        """Standardised images [n, 1, h, w] of x_0 [n, ...]."""
+        """Standardised images [n, c, h, w] of x_0 [n, ...]."""
         return x
 
     def alone(

@@ -97,7 +97,7 @@ class VAE(StageModel):
     # from images to latents and back
 
     def pad(self, unit: Tensor) -> Tensor:
-        """Images [n, 1, h, w] in [0, 1] with a black border that makes their sides whole."""
+        """Images [n, c, h, w] in [0, 1] with a black border that makes their sides whole."""
         return pad(unit, self.height, self.width)
 
     def crop(self, x: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class VAE(StageModel):
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
-        """Standardised images [n, 1, h, w] from normalised latents [n, *shape]."""
+        """Standardised images [n, c, h, w] from normalised latents [n, *shape]."""
         raw = z * self.latent_std + self.latent_mean
         draw = self.fast or self.decoder
         unit = torch.cat([draw(part) for part in raw.split(PART)])
@@ -188,7 +188,7 @@ class VAE(StageModel):
         return (self.class_mean[labels] + rows).view(eps.shape)
 
     def reconstruct(self, unit: Tensor) -> Tensor:
-        """Images [n, 1, h, w] in [0, 1], encoded to their posterior means and decoded."""
+        """Images [n, c, h, w] in [0, 1], encoded to their posterior means and decoded."""
         return self.data.to_unit(self.decode(self.encode(self.pad(unit))[0]))
 
     def preview(self, batch: Sequence[Tensor], labels: Tensor, seed: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Protocol, Self
 import torch
 
 from scalespace.errors import InputError
+from scalespace.machine import cores
 from scalespace.studies.brought import plug_ins
 from scalespace.studies.plan import Task
 from scalespace.studies.processes import VISIBLE, LostError, Processes
@@ -93,7 +94,7 @@ class SideBySide:
     def _run(self, task: Task) -> None:
         beside = 1 if task.alone else self.slots  # this many share the cores
         try:
-            self.processes.run(task.id, max(1, (os.cpu_count() or 1) // beside))
+            self.processes.run(task.id, max(1, cores() // beside))
         except (InputError, LostError) as error:
             raise failed(task, str(error)) from error
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from scalespace.errors import InputError, one_line
 from scalespace.files import read_text
+from scalespace.machine import cores
 from scalespace.presets.documents import read_yaml
 from scalespace.studies.folder import LOGS
 
@@ -79,7 +80,7 @@ class Place:
         if self.kind == "local":
             from distributed import LocalCluster
 
-            threads = max(1, (os.cpu_count() or 1) // self.number)
+            threads = max(1, cores() // self.number)
             environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(threads)}
             return LocalCluster(
                 n_workers=self.number,

@@ -71,10 +71,6 @@ class Plan:
     judge: Training | None = None
     held_out: str = ""
 
-    def task(self, task_id: str) -> Task:
-        """The task of that id."""
-        return next(task for task in self.tasks if task.id == task_id)
-
     def title(self, task: Task) -> str:
         """A task in words, with the variants that it serves."""
         names = self.serves.get(task.id, ())

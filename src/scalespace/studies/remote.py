@@ -19,6 +19,7 @@ from typing import Any
 from scalespace import __version__
 from scalespace.errors import InputError
 from scalespace.files import read_json
+from scalespace.machine import cores
 from scalespace.studies.folder import DONE, SETTINGS, TASKS, appears
 from scalespace.studies.processes import LostError, Processes
 
@@ -122,8 +123,7 @@ def _processes(ticket: Ticket) -> Processes:
 
 def _threads(worker: Any) -> int:
     """A task's share of the cores that this worker may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // worker.state.nthreads)
+    return max(1, cores() // worker.state.nthreads)
 
 
 def _given_up(worker: Any, key: str) -> Callable[[], bool]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from scalespace.config import Config, SelectionConfig, StudyConfig
+from scalespace.config.checks import check_text
 from scalespace.data.info import LONGEST_NAME, DataInfo
 from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping, nested, put_over
@@ -195,13 +196,9 @@ def _two_sided(switches: Mapping[str, Any]) -> dict[str, Variant]:
 
 
 def _check_names(names: Iterable[Any], where: str) -> None:
-    """Refuses names other than text: in the results, which are JSON, they would not be found."""
+    """Refuses names under which the results would not be found again."""
     for name in names:
-        if not isinstance(name, str):
-            raise InputError(
-                f"{where}: a name must be text, got {name}: write it in quotes, for YAML reads "
-                "numbers, dates, on, off, yes, no and null as something else"
-            )
+        check_text(name, where)
         if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
             raise InputError(
                 f"{where}: a name must be one line of text of at most {LONGEST_NAME} characters, "

@@ -22,7 +22,7 @@ from scalespace.toy.strays import TOLERANCE, astray, wilson
 from scalespace.toy.trajectories import draw_noise, reverse
 
 SAMPLES = 10_000
-SOLVERS = ("ancestral", "ddim", "dpm2m")
+SOLVERS = ("ancestral", "ddim")
 """Those whose discretisation error is counted, with eta 0."""
 STATE_COUNTS = (5, 10, STATES, 50, 200, 1000)
 MOST = 1_000_000  # samples; all states of all of them are in memory at once

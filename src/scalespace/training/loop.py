@@ -256,18 +256,15 @@ class Loop:
 
     @torch.no_grad()
     def _save_grid(self, epoch: int) -> None:
-        columns = min(10, len(self.training.data.classes))
-        first = [int((self.held_out_labels == c).nonzero()[0]) for c in self._grid_classes(columns)]
+        classes = self.held_out_labels.unique().tolist()[:10]  # of those that have an image
+        first = [int((self.held_out_labels == c).nonzero()[0]) for c in classes]
         rows = torch.tensor(first, device=self.labels.device).repeat(4)
         batch = [part[rows] for part in self.held_out]
         x = self.ema.model.preview(batch, self.held_out_labels[rows], seed=0)  # type: ignore[operator]
         if x is None:
             return
         images = pictures(self.training.data.to_unit(x))
-        save_grid(grid_path(self.folder, epoch), images, columns)
-
-    def _grid_classes(self, most: int) -> list[int]:
-        return sorted(set(self.held_out_labels.tolist()))[:most]
+        save_grid(grid_path(self.folder, epoch), images, len(classes))
 
     def _seed(self, *purpose: object) -> int:
         return derive_seed(self.training.seed, self.training.stage.name, *purpose)

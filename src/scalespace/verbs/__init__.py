@@ -32,7 +32,7 @@ def run(verb: str, about: str, arguments: Sequence[str]) -> None:
 
 PATHS = (
     *("out", "grid", "gif", "strip", "file", "folder", "folders", "preset"),
-    *("model", "models", "judge", "samples", "redraw", "fill"),
+    *("model", "models", "judge", "samples", "redraw", "fill", "trainings"),
 )
 """Options and arguments that name a file or a folder; a shell does not expand --out=~/x."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.steps is not None:
         models = _stepped(models, opt.steps(options.steps, "--steps"))
     models = [guided(model, options).with_engine(runtime.engine) for model in models]
-    found = benchmark(models, config, progress=runtime.progress and not options.json)
+    found = benchmark(_named(options.models, models), config, runtime.progress and not options.json)
     if options.json:
         about = {"machine": machine(runtime.torch_device), "versions": versions()}
         print(json.dumps({"models": found, **about}, indent=2))
@@ -76,6 +77,16 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
             f"{cost['macs'] / 1e6:.0f} M multiply-adds, {cost['images_per_s']:.0f} images/s at "
             f"batch {cost['best_batch_size']}, by {cost['engine']}"
         )
+
+
+def _named(words: Sequence[str], models: Sequence[Model]) -> dict[str, Model]:
+    """The models by method, or as they were asked for if two are of one method."""
+    names = [model.method.name for model in models]
+    if len({*names}) < len(names):
+        names = list(words)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"'{twice[0]}' is named twice: a model is timed once")
+    return dict(zip(names, models, strict=True))
 
 
 def _suite(options: Namespace, runtime: Runtime, given: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from scalespace.data.catalog import DATASETS
 from scalespace.data.origins import find_origin
 from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping
+from scalespace.files import at_home
 from scalespace.methods import METHODS, get_method
 from scalespace.model import Model, train
 from scalespace.model.folder import CONFIG, check_free
@@ -108,7 +109,7 @@ def _ready(options: Namespace) -> dict[str, Model]:
     """
     if options.reuse and options.method == JUDGE.name:
         raise InputError("--reuse is for methods: a judge is one training of its own")
-    return {name: find_model(name) for name in opt.words(options.reuse)}
+    return {name: find_model(at_home(name)) for name in opt.words(options.reuse)}
 
 
 def _tell_of_replaced(out: Path, wanted: Sequence[Training]) -> None:
@@ -203,9 +204,10 @@ def _show(method: str, config: Config) -> None:
 
 
 def _train_judge(options: Namespace, config: Config, out: Path, trainings: Path) -> None:
-    from scalespace.evaluation.judge import doubts
+    from scalespace.evaluation.judge import check_own_judge, doubts
     from scalespace.training.judge import train_judge
 
+    check_own_judge(out)
     splits = load(config.data, options.data_dir, size=config.size)
     training = make_training(config, JUDGE, options.seed, splits.info)
     runtime = make_runtime(options)
