@@ -14,7 +14,8 @@ from PIL import Image
 
 import tiny
 from scalespace import settings
-from scalespace.config import ConditionConfig, Recipe, TrainConfig
+from scalespace.config import BlurringRecipe, ConditionConfig, Recipe, TrainConfig
+from scalespace.config.kinds import BlurConfig
 from scalespace.data import DataSplits
 from scalespace.methods import METHODS
 from scalespace.methods.baseline import BASELINE
@@ -24,7 +25,7 @@ from scalespace.stages.latent import LatentDiffusion
 from scalespace.training import fit, load_stage, loop
 from scalespace.training.loop import learning_rate
 from scalespace.training.metrics import read_metrics
-from scalespace.training.training import FEW_STEPS, hurried
+from scalespace.training.training import FEW_STEPS, chosen, hurried
 
 
 def test_the_loss_falls(splits: DataSplits, tmp_path: Path) -> None:
@@ -123,6 +124,13 @@ def test_identity(splits: DataSplits) -> None:
     assert len({job.identity for job in same}) == 1
     others += [replace(job, stage=UPSCALER) for job in (same[0], same[-1])]
     assert len({job.identity for job in [*same, *others]}) == 1 + len(others)
+
+
+def test_a_default_that_changed_names_no_other_training() -> None:
+    """2 pixels are the default since 20 were: the names of both stay what they were."""
+    assert chosen(BlurringRecipe(blur=BlurConfig(most=20.0))) == {}
+    assert chosen(BlurringRecipe()) == {"blur": {"most": 2.0}}
+    assert chosen(BlurringRecipe(blur=BlurConfig(most=5.0))) == {"blur": {"most": 5.0}}
 
 
 def test_learning_rate_shapes() -> None:

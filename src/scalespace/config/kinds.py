@@ -157,7 +157,7 @@ class BlurConfig:
         bands: rings of frequencies that fade together; the constant part is the first.
     """
 
-    most: float = 2.0
+    most: float = field(default=2.0, metadata={"unnamed": 20.0})
     bands: int = 8
 
     def __post_init__(self) -> None:

@@ -160,14 +160,18 @@ def hurried(
 def chosen(config: Any) -> dict[str, Any]:
     """The fields of nested dataclasses that are neither at their default nor idle in training.
 
-    A dataclass lists its idle fields in `SAMPLING` and `WATCHING`.
+    A dataclass lists its idle fields in `SAMPLING` and `WATCHING`. A field whose default has
+    changed keeps the first one in its metadata as `unnamed`: that value is left out in place of the
+    present default, so that trainings made before the change keep their names, and no others get
+    them.
     """
     idle = (*getattr(config, "SAMPLING", ()), *getattr(config, "WATCHING", ()))
     found = {}
     for part in fields(config):
         value = getattr(config, part.name)
         default = part.default_factory() if callable(part.default_factory) else part.default
-        if value == default or part.name in idle:
+        unnamed = part.metadata.get("unnamed", default)
+        if part.name in idle or (value == unnamed and not is_dataclass(value)):
             continue
         inner = chosen(value) if is_dataclass(value) else value
         if isinstance(value, tuple) and any(map(is_dataclass, value)):
