@@ -70,11 +70,11 @@ def _components(own: Tensor) -> Components:
     centred = own - own.mean(dim=0)
     if n < d:  # no more than n directions have any variance
         _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
-        variances, directions = (spread.square() / (n - 1)).flip(0), directions.T.flip(1)
+        main, directions = spread[:MAIN].square().sum() / (n - 1), directions[:MAIN].T
     else:
         variances, directions = torch.linalg.eigh(own.T.cov())
-    main, every = variances[-MAIN:].sum(), centred.square().sum() / (n - 1)
-    return Components(directions[:, -MAIN:].contiguous(), main, every - main)
+        main, directions = variances[-MAIN:].sum(), directions[:, -MAIN:]
+    return Components(directions.contiguous(), main, centred.square().sum() / (n - 1) - main)
 
 
 def variety(images: Tensor, labels: Tensor, real: Mapping[int, Components]) -> Variety:

@@ -268,6 +268,7 @@ def interpolate_steps(
         InputError: as from `interpolate`.
     """
     labels, count = whole_list("labels", labels), whole(COUNT, count, least=2)
+    seed, to_seed = whole("seed", seed), whole("to_seed", to_seed)
     noise = _between(model, len(labels), count, seed, to_seed)(slice(None))
     return model.trajectory([label for label in labels for _ in range(count)], noise=noise)
 
@@ -318,12 +319,11 @@ def _between(
     model: Model, n: int, count: int, seed: int, to_seed: int
 ) -> Callable[[slice], Between]:
     """The noise of some rows of n ways between two seeds, `count` images each."""
-    ends = whole("seed", seed), whole("to_seed", to_seed)
     places = [k for k in range(n) for _ in range(count)]
     share = torch.linspace(0, 1, count).repeat(n)
 
     def noise(rows: slice) -> Between:
-        one, other = (Seeded(end, places[rows], model.device) for end in ends)
+        one, other = (Seeded(end, places[rows], model.device) for end in (seed, to_seed))
         return Between(one, other, share[rows].to(model.device))
 
     return noise
@@ -343,7 +343,7 @@ def _known(model: Model, keep: NDArray[np.bool_], given: Samples) -> Tensor:
 
 
 def _indices(first: int, n: int) -> range:
-    """n indices from `first` on."""
+    """n indices from `first` on; `InputError` unless it is whole and at least 0."""
     first = whole("first", first)
     return range(first, first + n)
 

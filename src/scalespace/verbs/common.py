@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from scalespace import presets, pretrained
 from scalespace.errors import InputError
-from scalespace.files import check_suffix
+from scalespace.files import at_home, check_suffix
 from scalespace.methods import METHODS
 from scalespace.model import Model
 from scalespace.training.runtime import DEVICES, ENGINE_NAMES, LOGS, PRECISIONS, Runtime
@@ -80,7 +80,7 @@ def find_model(name: str, device: torch.device | str = "cpu") -> Model:
             f"no trained '{name}' ships with the package: train it "
             f"(scalespace train {name} --out FOLDER) and name the folder"
         )
-    folder = pretrained.find(name)
+    folder = pretrained.find(at_home(name))
     model = Model.load(folder, device)
     if pretrained.is_shipped(name) and folder == Path(name):
         note(f"{name}: the model in the folder of that name here, not the shipped one")

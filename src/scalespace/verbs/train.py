@@ -18,7 +18,6 @@ from scalespace.data.catalog import DATASETS
 from scalespace.data.origins import find_origin
 from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping
-from scalespace.files import at_home
 from scalespace.methods import METHODS, get_method
 from scalespace.model import Model, train
 from scalespace.model.folder import CONFIG, check_free
@@ -109,7 +108,7 @@ def _ready(options: Namespace) -> dict[str, Model]:
     """
     if options.reuse and options.method == JUDGE.name:
         raise InputError("--reuse is for methods: a judge is one training of its own")
-    return {name: find_model(at_home(name)) for name in opt.words(options.reuse)}
+    return {name: find_model(name) for name in opt.words(options.reuse)}
 
 
 def _tell_of_replaced(out: Path, wanted: Sequence[Training]) -> None:
