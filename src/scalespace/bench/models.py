@@ -43,8 +43,10 @@ def benchmark(
         by method, or by name.
 
     Raises:
-        InputError: two models of one method, without names.
+        InputError: no models, or two of one method without names.
     """
+    if not models:
+        raise InputError("no models to time: give one at least")
     if not isinstance(models, Mapping):
         names = [model.method.name for model in models]
         if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -105,7 +105,7 @@ def read(folder: Path) -> Stored:
     return Stored(method, stages, figures, expected)
 
 
-def check_free(folder: Path, files: Sequence[str] = (CONFIG,)) -> None:
+def check_own_model(folder: Path, files: Sequence[str] = (CONFIG,)) -> None:
     """Raises `InputError` if a model in this folder would replace files of something else."""
     check_own(folder, {"format", "method", "hash"}, "scalespace model", files)
 
@@ -122,7 +122,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
         InputError: a config.json of something else is there, or the files cannot be written; a
             model that was there then stays whole.
     """
-    check_free(folder)
+    check_own_model(folder)
     # the new config is on the disk before the old weights are replaced
     with atomic(folder / CONFIG) as aside:
         write_json(aside, {**config, "checksum": _checksum(config, tensors)})

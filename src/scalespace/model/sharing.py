@@ -13,7 +13,7 @@ from scalespace.errors import InputError
 from scalespace.files import write_text
 from scalespace.hub import remote
 from scalespace.hub.card import About, card
-from scalespace.model.folder import CARD, CONFIG, check_free, read, write
+from scalespace.model.folder import CARD, CONFIG, check_own_model, read, write
 from scalespace.model.trained_method import TrainedMethod
 from scalespace.nets.unet import parameters
 from scalespace.training.checkpoint import with_prefix
@@ -122,7 +122,7 @@ class Sharing(TrainedMethod):
         folder = Path(folder)
         if push and not push_to_hub:
             raise InputError(f"{', '.join(push)} can only be given with push_to_hub=True")
-        check_free(folder, (CONFIG, CARD))
+        check_own_model(folder, (CONFIG, CARD))
         self.save(folder, averaged_only=True)
         write_text(folder / CARD, self.card(repo_id or f"./{folder.name}"))
         return self.push_to_hub(repo_id or folder.name, **push) if push_to_hub else None

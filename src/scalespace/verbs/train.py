@@ -20,7 +20,7 @@ from scalespace.errors import InputError, unknown
 from scalespace.fields import mapping
 from scalespace.methods import METHODS, get_method
 from scalespace.model import Model, train
-from scalespace.model.folder import CONFIG, check_free
+from scalespace.model.folder import CONFIG, check_own_model
 from scalespace.model.trained import check_trainings
 from scalespace.plugins import HINT
 from scalespace.settings import load_config, make_training, make_trainings, stage_recipe
@@ -82,7 +82,7 @@ def act(options: Namespace, given: dict[str, Any]) -> None:
     if options.method == JUDGE.name:
         _train_judge(options, config, out, trainings)
         return
-    check_free(out)
+    check_own_model(out)
     method = get_method(options.method)
     splits = load(config.data, options.data_dir, size=config.size)
     wanted = make_trainings(config, method, options.seed, splits.info)
