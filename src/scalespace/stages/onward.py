@@ -23,7 +23,7 @@ from scalespace.errors import InputError
 from scalespace.stages.diffusion import DiffusionStage
 
 FRESH = 0.95
-"""`jump.fresh` by default: chosen on the validation part among 0 to 1 (docs/results/family.md)."""
+"""`jump.fresh` by default: chosen on the validation part among 0 to 1 (docs/results/jumps.md)."""
 
 
 @dataclass(frozen=True)
