@@ -86,6 +86,9 @@ def test_two_models_of_one_method_are_refused(trained: Callable[[str], Model]) -
     model = trained("small")
     with pytest.raises(InputError, match="two of the models are of method 'small'"):
         benchmark([model, trained("baseline"), model], BenchConfig(1, 0, (2,), 1))
+
+
+def test_no_models_are_refused() -> None:
     with pytest.raises(InputError, match="no models to time"):
         benchmark([])
 
