@@ -6,7 +6,6 @@ after a change.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -15,18 +14,15 @@ from types import ModuleType
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+from loaded import ROOT, script
+
+DOCS = ROOT / "docs"
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.nb.md"))
 
 
 def extension(name: str) -> ModuleType:
     """A module of docs/_ext, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(f"docs/_ext/{name}.py")
 
 
 @pytest.mark.slow

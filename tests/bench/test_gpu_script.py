@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,21 +13,15 @@ from typing import Any
 import pytest
 import torch
 
+from loaded import script
 from scalespace.errors import InputError
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "gpu_script", module)
-    spec.loader.exec_module(module)
-    return module
+def gpu() -> ModuleType:
+    return script("benchmarks/gpu.py")
 
 
 def called(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 import tiny
+from loaded import ROOT, script
 from scalespace import pretrained
 from scalespace.data import DataSplits
 from scalespace.model import Model, train
@@ -21,20 +20,10 @@ from scalespace.settings import load_config
 from scalespace.studies.plan import make_plan
 from scalespace.training.checkpoint import load_tensors
 
-ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "benchmarks" / "weights"
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("keep_weights", ROOT / "tools/keep_weights.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-keep_weights = load()
+keep_weights = script("tools/keep_weights.py")
 
 
 def test_a_study_takes_them_for_trained(

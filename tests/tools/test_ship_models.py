@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from dataclasses import replace
@@ -15,23 +14,18 @@ import pytest
 from safetensors.torch import load_file
 
 import tiny
+from loaded import script
 from scalespace.data import DataSplits
 from scalespace.model import Model, train
 from scalespace.studies.runner import run_tasks
 
-TOOL = Path(__file__).parents[2] / "tools" / "ship_models.py"
 NAMES = ("baseline", "small", "cascaded")
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ship_models", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("tools/ship_models.py")
 
 
 def finish(
