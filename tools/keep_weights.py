@@ -32,6 +32,8 @@ from scalespace.training.checkpoint import (
 )
 from scalespace.training.training import FINISHED
 
+CONFIG = "config.json"
+
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -53,6 +55,8 @@ def main(argv: list[str] | None = None) -> None:
 def keep(trainings: Path, weights: Path, half: Collection[str] = ()) -> None:
     """Writes STAGE-seedN-IDENTITY.safetensors for each finished training that is not there yet.
 
+    A training that `put` made is passed over: it is kept already, or ships.
+
     Args:
         trainings: a study's.
         weights: where to keep them.
@@ -64,6 +68,7 @@ def keep(trainings: Path, weights: Path, half: Collection[str] = ()) -> None:
     found = {
         path: path.parent.name.rpartition("-")[0]
         for path in sorted(trainings.glob(f"*/{FINISHED}"))
+        if (path.parent / CONFIG).exists()  # `put` writes none
     }
     if not found:
         raise InputError(f"no finished training in {trainings}")
@@ -71,7 +76,7 @@ def keep(trainings: Path, weights: Path, half: Collection[str] = ()) -> None:
         raise InputError(f"--half: no finished training of '{unknown[0]}' in {trainings}")
     for path, stage in found.items():
         tensors, record = load_tensors(path, "trained stage")
-        seed = read_json(path.parent / "config.json", "training")["seed"]
+        seed = read_json(path.parent / CONFIG, "training")["seed"]
         target = weights / f"{stage}-seed{seed}-{record['identity']}.safetensors"
         if not target.exists():
             averaged = with_prefix("ema", under_prefix("ema", tensors))

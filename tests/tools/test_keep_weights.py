@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,20 @@ def test_a_study_takes_them_for_trained(
     np.testing.assert_array_equal(again.sample([0, 1]).images, model.sample([0, 1]).images)
     assert again.stages["small"].record == model.stages["small"].record
     assert again.stages["small"].raw == {}
+
+
+def test_what_was_put_back_is_not_kept_anew(
+    trained: Callable[[str], Model], trainings: Path, tmp_path: Path
+) -> None:
+    model = trained("small")
+    keep_weights.main(["keep", str(trainings), str(tmp_path / "kept")])
+    keep_weights.main(["put", str(tmp_path / "kept"), str(tmp_path / "trainings")])
+    own = model.stages["small"].training.folder(trainings)
+    shutil.copytree(own, tmp_path / "trainings" / own.name, dirs_exist_ok=True)
+    keep_weights.main(["keep", str(tmp_path / "trainings"), str(tmp_path / "again")])
+    assert [path.name for path in (tmp_path / "again").iterdir()] == [
+        f"small-seed0-{model.stages['small'].training.identity}.safetensors"
+    ]
 
 
 def test_half_the_bytes(
