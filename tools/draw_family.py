@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scalespace import InputError, load_config
-from scalespace.data.info import DataInfo
+from scalespace import InputError, Model, load_config
+from scalespace.evaluation.controls import CONTROLS, FEATURE_CONTROLS, FLOOR
 from scalespace.figures.frontier import Level, Trail, frontier
 from scalespace.figures.picture import Color, Picture, save
+from scalespace.files import read_text
+from scalespace.report.figures.frontier import AXES
 from scalespace.studies.plan import make_plan
 
 
@@ -35,9 +37,9 @@ class Real:
     def levels(self, score: str) -> list[Level]:
         """The lines to draw for `fd` or `cas`."""
         if score == "cas":
-            half = "Real, down and up"
-            return [("Real", "control0", self.cas), (half, "control1", self.half_size)]
-        return [] if self.fd is None else [("Real test images", "control0", self.fd)]
+            real, half = CONTROLS.values()
+            return [(real, "control0", self.cas), (half, "control1", self.half_size)]
+        return [] if self.fd is None else [(FEATURE_CONTROLS[FLOOR], "control0", self.fd)]
 
 
 DIGITS = Real("digits", 0.251, 0.9779, 0.9660)
@@ -94,8 +96,17 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("page", type=Path)
     page = parser.parse_args(argv).page
+    try:
+        draw(page)
+    except InputError as error:
+        print(f"draw_family: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def draw(page: Path) -> None:
+    """Writes the pictures of `PICTURES` that a page shows, beside it."""
     methods = known_methods()
-    for name, table in tables(page.read_text(encoding="utf-8")):
+    for name, table in tables(read_text(page, "page")):
         scores = [picture(score, table, methods, PICTURES[name]) for score in ("fd", "cas")]
         save(page.with_name(name), scores)
 
@@ -107,20 +118,17 @@ def tables(text: str) -> Iterator[tuple[str, Table]]:
         InputError: there is no table above a picture, or a cell of it reads otherwise.
     """
     table: Table = {}
-    begins = True
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        method, last = cells[0].strip("`"), cells[-len(COLUMNS) :]
-        if last == COLUMNS:
-            begins = True
-        elif method in COLORS and len(cells) > len(COLUMNS):
-            table = {} if begins else table
-            begins = False
-            table[method] = [read_cell(cell) for cell in last]
-        elif (found := re.match(r"!\[.*\]\((.+)\)", line)) and found[1] in PICTURES:
+    for block in text.strip().split("\n\n"):
+        lines = block.splitlines()
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        if rows and rows[0][-len(COLUMNS) :] == COLUMNS:
+            named = {row[0].strip("`"): row[-len(COLUMNS) :] for row in rows}
+            found = {name: [*map(read_cell, named[name])] for name in named if name in COLORS}
+            table = found or table  # differences between methods have such columns, too
+        elif (shown := re.match(r"!\[.*\]\((.+)\)", block)) and shown[1] in PICTURES:
             if not table:
-                raise InputError(f"there is no table above {found[1]}")
-            yield found[1], table
+                raise InputError(f"there is no table above {shown[1]}")
+            yield shown[1], table
 
 
 def read_cell(cell: str) -> Cell:
@@ -143,7 +151,7 @@ def _spread(text: str) -> tuple[float, float]:
 
 def known_methods() -> dict[str, Known]:
     """The methods of the preset, by name."""
-    digits = DataInfo("digits", tuple("0123456789"), 28, 28, mean=0.13, std=0.31)
+    digits = Model.from_pretrained("baseline").data
     known: dict[str, Known] = {}
     for arm in make_plan(load_config(preset="family"), digits).arms:
         one = known.setdefault(arm.method.name, Known(arm.method.title, []))
@@ -161,7 +169,7 @@ def picture(score: str, table: Table, methods: dict[str, Known], real: Real) -> 
         trails.append(Trail(methods[name].title, COLORS[name], x, y, spread, calls))
     size = (8.6, 4.0 if len(trails) < 6 else 4.8)
     better, word = (1 if score == "cas" else -1), score.upper()
-    across = "million multiply-adds a sample"
+    across = AXES["macs"][0]
     drawing = frontier(
         trails, real.levels(score), [], across, word, size, better=better, share=score == "cas"
     )
@@ -169,7 +177,4 @@ def picture(score: str, table: Table, methods: dict[str, Known], real: Real) -> 
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"draw_family: {error}")
+    main()

@@ -35,7 +35,7 @@ def test_every_picture_of_the_page_has_a_table(tool: ModuleType) -> None:
     found = dict(tool.tables(PAGE.read_text(encoding="utf-8")))
     assert set(found) == set(tool.PICTURES)
     for name, table in found.items():
-        assert len(table) == 3 if "three" in name else len(table) >= 10
+        assert len(table) == (3 if "three" in name else len(tool.COLORS))
         assert {len(cells) for cells in table.values()} == {len(tool.COLUMNS)}
 
 
@@ -73,3 +73,12 @@ def test_the_pictures(tool: ModuleType, tmp_path: Path) -> None:
     tool.main([str(tmp_path / "page.md")])
     with Image.open(tmp_path / "family-three.png") as picture:
         assert picture.height > picture.width / 2  # FD above CAS
+
+
+def test_a_page_that_is_not_there(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        tool.main([str(tmp_path / "none.md")])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("draw_family: page not found: ")
